@@ -1,0 +1,194 @@
+"""The catalog: candidate models and benchmark datasets, pinned, and where each can be loaded.
+
+A catalog is one JSON file. An entry's optional `location` is a folder or file, relative to the
+catalog; without one the entry is a Hub repository. Locations stay here and never enter a record.
+
+    {"models":   [{"repo_id", "revision", "task", ..., "location"}],
+     "datasets": [{"repo_id", "revision", "task", "input_columns", "label_column", ...}],
+     "rejected": [{"repo_id", "reason"}]}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hf_select.errors import InputError, ModelError, UnknownNameError
+from hf_select.records import DatasetEntry, ModelEntry, Rejected
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLED = (
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.bin",
+    "model.pt",
+    "model.pkl",
+)
+Entry = TypeVar("Entry", ModelEntry, DatasetEntry)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Candidates and benchmarks; `locations` maps a repo_id to a local path."""
+
+    models: tuple[ModelEntry, ...] = ()
+    datasets: tuple[DatasetEntry, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    locations: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Catalog:
+        """Read a catalog file, or the `catalog.json` of a folder."""
+        path = Path(path)
+        path = path / "catalog.json" if path.is_dir() else path
+        if not path.is_file():
+            raise InputError(f"no catalog at {path}", hint="a catalog is a JSON file")
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            locations: dict[str, Path] = {}
+            models = [_read(ModelEntry, row, path.parent, locations) for row in document["models"]]
+            datasets = [
+                _read(DatasetEntry, row, path.parent, locations)
+                for row in document.get("datasets", [])
+            ]
+            rejected = [Rejected(**row) for row in document.get("rejected", [])]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a catalog: {error!r}") from error
+        return cls(tuple(models), tuple(datasets), tuple(rejected), locations)
+
+    def save(self, path: str | Path) -> None:
+        """Write it, locations relative to the file."""
+        path = Path(path)
+        document = {
+            "models": [self._row(entry, path.parent) for entry in self.models],
+            "datasets": [self._row(entry, path.parent) for entry in self.datasets],
+            "rejected": [asdict(row) for row in self.rejected],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _row(self, entry: ModelEntry | DatasetEntry, base: Path) -> dict[str, Any]:
+        row = asdict(entry)
+        if entry.repo_id in self.locations:
+            row["location"] = os.path.relpath(self.locations[entry.repo_id], base)
+        return row
+
+    def location(self, repo_id: str) -> Path | None:
+        """The local path of an entry, None if it has to come from the Hub."""
+        return self.locations.get(repo_id)
+
+    def only(
+        self,
+        *,
+        task: str | None = None,
+        models: Iterable[str] | None = None,
+        datasets: Iterable[str] | None = None,
+    ) -> Catalog:
+        """The part for a task and for named models and datasets; unknown names are errors."""
+        return replace(
+            self,
+            models=_pick("model", self.models, task, models),
+            datasets=_pick("dataset", self.datasets, task, datasets),
+        )
+
+
+def _read(kind: type[Entry], row: dict[str, Any], base: Path, locations: dict[str, Path]) -> Entry:
+    known = {f.name for f in fields(kind)}
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in row.items()
+        if key in known
+    }
+    if row.get("location"):
+        locations[row["repo_id"]] = base / row["location"]
+    return kind(**values)
+
+
+def _pick(
+    kind: str, entries: tuple[Entry, ...], task: str | None, names: Iterable[str] | None
+) -> tuple[Entry, ...]:
+    entries = tuple(e for e in entries if task is None or e.task == task)
+    if names is None:
+        return entries
+    by_name = {e.repo_id: e for e in entries} | {e.repo_id.split("/")[-1]: e for e in entries}
+    picked = []
+    for name in names:
+        if name not in by_name:
+            raise UnknownNameError(kind, name, (e.repo_id for e in entries))
+        picked.append(by_name[name])
+    return tuple(dict.fromkeys(picked))
+
+
+def check_model_folder(folder: str | Path) -> Path:
+    """A local model folder that is safe to load, or a `ModelError`. Loads nothing.
+
+    Refused: no config.json, no safetensors weights, only pickled weights, custom code.
+    """
+    folder = Path(folder)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{folder} is not a model folder: it has no config.json")
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{config} is not valid JSON: {error}") from error
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        pickled = [name for name in PICKLED if (folder / name).is_file()]
+        if pickled:
+            raise ModelError(
+                f"{folder} has pickled weights only ({pickled[0]}); a pickle can run code",
+                hint="convert it to safetensors: save_pretrained(..., safe_serialization=True)",
+            )
+        raise ModelError(f"{folder} has no weights", hint="expected model.safetensors")
+    if "auto_map" in settings:
+        raise ModelError(f"{folder} needs custom code (auto_map in config.json)")
+    return folder
+
+
+def folder_revision(folder: str | Path) -> str:
+    """40 hex digits of a local folder's content: names and bytes of its files, sorted."""
+    folder = Path(folder)
+    state = hashlib.sha1(usedforsecurity=False)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if path.name == "README.md" or path.name.startswith("."):
+            continue
+        state.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        state.update(hashlib.sha256(path.read_bytes()).digest())
+    return state.hexdigest()
+
+
+def local_model(folder: str | Path, task: str) -> ModelEntry:
+    """The entry of a model folder on disk, named after the folder."""
+    folder = check_model_folder(folder)
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architectures = settings.get("architectures") or [settings.get("model_type", "")]
+    return ModelEntry(
+        repo_id=folder.name,
+        revision=folder_revision(folder),
+        task=task,
+        architecture=architectures[0],
+        num_parameters=_count_parameters(folder),
+    )
+
+
+def _count_parameters(folder: Path) -> int:
+    """Numbers stored in the safetensors files, read from their headers."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                raise ModelError(f"{path} is cut off: its header claims {length} bytes")
+            header = json.loads(file.read(length))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for dimension in tensor["shape"]:
+                    size *= dimension
+                total += size
+    return total

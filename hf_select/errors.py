@@ -1,0 +1,75 @@
+"""Every error that hf-select raises on purpose.
+
+HfSelectError                 exit code 1
+├── InputError                exit code 2: bad input or usage; nothing was written
+│   ├── UnknownNameError      a name that is in no registry; lists the valid ones
+│   ├── DataError             a file, column, split or row that can't be used
+│   ├── ModelError            a model folder that can't or must not be loaded
+│   └── RecordError           a results repository that can't be used, or not for this
+├── TrialError                one fine-tuning failed; carries the status that is recorded
+└── StoppedError              exit code 3: stopped on purpose; the same command goes on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HfSelectError(Exception):
+    """Base of all: a message that names the value, and a hint that names the next step."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        """The document that `--json` prints for an error."""
+        return {"error": {"type": type(self).__name__, "message": self.message, "hint": self.hint}}
+
+
+class InputError(HfSelectError):
+    """Bad input or usage, found before any download or training."""
+
+    exit_code = 2
+
+
+class UnknownNameError(InputError):
+    """A name that is not in the registry it was looked up in."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        names = sorted(valid)
+        near = get_close_matches(name, names, n=1)
+        hint = f"valid names: {', '.join(names)}" if names else "there is none to choose from"
+        if near:
+            hint = f"did you mean {near[0]!r}? {hint}"
+        super().__init__(f"unknown {kind} {name!r}", hint=hint)
+
+
+class DataError(InputError):
+    """Data that can't be used; the message names the file, column, split or row."""
+
+
+class ModelError(InputError):
+    """A model that can't be loaded, or must not be: no weights, pickled weights, custom code."""
+
+
+class RecordError(InputError):
+    """A results repository that is missing, damaged, of a newer schema, or of another task."""
+
+
+class TrialError(HfSelectError):
+    """One fine-tuning failed. `status` is what the record keeps (see `records.STATUSES`)."""
+
+    def __init__(self, message: str, *, status: str = "failed", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class StoppedError(HfSelectError):
+    """The work was stopped on purpose and can be resumed with the same command."""
+
+    exit_code = 3

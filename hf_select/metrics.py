@@ -1,0 +1,151 @@
+"""Metrics: how each is computed, which direction is better, and what score needs no model at all.
+
+Scores are stored raw. Wherever datasets with different metrics meet (matrix, clusters, trends,
+recall), a score is turned into **skill** here and nowhere else:
+
+    skill = (score - trivial) / (perfect - trivial)
+
+0 is the trivial predictor (majority class, mean target), 1 is perfect, below 0 is worse than
+trivial. So accuracy, F1, Matthews correlation, Pearson, RMSE and MAE stand in one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_select.errors import UnknownNameError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. `function(predictions (N,), references (N,)) -> float`."""
+
+    name: str
+    kind: str  # "classification" or "regression"
+    higher_is_better: bool
+    perfect: float
+    bounds: tuple[float, float]
+    function: Callable[[NDArray, NDArray], float]
+
+    @property
+    def direction(self) -> int:
+        """+1 where higher is better, -1 where lower is."""
+        return 1 if self.higher_is_better else -1
+
+    def __call__(self, predictions: NDArray, references: NDArray) -> float:
+        """The raw score of predictions (N,) against references (N,)."""
+        predictions, references = np.asarray(predictions), np.asarray(references)
+        if predictions.shape != references.shape or references.size == 0:
+            raise ValueError(
+                f"predictions {predictions.shape} and references {references.shape} "
+                "must have the same, non-empty shape"
+            )
+        return float(self.function(predictions, references))
+
+    def trivial(self, references: NDArray) -> float:
+        """The score of the predictor that always answers the majority class or the mean."""
+        references = np.asarray(references)
+        if self.kind == "classification":
+            values, counts = np.unique(references, return_counts=True)
+            constant = values[np.argmax(counts)]
+        else:
+            constant = references.astype(np.float64).mean()
+        return self(np.full(references.shape, constant), references)
+
+    def skill(self, score: float | Array, trivial: float | Array) -> Array:
+        """Raw scores as skill; an unknown `trivial` (NaN) counts as the metric's own zero."""
+        score = np.asarray(score, dtype=np.float64)
+        fallback = 0.0 if self.higher_is_better else np.nan
+        base = np.where(np.isnan(trivial), fallback, trivial)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            skill = (score - base) / (self.perfect - base)
+        return np.where(np.isfinite(skill), skill, np.nan)
+
+    def unskill(self, skill: float | Array, trivial: float | Array) -> Array:
+        """The inverse of `skill`: back to the user's units."""
+        fallback = 0.0 if self.higher_is_better else np.nan
+        base = np.where(np.isnan(trivial), fallback, trivial)
+        return np.asarray(skill, dtype=np.float64) * (self.perfect - base) + base
+
+    def valid(self, score: float) -> bool:
+        """Whether a raw score is possible at all."""
+        low, high = self.bounds
+        return bool(low <= score <= high)
+
+
+def _accuracy(predictions: NDArray, references: NDArray) -> float:
+    return float(np.mean(predictions == references))
+
+
+def _f1_macro(predictions: NDArray, references: NDArray) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(references, predictions, average="macro", zero_division=0))
+
+
+def _matthews(predictions: NDArray, references: NDArray) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(references, predictions))
+
+
+def _mse(predictions: NDArray, references: NDArray) -> float:
+    return float(np.mean((predictions.astype(np.float64) - references.astype(np.float64)) ** 2))
+
+
+def _rmse(predictions: NDArray, references: NDArray) -> float:
+    return float(np.sqrt(_mse(predictions, references)))
+
+
+def _mae(predictions: NDArray, references: NDArray) -> float:
+    return float(np.mean(np.abs(predictions.astype(np.float64) - references.astype(np.float64))))
+
+
+def _r2(predictions: NDArray, references: NDArray) -> float:
+    variance = float(np.var(references.astype(np.float64)))
+    return 1.0 - _mse(predictions, references) / variance if variance > 0 else float("nan")
+
+
+def _pearson(predictions: NDArray, references: NDArray) -> float:
+    """Pearson correlation; a constant prediction has none and counts as 0."""
+    x, y = predictions.astype(np.float64), references.astype(np.float64)
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    tiny = 1e-12 * max(1.0, float(np.abs(predictions).max()) ** 2)
+    return float(x @ y) / scale if scale > tiny else 0.0
+
+
+def _spearman(predictions: NDArray, references: NDArray) -> float:
+    from scipy.stats import rankdata
+
+    return _pearson(rankdata(predictions), rankdata(references))
+
+
+_INF = float("inf")
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("accuracy", "classification", True, 1.0, (0.0, 1.0), _accuracy),
+        Metric("f1", "classification", True, 1.0, (0.0, 1.0), _f1_macro),
+        Metric("matthews_correlation", "classification", True, 1.0, (-1.0, 1.0), _matthews),
+        Metric("mse", "regression", False, 0.0, (0.0, _INF), _mse),
+        Metric("rmse", "regression", False, 0.0, (0.0, _INF), _rmse),
+        Metric("mae", "regression", False, 0.0, (0.0, _INF), _mae),
+        Metric("r2", "regression", True, 1.0, (-_INF, 1.0), _r2),
+        Metric("pearson", "regression", True, 1.0, (-1.0, 1.0), _pearson),
+        Metric("spearman", "regression", True, 1.0, (-1.0, 1.0), _spearman),
+    )
+}
+
+
+def get_metric(name: str) -> Metric:
+    """The metric of that name; an unknown one is an `UnknownNameError` that lists the rest."""
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]
