@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.errors import InputError
+from hf_select.errors import InputError, UnknownNameError
 from hf_select.metrics import get_metric
 
 Array = NDArray[np.float64]
@@ -23,7 +23,21 @@ Array = NDArray[np.float64]
 STATUSES = ("ok", "diverged", "oom", "timeout", "failed")
 """How a run can end. Everything but `ok` has a reason and no score."""
 
+TASK_KINDS = {
+    "text-classification": "classification",
+    "text-regression": "regression",
+    "image-classification": "classification",
+}
+"""The tasks by the Hub's names, and what kind of target each has."""
+
 NAN = float("nan")
+
+
+def check_task_name(task: str) -> str:
+    """The task itself, or an error that lists the known ones."""
+    if task not in TASK_KINDS:
+        raise UnknownNameError("task", task, TASK_KINDS)
+    return task
 
 
 def canonical_json(value: Any) -> str:
@@ -274,6 +288,26 @@ class RunRecord:
             raise ValueError(f"test score {self.test} is outside the range of {self.metric}")
         if self.status != "ok" and not np.isnan(self.test):
             raise ValueError(f"a run that ended as {self.status!r} has no test score")
+
+
+@dataclass(frozen=True)
+class ProxyRow:
+    """One proxy score as it is stored: a model on a dataset. `value` NaN = could not be scored.
+
+    `seconds` is what the pass took, `rows` how many train rows it used. `task` may be left empty
+    where the dataset's entry is in the repository already.
+    """
+
+    model: str
+    model_revision: str
+    dataset: str
+    dataset_revision: str
+    proxy: str
+    value: float
+    seconds: float = NAN
+    rows: int = 0
+    task: str = ""
+    config: str = ""
 
 
 # ------------------------------------------------------------------------ the record, as arrays

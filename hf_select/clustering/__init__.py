@@ -1,0 +1,1 @@
+"""Clusters of models that behave alike on the benchmarks."""

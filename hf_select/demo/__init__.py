@@ -1,0 +1,1 @@
+"""The starter zoo, its record and its targets, as they ship with the package."""

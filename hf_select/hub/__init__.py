@@ -1,0 +1,1 @@
+"""The network ring: everything that talks to the Hugging Face Hub."""

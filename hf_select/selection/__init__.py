@@ -1,0 +1,1 @@
+"""Phase two: whom to train on, whom to drop, and when."""

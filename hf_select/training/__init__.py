@@ -1,0 +1,1 @@
+"""Fine-tuning under Accelerate, and the benchmark that fills the record."""

@@ -1,0 +1,1 @@
+"""Where jobs run. Each executor runs the same cell function."""

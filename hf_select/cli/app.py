@@ -1,0 +1,100 @@
+"""The `hf-select` command: the group, its error table, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from hf_select import __version__
+from hf_select.cli.output import Output
+from hf_select.errors import HfSelectError, InputError
+
+# Command -> (module, one line). The module is imported only when the command is asked for, so
+# `hf-select --help` stays light.
+COMMANDS = {
+    "demo": ("demo", "The whole way on the starter zoo that ships with the package."),
+    "select": ("select", "Both phases: recall, fine-tune a little at a time, keep the winner."),
+    "recall": ("recall", "Phase one: which models look best for a target."),
+    "inspect": ("inspect", "What a target is: task, columns, splits, metric."),
+    "benchmark": ("benchmark", "Fine-tune models on benchmark datasets: the missing cells."),
+    "import": ("import_", "Add somebody else's table of results to a record."),
+    "cluster": ("cluster", "Group the models of a record by how they behave."),
+    "replay": ("replay", "Compare policies or recall methods on the record."),
+    "report": ("report", "Write the HTML page of a selection again."),
+    "doctor": ("doctor", "Versions, devices, disk and cache."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order of a first day with them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"hf_select.cli.{COMMANDS[cmd_name][0]}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing a single command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """An unknown command names the known ones."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"no command {args[0]!r}; there are: {', '.join(COMMANDS)}", ctx=ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with `hf-select demo`. Each command has --help with examples.",
+)
+@click.version_option(__version__, prog_name="hf-select")
+def cli() -> None:
+    """Which pre-trained model should I fine-tune on my data?"""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; every outcome is an exit code (see the table in the README)."""
+    sys.exit(run(list(sys.argv[1:] if args is None else args)))
+
+
+def run(args: list[str]) -> int:
+    """0 done, 1 failed, 2 bad input or usage, 3 stopped and resumable, 130 interrupted."""
+    output = Output(as_json="--json" in args)
+    try:
+        # click swallows --json before a usage error can know of it, hence `output` above.
+        cli.main(args=args, prog_name="hf-select", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "hf-select"
+        output.error(InputError(error.format_message(), hint=f"see `{where} --help`").to_dict())
+        return 2
+    except click.ClickException as error:
+        output.error(HfSelectError(error.format_message()).to_dict())
+        return error.exit_code
+    except HfSelectError as error:
+        output.error(error.to_dict())
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0

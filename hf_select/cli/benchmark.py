@@ -1,0 +1,103 @@
+"""`hf-select benchmark`: run the missing cells of a record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_select.cli import options
+from hf_select.cli.output import Output
+from hf_select.errors import InputError
+
+if TYPE_CHECKING:
+    from hf_select.training.benchmark import BenchmarkEvent
+
+
+@click.command(
+    "benchmark",
+    epilog="Example: hf-select benchmark --catalog zoo/catalog.json --results my-record "
+    "--task image-classification --seeds 0,1,2",
+)
+@click.option("--catalog", "-c", required=True, metavar="CATALOG", help="Catalog file or folder.")
+@options.results
+@options.task(required=False)
+@click.option("--models", metavar="A,B", help="Only these models.")
+@click.option("--datasets", metavar="A,B", help="Only these datasets.")
+@click.option("--seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds to run.")
+@click.option("--jobs", "-j", type=int, help="Jobs at a time; one per device or core.")
+@click.option("--timeout", type=float, help="Seconds after which a job is ended.")
+@click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Part I of N.")
+@click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
+@click.option(
+    "--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."
+)
+@options.recipe
+@options.common
+def command(
+    catalog: str,
+    results: str,
+    task: str | None,
+    models: str | None,
+    datasets: str | None,
+    seeds: str,
+    shard: str,
+    output: Output,
+    **kwargs: Any,
+) -> None:
+    """Fine-tune every model of a catalog on every dataset of its task that RESULTS lacks.
+
+    Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
+    the same command.
+    """
+    from hf_select import pipeline
+    from hf_select.cli.live import watch
+
+    recipe = pipeline.choose_recipe(
+        kwargs.pop("recipe_file"), options.take(kwargs, tuple(options.RECIPE_OPTIONS))
+    )
+    with watch(output) as on_event:
+        summary = pipeline.benchmark(
+            results,
+            catalog,
+            recipe=recipe,
+            task=task,
+            models=_names(models),
+            datasets=_names(datasets),
+            seeds=_seeds(seeds),
+            shard=_shard(shard),
+            on_event=on_event,
+            **kwargs,
+        )
+    document = {
+        "results": results,
+        "done": summary.done,
+        "failed": summary.failed,
+        "skipped": summary.skipped,
+        "seconds": summary.seconds,
+    }
+    output.data(
+        document,
+        lambda o: o.line(
+            f"{summary.done} cells done, {summary.failed} failed, {summary.skipped} were there "
+            f"already; {summary.seconds:.0f} s. Record: {results}"
+        ),
+    )
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--seeds: {text!r} is not a list of whole numbers") from error
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, sep, count = text.partition("/")
+    if not (sep and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise InputError(f"--shard: {text!r} is not of the form I/N with I from 0 to N-1")
+    return int(index), int(count)

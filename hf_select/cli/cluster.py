@@ -1,0 +1,76 @@
+"""`hf-select cluster`: groups of models that behave alike."""
+
+from __future__ import annotations
+
+import click
+
+from hf_select.cli import options
+from hf_select.cli.output import Output
+
+
+@click.command(
+    "cluster",
+    epilog="Example: hf-select cluster --results demo --task image-classification",
+)
+@options.results
+@options.task()
+@click.option("--preset", metavar="NAME", help="`paper`: its distance on raw scores.")
+@click.option("--threshold", type=float, help="Distance at which clusters are cut.")
+@click.option("--algorithm", default="average", show_default=True, help="average or kmeans.")
+@click.option("--n-clusters", type=int, help="Number of clusters, instead of a threshold.")
+@options.common
+def command(
+    results: str,
+    task: str,
+    preset: str | None,
+    threshold: float | None,
+    algorithm: str,
+    n_clusters: int | None,
+    output: Output,
+) -> None:
+    """Cluster the models of a record by their scores on its benchmarks."""
+    from hf_select import pipeline
+
+    found = pipeline.cluster(
+        results,
+        task,
+        preset=preset,
+        threshold=threshold,
+        algorithm=algorithm,
+        n_clusters=n_clusters,
+    )
+    clusters = []
+    for cluster in range(int(found.labels.max()) + 1):
+        representative = found.representatives.get(cluster)
+        clusters.append(
+            {
+                "id": cluster,
+                "models": [found.models[i] for i in found.members(cluster)],
+                "representative": None if representative is None else found.models[representative],
+            }
+        )
+    document = {
+        "task": task,
+        "algorithm": found.algorithm,
+        "threshold": found.threshold,
+        "silhouette": found.silhouette,
+        "clusters": clusters,
+    }
+
+    def show(out: Output) -> None:
+        groups = [c for c in clusters if len(c["models"]) > 1]
+        singles = [c["models"][0] for c in clusters if len(c["models"]) == 1]
+        out.table(
+            f"{len(groups)} clusters of two or more, {len(singles)} singletons; "
+            f"cut at {found.threshold:.4g}, silhouette {found.silhouette:.4f}",
+            ["id", "size", "representative", "models"],
+            [
+                (c["id"], len(c["models"]), c["representative"], ", ".join(c["models"]))
+                for c in groups
+            ],
+            wrap="models",
+        )
+        if singles:
+            out.line(f"singletons: {', '.join(singles)}")
+
+    output.data(document, show)

@@ -1,0 +1,97 @@
+"""The live table of a benchmark: cells done, running, failed; plain lines when not a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.table import Table
+
+from hf_select.cli.output import Output
+
+if TYPE_CHECKING:
+    from hf_select.training.benchmark import BenchmarkEvent
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain progress lines."""
+
+
+class Progress:
+    """Counts what has happened so far."""
+
+    def __init__(self) -> None:
+        self.total = self.done = self.failed = 0
+        self.running: dict[str, float] = {}
+        self.started = time.monotonic()
+
+    def update(self, event: BenchmarkEvent) -> None:
+        """Take one event into account."""
+        self.total = event.total
+        name = f"{event.model} on {event.dataset}, seed {event.seed}"
+        if event.kind == "started":
+            self.running[name] = time.monotonic()
+        else:
+            self.running.pop(name, None)
+            self.done += event.kind == "done"
+            self.failed += event.kind == "failed"
+
+    def line(self) -> str:
+        """The state in one line: counts, rate, time to go."""
+        ended = self.done + self.failed
+        rate = ended / max(time.monotonic() - self.started, 1e-9)
+        left = (self.total - ended) / rate if rate > 0 else float("inf")
+        eta = f", {left / 60:.1f} min to go" if ended and left < 1e7 else ""
+        return (
+            f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
+        )
+
+    def table(self) -> Table:
+        """The state with the jobs that run now."""
+        table = Table(title=self.line(), title_justify="left", box=None)
+        table.add_column("running", no_wrap=True)
+        table.add_column("seconds", justify="right")
+        now = time.monotonic()
+        for name, since in self.running.items():
+            table.add_row(name, f"{now - since:.0f}")
+        return table
+
+
+@contextmanager
+def watch(output: Output) -> Iterator[Callable[[BenchmarkEvent], None]]:
+    """A listener for benchmark events that shows them while the block runs."""
+    progress = Progress()
+    if output.quiet or not output.stderr.is_terminal:
+        yield _plain(progress, output)
+        return
+    with Live(console=output.stderr, refresh_per_second=4, transient=True) as live:
+
+        def on_event(event: BenchmarkEvent) -> None:
+            progress.update(event)
+            if event.kind == "failed":
+                live.console.print(_failure(event), markup=False)
+            live.update(progress.table())
+
+        yield on_event
+
+
+def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], None]:
+    last = [float("-inf")]
+
+    def on_event(event: BenchmarkEvent) -> None:
+        progress.update(event)
+        if event.kind == "failed":
+            output.message(_failure(event))
+        ended = progress.done + progress.failed
+        now = time.monotonic()
+        if event.kind != "started" and (now - last[0] > PLAIN_EVERY or ended == progress.total):
+            last[0] = now
+            output.message(progress.line())
+
+    return on_event
+
+
+def _failure(event: BenchmarkEvent) -> str:
+    return f"failed: {event.model} on {event.dataset}, seed {event.seed}: {event.reason}"

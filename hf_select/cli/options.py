@@ -1,0 +1,134 @@
+"""Options that several commands share, as decorators; and what each command is given."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hf_select.cli.output import Output
+
+Command = Callable[..., Any]
+
+
+def common(function: Command) -> Command:
+    """`--json` and `--quiet`; the command receives them as `output: Output`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--quiet", "-q", is_flag=True, help="No messages on stderr.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
+        output = Output(as_json=as_json, quiet=quiet)
+        click.get_current_context().find_root().obj = output
+        return function(*args, output=output, **kwargs)
+
+    return wrapper
+
+
+def results(function: Command) -> Command:
+    """`--results`: the record."""
+    return click.option(
+        "--results",
+        "-r",
+        required=True,
+        metavar="RESULTS",
+        help="Results repository: a folder, or `demo` for the one that ships with the package.",
+    )(function)
+
+
+def task(required: bool = True) -> Callable[[Command], Command]:
+    """`--task`: which task's part of the record."""
+    return click.option(
+        "--task",
+        "-t",
+        required=required,
+        metavar="TASK",
+        help="text-classification, text-regression or image-classification.",
+    )
+
+
+def data(function: Command) -> Command:
+    """How to read a target: the columns, the task, the metric. All are inferred if not stated."""
+    options = (
+        click.option("--task", "-t", metavar="TASK", help="Task of the target."),
+        click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
+        click.option("--text-column", metavar="NAME", help="Column with the text."),
+        click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),
+        click.option("--image-column", metavar="NAME", help="Column with the image."),
+        click.option("--label-column", metavar="NAME", help="Column to predict."),
+        click.option("--metric", metavar="NAME", help="Metric, such as accuracy, f1 or rmse."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+DATA_OPTIONS = (
+    "task",
+    "config",
+    "text_column",
+    "text_pair_column",
+    "image_column",
+    "label_column",
+    "metric",
+)
+
+
+def recalling(function: Command) -> Command:
+    """How phase one works."""
+    options = (
+        click.option("--top", "-k", default=10, show_default=True, help="Models to recall."),
+        click.option(
+            "--method",
+            default="paper",
+            show_default=True,
+            help="random, mean, rank, size, proxy:NAME or paper.",
+        ),
+        click.option("--proxy", metavar="NAME", help="leep or logme; chosen by itself if not given."),
+        click.option("--preset", metavar="NAME", help="`paper`: its algorithm on raw scores."),
+        click.option("--threshold", type=float, help="Distance at which clusters are cut."),
+        click.option(
+            "--catalog",
+            metavar="CATALOG",
+            help="Where the models of the record can be loaded; the Hub if not given.",
+        ),
+        click.option("--exclude", multiple=True, metavar="MODEL", help="Leave a model out."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def recipe(function: Command) -> Command:
+    """How models are fine-tuned. A file, single values, or both (values win)."""
+    options = (
+        click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="JSON file."),
+        click.option("--learning-rate", type=float, help="Peak learning rate."),
+        click.option("--epochs", type=int, help="Epochs of a full fine-tuning."),
+        click.option("--batch-size", type=int, help="Global batch size."),
+        click.option("--max-length", type=int, help="Tokens per text."),
+        click.option("--max-train-samples", type=int, help="Train rows to use; 0 = all."),
+        click.option("--precision", help="no, bf16 or fp16."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+RECIPE_OPTIONS = {
+    "learning_rate": "learning_rate",
+    "epochs": "epochs",
+    "batch_size": "global_batch_size",
+    "max_length": "max_length",
+    "max_train_samples": "max_train_samples",
+    "precision": "precision",
+}
+
+
+def take(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Remove those options from `kwargs` and return the ones that were given."""
+    taken = {name: kwargs.pop(name) for name in names}
+    return {name: value for name, value in taken.items() if value is not None}

@@ -1,0 +1,94 @@
+"""The one place that prints: data on stdout, messages on stderr, as text or as one JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+class Output:
+    """Where a command's words go. `--json`: one document on stdout; `--quiet`: no messages."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.stdout = Console(highlight=False, soft_wrap=True)
+        self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def message(self, text: str, *, style: str = "") -> None:
+        """A line for the person at the terminal."""
+        if not self.quiet:
+            self.stderr.print(escape(text), style=style or None)
+
+    def warning(self, text: str) -> None:
+        """A line that is shown even with `--quiet`."""
+        self.stderr.print(escape(text), style="yellow")
+
+    def data(self, document: dict[str, Any], show: Callable[[Output], None]) -> None:
+        """The answer: the JSON document, or what `show` prints."""
+        if self.as_json:
+            print(json.dumps(clean(document), ensure_ascii=False, indent=1), flush=True)
+        else:
+            show(self)
+
+    def line(self, text: str = "", *, style: str = "") -> None:
+        """A line of the answer."""
+        self.stdout.print(escape(text), style=style or None)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: str = ""
+    ) -> None:
+        """A table of the answer; numbers stand right, the column named `wrap` may break lines."""
+        table = Table(title=escape(title) if title else None, title_justify="left", box=None)
+        numeric = [all(not isinstance(row[j], str) for row in rows) for j in range(len(columns))]
+        for name, right in zip(columns, numeric, strict=True):
+            table.add_column(
+                name,
+                justify="right" if right else "left",
+                no_wrap=name != wrap,
+                overflow="fold",
+                header_style="bold",
+            )
+        for row in rows:
+            table.add_row(*(escape(cell(value)) for value in row))
+        # Piped output has no width of its own: don't break lines that a program may read.
+        width = None if self.stdout.is_terminal else 160
+        self.stdout.print(table, width=width)
+
+    def error(self, document: dict[str, dict[str, str]]) -> None:
+        """An error: the JSON document on stdout with `--json`, else two lines on stderr."""
+        if self.as_json:
+            print(json.dumps(document, ensure_ascii=False), flush=True)
+            return
+        error = document["error"]
+        self.stderr.print(f"[bold red]Error:[/] {escape(error['message'])}")
+        if error["hint"]:
+            self.stderr.print(f"[dim]Hint:[/]  {escape(error['hint'])}")
+
+
+def cell(value: Any) -> str:
+    """A table cell: four significant digits for floats, a dash for what isn't there."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    return str(value)
+
+
+def clean(value: Any) -> Any:
+    """JSON has no NaN and no numpy: NaN and infinities become null."""
+    if isinstance(value, dict):
+        return {str(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    if hasattr(value, "tolist"):
+        return clean(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

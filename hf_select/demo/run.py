@@ -1,0 +1,73 @@
+"""The demo: the shipped record, models and target through both phases, judged by brute force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_select import pipeline
+from hf_select.demo.targets import DEMO_TASKS, check_demo_task, write_target
+from hf_select.errors import RecordError
+from hf_select.metrics import get_metric
+from hf_select.records import Rung
+from hf_select.results.repo import ResultsRepo
+
+FOLDER = Path(__file__).parent
+ORACLE = FOLDER / "oracle"
+
+
+def run_demo(
+    task: str,
+    out: Path,
+    *,
+    top: int = 10,
+    policy: str = "paper",
+    seed: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_rung: Callable[[Rung], None] | None = None,
+    say: pipeline.Say = pipeline.silent,
+) -> dict[str, Any]:
+    """Select a model for the shipped target of `image` or `text`.
+
+    Returns the select document plus `oracle` (the model with the best mean test score over all
+    models and seeds, from the recorded brute force on this target) and `regret` in points.
+    """
+    check_demo_task(task)
+    target = write_target(task, Path(f"{out}-target"))
+    selected = pipeline.select(
+        target,
+        "demo",
+        out,
+        top=top,
+        policy=policy,
+        seed=seed,
+        should_stop=should_stop,
+        on_rung=on_rung,
+        say=say,
+    )
+    oracle, regret = judge(task, selected.document["winner"]["model"])
+    return {**selected.document, "oracle": oracle, "regret": regret}
+
+
+def judge(task: str, winner: str) -> tuple[dict[str, Any], float]:
+    """The best model by the recorded brute force on the demo's target, and the winner's regret.
+
+    Regret compares means over the recorded seeds, so the luck of one run doesn't count.
+    """
+    matrix = ResultsRepo.open(ORACLE).matrix(DEMO_TASKS[task])
+    metric = get_metric(matrix.metrics[0])
+    scores = matrix.scores[:, 0]
+    if winner not in matrix.models or np.isnan(scores[matrix.models.index(winner)]):
+        raise RecordError(f"the recorded brute force holds no score of {winner}")
+    best = int(np.nanargmax(metric.direction * scores))
+    regret = 100 * metric.direction * (scores[best] - scores[matrix.models.index(winner)])
+    runs = ResultsRepo.open(ORACLE).runs(DEMO_TASKS[task])
+    return {
+        "model": matrix.models[best],
+        "test": float(scores[best]),
+        "models": len(matrix.models),
+        "seeds": len({run.key.seed for run in runs}),
+    }, float(regret)

@@ -1,0 +1,718 @@
+"""The only file that joins the rooms: one function a stage, for the CLI and for Python alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_select.catalog import Catalog, local_model
+from hf_select.errors import DataError, HfSelectError, InputError, RecordError, UnknownNameError
+from hf_select.metrics import get_metric
+from hf_select.records import (
+    Clustering,
+    ModelEntry,
+    PerformanceMatrix,
+    ProxyScores,
+    RecallResult,
+    Recipe,
+    Rejected,
+    Rung,
+    SelectionResult,
+    check_task_name,
+)
+from hf_select.report.document import selection_document
+from hf_select.report.page import render
+from hf_select.results.repo import ResultsRepo
+from hf_select.selection.folder import DOCUMENT, SelectionFolder, write_atomically
+
+if TYPE_CHECKING:
+    from hf_select.tasks.data import TargetData
+    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
+    from hf_select.training.live import LiveTrials
+
+PRESETS = ("paper",)
+Say = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """The listener of somebody who wants no messages."""
+
+
+# ------------------------------------------------------------------------------ the record
+
+
+def demo_folder() -> Path:
+    """Where the starter zoo, its record and its targets lie inside the package."""
+    return Path(__file__).parent / "demo"
+
+
+def open_results(results: str | Path) -> ResultsRepo:
+    """The results repository of that folder, or the shipped one for the word `demo`."""
+    path = demo_folder() / "results" if str(results) == "demo" else Path(results)
+    if not path.exists():
+        raise RecordError(
+            f"no results repository at {path}",
+            hint="make one with `hf-select benchmark` or `hf-select import`, or use `demo`",
+        )
+    return ResultsRepo.open(path)
+
+
+def find_catalog(catalog: str | Path | None, results: str | Path) -> Catalog:
+    """The catalog that was named; without one the shipped zoo's for `demo`, else an empty one."""
+    if catalog is not None:
+        return Catalog.load(demo_folder() if str(catalog) == "demo" else catalog)
+    if str(results) == "demo":
+        return Catalog.load(demo_folder())
+    return Catalog()
+
+
+def check_preset(preset: str | None) -> bool:
+    """True for the paper's preset; an unknown name is an error."""
+    if preset is not None and preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    return preset == "paper"
+
+
+def check_task(repo: ResultsRepo, task: str) -> None:
+    """Refuse a task that the record has no runs of."""
+    check_task_name(task)
+    have = repo.tasks()
+    if task not in have:
+        raise RecordError(
+            f"{repo.path} holds no {task} runs", hint=f"it holds: {', '.join(have) or 'nothing'}"
+        )
+
+
+def benchmark(
+    results: str | Path,
+    catalog: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    task: str | None = None,
+    models: Iterable[str] | None = None,
+    datasets: Iterable[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    jobs: int | None = None,
+    timeout: float | None = None,
+    shard: tuple[int, int] = (0, 1),
+    retry_failed: bool = False,
+    checkpoint_every: float = 60.0,
+    on_event: Callable[[BenchmarkEvent], None] | None = None,
+) -> BenchmarkSummary:
+    """Fine-tune every model of a catalog on every dataset of its task that the record lacks.
+
+    Resumable: what is done is skipped, a cell that was cut off goes on from its checkpoint.
+    """
+    from hf_select.training.benchmark import run_benchmark
+
+    chosen = find_catalog(catalog, "").only(task=task, models=models, datasets=datasets)
+    if not chosen.models or not chosen.datasets:
+        raise InputError(
+            f"nothing to run: {len(chosen.models)} models and {len(chosen.datasets)} datasets chosen",
+            hint="look at the catalog's tasks, and at --task, --models and --datasets",
+        )
+    repo = ResultsRepo.open_or_create(results)
+    return run_benchmark(
+        chosen,
+        repo,
+        recipe or Recipe(),
+        seeds=seeds,
+        jobs=jobs,
+        timeout=timeout,
+        shard=shard,
+        retry_failed=retry_failed,
+        checkpoint_every=checkpoint_every,
+        on_event=on_event,
+    )
+
+
+def import_results(
+    file: str | Path,
+    results: str | Path,
+    *,
+    task: str,
+    metric: str = "accuracy",
+    kind: str = "runs",
+    format: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Add somebody else's table of results to a record; rows that can't be used are named."""
+    from hf_select.results.foreign import import_table
+    check_task_name(task)
+    table = import_table(
+        file, task=task, metric=metric, kind=kind, format=format, mapping=dict(mapping or {})
+    )
+    if not table.rows:
+        reason = table.rejected[0].reason if table.rejected else "the file has no rows"
+        raise DataError(f"{file}: no row can be used; the first: {reason}")
+    repo = ResultsRepo.open_or_create(results)
+    if kind == "proxies":
+        repo.append(proxies=table.rows, models=table.models, datasets=table.datasets)
+    else:
+        repo.append(table.rows, models=table.models, datasets=table.datasets)
+    repo.compact()
+    return {
+        "file": str(file),
+        "results": str(results),
+        "task": task,
+        "kind": kind,
+        "rows": len(table.rows),
+        "models": len(table.models),
+        "datasets": len(table.datasets),
+        "rejected": [{"row": bad.repo_id, "reason": bad.reason} for bad in table.rejected],
+    }
+
+
+# ------------------------------------------------------------------------------- clustering
+
+
+def cluster(
+    results: str | Path,
+    task: str,
+    *,
+    preset: str | None = None,
+    threshold: float | None = None,
+    algorithm: str = "average",
+    n_clusters: int | None = None,
+    recipe: str | None = None,
+) -> Clustering:
+    """Group the models of a record by how they do on its benchmarks.
+
+    `preset="paper"`: raw scores, mean of the 5 largest differences, average linkage.
+    """
+    from hf_select.clustering.algorithms import cluster_models
+
+    raw = check_preset(preset)
+    repo = open_results(results)
+    check_task(repo, task)
+    return cluster_models(
+        repo.matrix(task, recipe=recipe),
+        algorithm=algorithm,
+        threshold=threshold,
+        n_clusters=n_clusters,
+        raw=raw,
+    )
+
+
+# ----------------------------------------------------------------------------------- recall
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """Phase one with what phase two needs from it."""
+
+    result: RecallResult
+    clustering: Clustering | None
+    matrix: PerformanceMatrix
+    entries: Mapping[str, ModelEntry]
+    proxy: ProxyScores | None
+
+
+def recall(
+    target: str | Path | TargetData,
+    results: str | Path,
+    *,
+    top: int = 10,
+    method: str = "paper",
+    proxy: str | None = None,
+    preset: str | None = None,
+    threshold: float | None = None,
+    catalog: str | Path | None = None,
+    exclude: Iterable[str] = (),
+    seed: int = 0,
+    max_rows: int = 2000,
+    cache: Path | None = None,
+    say: Say = silent,
+    **data_options: Any,
+) -> Recalled:
+    """Phase one: the `top` models of the record that look best for the target.
+
+    `method` is a row of `recall.RECALL_METHODS`; `proxy` one of `proxies.PROXIES`, chosen by
+    what the representatives offer when it isn't named. Only train rows of the target are used.
+    """
+    from hf_select.clustering.algorithms import cluster_models
+    from hf_select.recall import RECALL_METHODS, needs_proxy, proxy_choice, recall_models
+
+    raw = check_preset(preset)
+    if method.split(":")[0] not in {name.split(":")[0] for name in RECALL_METHODS}:
+        raise UnknownNameError("recall method", method, RECALL_METHODS)
+    if top < 1:
+        raise InputError(f"top is {top}, but must be at least 1")
+    target = as_target(target, data_options)
+    repo = open_results(results)
+    check_task(repo, target.task)
+    if proxy is not None:
+        from hf_select.proxies import check_proxy
+        from hf_select.tasks import get_task
+
+        check_proxy(proxy, get_task(target.task).kind)
+    started = time.perf_counter()
+    entries = {entry.repo_id: entry for entry in repo.models(target.task)}
+    locations = find_catalog(catalog, results)
+    entries |= {
+        entry.repo_id: entry for entry in locations.models if entry.repo_id in entries
+    }
+    matrix = without_target(repo.matrix(target.task), repo, target)
+    unwanted = set(exclude)
+    unknown = sorted(unwanted - set(matrix.models))
+    if unknown:
+        raise UnknownNameError("model", unknown[0], matrix.models)
+    usable = [m for m in matrix.models if m in entries and m not in unwanted]
+    matrix = matrix.only_models(usable)
+    clustering = None
+    if len(usable) > 1 and len(matrix.datasets) > 0:
+        clustering = cluster_models(matrix, threshold=threshold, raw=raw)
+    wanted = needs_proxy(method, matrix, clustering)
+    scores, skipped = None, ()
+    if wanted:
+        scores, skipped = compute_proxies(
+            wanted,
+            entries,
+            locations,
+            target,
+            proxy=proxy or (method.split(":", 1)[1] if method.startswith("proxy:") else None),
+            choose=proxy_choice,
+            max_rows=max_rows,
+            seed=seed,
+            cache=cache,
+            say=say,
+        )
+    result = recall_models(
+        method,
+        target=target.name,
+        task=target.task,
+        matrix=matrix,
+        clustering=clustering,
+        proxies=scores,
+        revisions={name: entry.revision for name, entry in entries.items()},
+        sizes={name: entry.num_parameters for name, entry in entries.items()},
+        top=top,
+        raw=raw,
+        seed=seed,
+        seconds=0.0,
+    )
+    result = replace(result, skipped=skipped, seconds=time.perf_counter() - started)
+    return Recalled(result, clustering, matrix, entries, scores)
+
+
+def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> TargetData:
+    """A target that is loaded already, or the source loaded with the options."""
+    from hf_select.tasks.data import TargetData, load_target
+
+    if isinstance(target, TargetData):
+        return target
+    return load_target(target, **options)
+
+
+def without_target(
+    matrix: PerformanceMatrix, repo: ResultsRepo, target: TargetData
+) -> PerformanceMatrix:
+    """The matrix with no column of the target itself, should the record hold it."""
+    same = [d.repo_id for d in repo.datasets(target.task) if d.revision == target.fingerprint]
+    for name in same:
+        matrix = matrix.without_dataset(name)
+    return matrix
+
+
+def locate(entry: ModelEntry, catalog: Catalog) -> tuple[str | Path, str | None]:
+    """Where `from_pretrained` finds a model: a local folder, or a Hub id with its commit."""
+    folder = catalog.location(entry.repo_id)
+    return (folder, None) if folder is not None else (entry.repo_id, entry.revision)
+
+
+def compute_proxies(
+    names: Sequence[str],
+    entries: Mapping[str, ModelEntry],
+    catalog: Catalog,
+    target: TargetData,
+    *,
+    proxy: str | None,
+    choose: Callable[[Mapping[str, bool], str], str],
+    max_rows: int,
+    seed: int,
+    cache: Path | None,
+    say: Say,
+) -> tuple[ProxyScores, tuple[Rejected, ...]]:
+    """One forward pass per named model, then its proxy score. A model that fails is reported."""
+    from hf_select.features import extract_features
+    from hf_select.proxies import score_features
+    from hf_select.tasks import get_task
+
+    task = get_task(target.task)
+    features, skipped = {}, []
+    for number, name in enumerate(names, 1):
+        say(f"proxy pass {number}/{len(names)}: {name}")
+        location, revision = locate(entries[name], catalog)
+        try:
+            features[name] = extract_features(
+                task,
+                location,
+                target,
+                revision=revision,
+                max_rows=max_rows,
+                seed=seed,
+                cache=cache,
+                key=entries[name].revision,
+            )
+        except HfSelectError as error:
+            skipped.append(Rejected(name, error.message))
+    if not features:
+        raise RecordError(
+            f"none of {len(names)} representatives could be loaded; the first: {skipped[0].reason}",
+            hint="name a catalog with --catalog that says where the models are",
+        )
+    heads = {name: found.source_probs is not None for name, found in features.items()}
+    chosen = proxy or choose(heads, task.kind)
+    values = np.full(len(names), np.nan)
+    reasons = {bad.repo_id: bad.reason for bad in skipped}
+    for i, name in enumerate(names):
+        if name in features:
+            values[i] = score_features(chosen, features[name], task.kind)
+            if np.isnan(values[i]):
+                reasons[name] = f"{chosen} is undefined for it"
+    seconds = float(sum(found.seconds for found in features.values()))
+    return ProxyScores(chosen, tuple(names), values, reasons, seconds), tuple(skipped)
+
+
+# -------------------------------------------------------------------------------- selection
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """Both phases: the document that is `selection.json`, and the folder that it lies in."""
+
+    document: dict[str, Any]
+    out: Path
+
+
+def select(
+    target: str | Path | TargetData,
+    results: str | Path,
+    out: str | Path,
+    *,
+    top: int = 10,
+    policy: str = "paper",
+    method: str = "paper",
+    proxy: str | None = None,
+    preset: str | None = None,
+    threshold: float | None = None,
+    recipe: Recipe | None = None,
+    catalog: str | Path | None = None,
+    exclude: Iterable[str] = (),
+    seed: int = 0,
+    checkpoint_every: float = 30.0,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_rung: Callable[[Rung], None] | None = None,
+    say: Say = silent,
+    **data_options: Any,
+) -> Selected:
+    """Both phases: recall from the record, fine-tune a little at a time, hand over the winner.
+
+    Leaves in `out`: the fine-tuned winner (`from_pretrained` loads it), `selection.json` and
+    `report.html`. Everything is checked before anything is written; a run that was cut off goes
+    on with the same call. Raises `InputError` on bad input, `StoppedError` when stopped.
+    """
+    from hf_select.recall import RECALL_METHODS
+    from hf_select.selection.policies import get_policy
+    from hf_select.training.live import LiveTrials
+
+    raw = check_preset(preset)
+    chosen_policy = get_policy(policy)
+    if method.split(":")[0] not in {name.split(":")[0] for name in RECALL_METHODS}:
+        raise UnknownNameError("recall method", method, RECALL_METHODS)
+    repo = open_results(results)
+    target = as_target(target, data_options)
+    check_task(repo, target.task)
+    recipe = recipe or record_recipe(repo, target.task)
+    started = time.perf_counter()
+    folder = SelectionFolder(
+        out,
+        {
+            "target": target.fingerprint,
+            "task": target.task,
+            "metric": target.metric,
+            "policy": policy,
+            "method": method,
+            "proxy": proxy,
+            "preset": preset,
+            "threshold": threshold,
+            "top": top,
+            "recipe": recipe.digest(),
+            "seed": seed,
+            "exclude": sorted(exclude),
+            "record": sorted(repo.recipes(target.task).items()),
+        },
+    )
+    done = folder.finished()
+    if done is not None:
+        say(f"{folder.path} holds this very selection already: nothing was trained")
+        return Selected(done, folder.path)
+    folder.start()
+    recalled = recall(
+        target,
+        results,
+        top=top,
+        method=method,
+        proxy=proxy,
+        preset=preset,
+        threshold=threshold,
+        catalog=catalog,
+        exclude=exclude,
+        seed=seed,
+        cache=folder.state / "features",
+        say=say,
+    )
+    locations = find_catalog(catalog, results)
+    trials = LiveTrials(
+        target,
+        recipe,
+        folder.state / "trials",
+        lambda model: locate(recalled.entries[model], locations),
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+    )
+    result = _fine_select(
+        recalled,
+        repo,
+        target,
+        trials,
+        chosen_policy,
+        policy,
+        folder.state / "journal.jsonl",
+        raw=raw,
+        on_rung=on_rung,
+        should_stop=should_stop,
+    )
+    winner = trials.opened[result.winner]
+    document = selection_document(
+        target=target.name,
+        task=target.task,
+        metric=target.metric,
+        result=result,
+        recall=recalled.result,
+        clustering=recalled.clustering,
+        matrix=recalled.matrix,
+        recipe=recipe,
+        data_notes=target.notes,
+        split_rows={
+            name: len(getattr(target, name)) for name in ("train", "validation", "test")
+        },
+        trivial={name: target.trivial(name) for name in ("validation", "test")},
+        num_models=len(recalled.matrix.models),
+        num_processes=winner.trial.num_processes,
+        seconds=time.perf_counter() - started,
+        versions=library_versions(),
+        revisions={name: entry.revision for name, entry in recalled.entries.items()},
+        checkpoint=str(folder.path),
+    )
+    folder.finish(document, winner.trial.save_pretrained, render(document))
+    winner.close()
+    return Selected(folder.finished() or document, folder.path)
+
+
+def _fine_select(
+    recalled: Recalled,
+    repo: ResultsRepo,
+    target: TargetData,
+    trials: LiveTrials,
+    policy: Any,
+    policy_name: str,
+    journal: Path,
+    *,
+    raw: bool,
+    on_rung: Callable[[Rung], None] | None,
+    should_stop: Callable[[], bool],
+) -> SelectionResult:
+    """Phase two over live trials; the proxy passes are added to the bill."""
+    from hf_select.selection.run import run_selection
+
+    curves = repo.curves(target.task)
+    for entry in repo.datasets(target.task):
+        if entry.revision == target.fingerprint:
+            curves = curves.without_dataset(entry.repo_id)
+    result = run_selection(
+        trials.factories([c.model for c in recalled.result.candidates]),
+        policy,
+        horizon=float(trials.recipe.epochs),
+        metric=get_metric(target.metric),
+        val_trivial=target.trivial("validation"),
+        record=curves,
+        raw=raw,
+        policy_name=policy_name,
+        journal=journal,
+        on_rung=on_rung,
+        should_stop=should_stop,
+    )
+    # A forward pass is counted in epochs of the training that the same seconds would have bought.
+    seconds = recalled.proxy.seconds if recalled.proxy else 0.0
+    epochs = seconds * result.epochs / result.seconds if result.seconds > 0 else 0.0
+    return replace(result, proxy_epochs=epochs)
+
+
+# ------------------------------------------------------------------- the small things around
+
+
+def choose_recipe(file: Path | None, values: Mapping[str, Any]) -> Recipe | None:
+    """The recipe of a JSON file with single values replaced; None if neither was given.
+
+    The keys of `values` are those of the command line (`batch_size` is the global one).
+    """
+    if file is None and not values:
+        return None
+    settings: dict[str, Any] = {}
+    if file is not None:
+        try:
+            settings = json.loads(Path(file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file} is not a recipe: {error}") from error
+    names = {"batch_size": "global_batch_size"}
+    return Recipe.from_dict(
+        settings | {names.get(key, key): value for key, value in values.items()}
+    )
+
+
+def record_recipe(repo: ResultsRepo, task: str) -> Recipe:
+    """The recipe that most runs of the record used, so that its curves say something here."""
+    counts = repo.recipes(task)
+    for found in sorted(counts, key=lambda name: -counts[name]):
+        recipe = repo.recipe(found)
+        if recipe is not None:
+            return recipe
+    return Recipe()
+
+
+def replay(
+    results: str | Path,
+    task: str,
+    *,
+    phase: str = "selection",
+    policies: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    candidates: str = "all",
+    cost: str = "epochs",
+    preset: str | None = None,
+) -> dict[str, Any]:
+    """Compare policies or recall methods on the record, leaving each dataset out in turn."""
+    raw = check_preset(preset)
+    if phase not in ("recall", "selection"):
+        raise UnknownNameError("phase", phase, ("recall", "selection"))
+    if cost not in ("epochs", "seconds"):
+        raise UnknownNameError("cost", cost, ("epochs", "seconds"))
+    repo = open_results(results)
+    check_task(repo, task)
+    if phase == "recall":
+        return _replay_recall(repo, task, methods, raw)
+    return _replay_selection(repo, task, policies, candidates, cost, raw)
+
+
+def _recorded_proxies(repo: ResultsRepo, task: str) -> dict[tuple[str, str], ProxyScores]:
+    """(proxy, dataset) -> the proxy scores that the record holds."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in repo.proxies(task):
+        rows.setdefault((row.proxy, row.dataset), {})[row.model] = row
+    return {
+        (proxy, dataset): ProxyScores(
+            proxy,
+            tuple(found),
+            np.array([row.value for row in found.values()]),
+            {},
+            float(np.nansum([row.seconds for row in found.values()])),
+        )
+        for (proxy, dataset), found in rows.items()
+    }
+
+
+def _replay_recall(
+    repo: ResultsRepo, task: str, methods: Sequence[str] | None, raw: bool
+) -> dict[str, Any]:
+    from hf_select.recall import RECALL_METHODS, replay_recall
+
+    proxies = _recorded_proxies(repo, task)
+    recorded = {proxy for proxy, _ in proxies}
+    if methods is None:
+        methods = [
+            name
+            for name in ("random", "mean", "rank", "size", "paper")
+            if name != "paper" or recorded
+        ] + [f"proxy:{name}" for name in sorted(recorded)]
+    for name in methods:
+        if name.split(":")[0] not in {known.split(":")[0] for known in RECALL_METHODS}:
+            raise UnknownNameError("recall method", name, RECALL_METHODS)
+    return replay_recall(
+        repo.matrix(task),
+        methods,
+        proxies=proxies,
+        raw=raw,
+        sizes={entry.repo_id: entry.num_parameters for entry in repo.models(task)},
+    )
+
+
+def _replay_selection(
+    repo: ResultsRepo,
+    task: str,
+    policies: Sequence[str] | None,
+    candidates: str,
+    cost: str,
+    raw: bool,
+) -> dict[str, Any]:
+    from hf_select.recall import replay_candidates
+    from hf_select.selection.policies import POLICIES, get_policy
+    from hf_select.selection.replay import replay_selection
+
+    chosen = {name: get_policy(name) for name in policies or POLICIES}
+    choose = None
+    if candidates != "all":
+        word, _, count = candidates.partition(":")
+        if word != "recall" or not count.isdigit() or int(count) < 1:
+            raise InputError(f"candidates is {candidates!r}, but must be `all` or `recall:K`")
+        choose = replay_candidates(
+            repo.matrix(task), repo.curves(task), _recorded_proxies(repo, task), int(count), raw=raw
+        )
+    return replay_selection(
+        repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw
+    )
+
+
+def report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Write the page of a finished selection from its document."""
+    document = Path(folder) / DOCUMENT
+    if not document.is_file():
+        raise InputError(
+            f"{folder} holds no finished selection (no {DOCUMENT})",
+            hint="make one with `hf-select select` or `hf-select demo`",
+        )
+    path = Path(out) if out else Path(folder) / "report.html"
+    write_atomically(path, render(json.loads(document.read_text(encoding="utf-8"))))
+    return path
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    names = ("hf-select", "torch", "transformers", "accelerate", "datasets", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def doctor() -> dict[str, Any]:
+    """Versions, devices, disk, cache, and whether the shipped record is whole."""
+    import torch
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    problems = ResultsRepo.open(demo_folder() / "results").verify()
+    return {
+        "versions": library_versions(),
+        "devices": devices or [f"cpu ({os.cpu_count()} cores)"],
+        "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
+        "cache": HF_HUB_CACHE,
+        "demo": "whole" if not problems else "; ".join(problems),
+    }

@@ -1,0 +1,368 @@
+"""The `selection.json` document: one dict, JSON-clean, made from the records of a selection.
+
+The HTML page and the figures are made from this document alone, so a report can be drawn again
+years later from the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_select.metrics import METRICS, Metric, get_metric
+from hf_select.records import (
+    NAN,
+    Clustering,
+    LearningCurve,
+    PerformanceMatrix,
+    RecallResult,
+    Recipe,
+    SelectionResult,
+)
+
+SCHEMA = 1
+"""Version of the document's shape; a reader may refuse what is newer than it knows."""
+
+
+def selection_document(
+    *,
+    target: str,
+    task: str,
+    metric: str,
+    result: SelectionResult,
+    recall: RecallResult,
+    clustering: Clustering | None,
+    matrix: PerformanceMatrix | None,
+    recipe: Recipe,
+    data_notes: Sequence[str],
+    split_rows: Mapping[str, int],
+    trivial: Mapping[str, float],
+    num_models: int,
+    num_processes: int = 1,
+    seconds: float,
+    versions: Mapping[str, str],
+    revisions: Mapping[str, str],
+    fingerprint: str = "",
+    created: str = "",
+) -> dict[str, Any]:
+    """The document of one selection.
+
+    `trivial` maps a split to the trivial predictor's raw score there, `split_rows` a split to its
+    number of rows, `revisions` a model to its commit. `num_models` is how many models the record
+    offered for the task. `seconds` is the wall time of everything. Scores are raw and exact;
+    times, shares and prices are rounded; NaN and infinities become None.
+    """
+    how = get_metric(metric)
+    commits = {c.model: c.revision for c in recall.candidates} | dict(revisions)
+    finalists = _finalists(result)
+    recalled = len(recall.candidates) or len(result.curves)
+    document = {
+        "schema": SCHEMA,
+        "target": target,
+        "task": task,
+        "metric": metric,
+        "higher_is_better": how.higher_is_better,
+        "winner": {
+            "model": result.winner,
+            "revision": commits.get(result.winner, ""),
+            "val": result.val,
+            "test": result.test,
+            "checkpoint": result.checkpoint,
+        },
+        "trivial": dict(trivial),
+        "policy": result.policy,
+        "horizon": result.horizon,
+        "price": round(result.price, 6),
+        "cost": {
+            "epochs": round(result.epochs, 6),
+            "seconds": _round(result.seconds, 3),
+            "proxy_epochs": round(result.proxy_epochs, 6),
+        },
+        "baselines": {
+            "brute_force_all": _baseline(_brute_force(num_models, result.horizon), result.horizon),
+            "halving_all": _baseline(_halving(num_models, result.horizon), result.horizon),
+            "brute_force_recalled": _baseline(
+                _brute_force(recalled, result.horizon), result.horizon
+            ),
+            "halving_recalled": _baseline(_halving(recalled, result.horizon), result.horizon),
+        },
+        "funnel": {
+            "record": num_models,
+            "recalled": recalled,
+            "finalists": len(finalists),
+            "winner": 1,
+        },
+        "finalists": finalists,
+        "ranking": _ranking(result, recall, how, commits),
+        "rungs": [
+            {
+                "epoch": rung.epoch,
+                "live": list(rung.live),
+                "val": dict(rung.val),
+                "forecast": dict(rung.forecast),
+                "p_best": {model: _round(p, 6) for model, p in rung.p_best.items()},
+                "dropped": [{"model": d.model, "reason": d.reason} for d in rung.dropped],
+            }
+            for rung in result.rungs
+        ],
+        "curves": {model: curve.to_dict() for model, curve in result.curves.items()},
+        "recall": _recall(recall, clustering, how, trivial.get("test", NAN)),
+        "clusters": None if clustering is None else _clusters(clustering),
+        "matrix": None if matrix is None else _matrix(matrix),
+        "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
+        "data": {
+            "rows": dict(split_rows),
+            "notes": list(data_notes),
+            "fingerprint": fingerprint,
+        },
+        "versions": dict(versions),
+        "num_processes": num_processes,
+        "seconds": _round(seconds, 3),
+        "created": created,
+    }
+    cleaned: dict[str, Any] = clean(document)
+    return cleaned
+
+
+def clean(value: Any) -> Any:
+    """The value with nothing in it that JSON can't hold: NaN and infinities become None."""
+    if isinstance(value, Mapping):
+        return {str(key): clean(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return clean(value.tolist())
+    if isinstance(value, np.generic):
+        return clean(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
+
+
+# -------------------------------------------------------------------------------- in words
+
+
+def epochs_text(epochs: float) -> str:
+    """A number of epochs in words: "1/8 epoch", "1 epoch", "2 epochs"."""
+    plural = "" if epochs <= 1 else "s"
+    return f"{_number(epochs)} epoch{plural}"
+
+
+def _number(value: float) -> str:
+    exact = Fraction(value).limit_denominator(64)
+    if 0 < value < 1 and abs(float(exact) - value) < 1e-6:
+        return f"{exact.numerator}/{exact.denominator}"
+    return f"{value:.4g}"
+
+
+def score_text(value: float | None, metric: str) -> str:
+    """A raw score as it is shown: three decimals where 1 is perfect, else four digits."""
+    if value is None or math.isnan(value):
+        return "–"
+    how = METRICS.get(metric)
+    if how is not None and how.perfect == 1.0:
+        return f"{value:.3f}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
+
+
+# ------------------------------------------------------------------------------- the parts
+
+
+def _round(value: float, digits: int) -> float:
+    return round(value, digits) if math.isfinite(value) else value
+
+
+def _brute_force(models: int, horizon: float) -> float:
+    """Epochs to train every model to the end."""
+    return models * horizon
+
+
+def _halving(models: int, horizon: float) -> float:
+    """Epochs of successive halving: after every epoch the better floor(n/2) go on."""
+    total, live, left = 0.0, models, horizon
+    while left > 1e-9:
+        step = min(1.0, left)
+        total, left = total + live * step, left - step
+        live = max(1, live // 2)
+    return total
+
+
+def _baseline(epochs: float, horizon: float) -> dict[str, float]:
+    return {"epochs": round(epochs, 6), "price": round(epochs / horizon, 6)}
+
+
+def _finalists(result: SelectionResult) -> list[str]:
+    """Who was live at the last decision between two or more; the winner alone without one."""
+    contested = [rung for rung in result.rungs if len(rung.live) > 1]
+    return list(contested[-1].live) if contested else [result.winner]
+
+
+def _ranking(
+    result: SelectionResult, recall: RecallResult, metric: Metric, commits: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Every candidate: the winner first, then by how long it lasted, then by its last score."""
+    dropped = {d.model: (rung.epoch, d.reason) for rung in result.rungs for d in rung.dropped}
+    failed = {row.repo_id: row.reason for row in result.failed}
+    names = _unique([c.model for c in recall.candidates], result.curves, dropped, failed)
+    if result.winner not in names:
+        names.insert(0, result.winner)
+    rows = []
+    for name in names:
+        curve = result.curves.get(name, LearningCurve.empty())
+        trained = float(curve.epochs[-1]) if len(curve) else 0.0
+        val = float(curve.val[-1]) if len(curve) else NAN
+        at: float | None = None
+        if name == result.winner:
+            status, val, reason = "winner", result.val, _why_it_won(result, metric)
+        elif name in failed:
+            status, at, reason = "failed", trained, failed[name]
+        elif name in dropped:
+            status, (at, reason) = "dropped", dropped[name]
+        elif len(curve):
+            status, reason = "finished", _why_it_lost(name, result, metric)
+        else:
+            status, reason = "untrained", "Recalled, but never trained."
+        rows.append(
+            {
+                "model": name,
+                "revision": commits.get(name, ""),
+                "status": status,
+                "epochs": trained,
+                "val": val,
+                "predicted": _last(result, "forecast", name),
+                "interval": None,
+                "p_best": _round(_last(result, "p_best", name), 6),
+                "dropped_at": at,
+                "reason": reason,
+            }
+        )
+
+    def order(row: dict[str, Any]) -> tuple[Any, ...]:
+        level = {"winner": 0, "finished": 1, "dropped": 2, "failed": 3, "untrained": 4}
+        val = -math.inf if math.isnan(row["val"]) else metric.direction * row["val"]
+        return level[row["status"]], -(row["dropped_at"] or 0.0), -val
+
+    return sorted(rows, key=order)
+
+
+def _unique(*groups: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for group in groups for name in group))
+
+
+def _last(result: SelectionResult, what: str, model: str) -> float:
+    """What the policy last said of a model, NaN if it never did."""
+    said = [getattr(rung, what)[model] for rung in result.rungs if model in getattr(rung, what)]
+    return float(said[-1]) if said else NAN
+
+
+def _why_it_won(result: SelectionResult, metric: Metric) -> str:
+    contested = [rung for rung in result.rungs if len(rung.live) > 1]
+    score = score_text(result.val, metric.name)
+    end = f"trained for {epochs_text(result.horizon)}"
+    if not contested:
+        return f"The only candidate; {end}, validation score {score}."
+    last = contested[-1]
+    left = [m for m in last.live if m not in {d.model for d in last.dropped}]
+    if left == [result.winner] and last.epoch < result.horizon - 1e-9:
+        return f"The last one standing after {epochs_text(last.epoch)}; {end}, validation {score}."
+    return f"The best validation score ({score}) of the {len(last.live)} {end}."
+
+
+def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:
+    """For a model that nobody dropped: it was trained on, and another was better."""
+    curve = result.curves[model]
+    mine, best = float(curve.val[-1]), result.val
+    trained = epochs_text(float(curve.epochs[-1]))
+    gap = metric.direction * (best - mine)
+    scores = f"validation {score_text(mine, metric.name)}"
+    if not math.isfinite(gap):
+        return f"Trained for {trained}; {scores}."
+    if gap <= 0:
+        return f"Trained for {trained}; {scores}, no worse than the winner's."
+    return f"Trained for {trained}; {scores}, {score_text(gap, metric.name)} behind the winner."
+
+
+def _recall(
+    recall: RecallResult, clustering: Clustering | None, metric: Metric, trivial: float
+) -> dict[str, Any]:
+    representatives: set[str] = set()
+    sizes: dict[str, int] = {}
+    if clustering is not None:
+        representatives = {clustering.models[i] for i in clustering.representatives.values()}
+        count = np.bincount(clustering.labels)
+        sizes = {
+            m: int(count[label])
+            for m, label in zip(clustering.models, clustering.labels, strict=True)
+        }
+    unit = abs(float(metric.unskill(1.0, trivial)) - float(metric.unskill(0.0, trivial)))
+    candidates = [
+        {
+            "model": c.model,
+            "revision": c.revision,
+            "score": c.score,
+            "predicted": _round(c.predicted, 6),
+            "spread": _round(c.spread, 6),
+            "predicted_score": _round(float(metric.unskill(c.predicted, trivial)), 6),
+            "predicted_spread": _round(unit * c.spread, 6),
+            "prior": _round(c.prior, 6),
+            "proxies": dict(c.proxies),
+            "cluster": c.cluster if c.cluster >= 0 else None,
+            "cluster_size": sizes.get(c.model),
+            "representative": c.model in representatives,
+            "reason": c.reason,
+        }
+        for c in recall.candidates
+    ]
+    return {
+        "method": recall.method,
+        "proxy": _unique(*(c.proxies for c in recall.candidates)),
+        "candidates": candidates,
+        "ranking": list(recall.ranking),
+        "novel": recall.novel,
+        "nearest_benchmarks": list(recall.nearest_benchmarks),
+        "skipped": [{"model": row.repo_id, "reason": row.reason} for row in recall.skipped],
+        "seconds": _round(recall.seconds, 3),
+        "proxy_epochs": round(recall.proxy_epochs, 6),
+    }
+
+
+def _clusters(clustering: Clustering) -> dict[str, Any]:
+    ids = sorted({int(label) for label in clustering.labels})
+    return {
+        "algorithm": clustering.algorithm,
+        "threshold": clustering.threshold,
+        "silhouette": _round(clustering.silhouette, 6),
+        "groups": [
+            {
+                "id": i,
+                "models": [clustering.models[m] for m in clustering.members(i)],
+                "representative": (
+                    clustering.models[clustering.representatives[i]]
+                    if i in clustering.representatives
+                    else None
+                ),
+            }
+            for i in ids
+        ],
+    }
+
+
+def _matrix(matrix: PerformanceMatrix) -> dict[str, Any]:
+    """The matrix for the page; mean scores to six decimals keep the file small."""
+    matrix = replace(matrix, scores=np.round(matrix.scores, 6))
+    return {
+        "models": list(matrix.models),
+        "datasets": list(matrix.datasets),
+        "metrics": list(matrix.metrics),
+        "scores": matrix.scores,
+        "skill": np.round(matrix.skill, 4),
+        "baselines": np.round(matrix.baselines, 6),
+    }

@@ -1,0 +1,124 @@
+"""Files that are written whole or not at all: temporary file, fsync, rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hf_select.errors import RecordError
+
+TEMPORARY = ".tmp-"
+STALE_SECONDS = 24 * 3600.0
+"""After that long a temporary file of another machine belongs to nobody."""
+
+
+def sha256(data: bytes) -> str:
+    """64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader or a kill sees the old file or the new one.
+
+    A disk that is full or a folder that can't be written raises `OSError` and leaves no
+    temporary file behind; a kill leaves one, which `sweep` removes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{TEMPORARY}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def create_atomic(path: Path, data: bytes) -> bool:
+    """As `write_atomic`, but a file that is there stays as it is; returns if it was made."""
+    source = path.parent / f"{TEMPORARY}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-new"
+    write_atomic(source, data)
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        return False
+    finally:
+        source.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a removal in that folder survive a power cut (where the system can)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> int:
+    """Remove temporary files below `folder` whose writer is gone. Returns how many.
+
+    One of this machine is stale when its process is dead, another machine's after a day.
+    """
+    removed = 0
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        host, _, rest = path.name.removeprefix(TEMPORARY).partition("-")
+        pid = rest.partition("-")[0]
+        try:
+            old = time.time() - path.stat().st_mtime > STALE_SECONDS
+        except FileNotFoundError:  # renamed by its writer in this moment
+            continue
+        if old or (host == _host() and pid.isdigit() and not _alive(int(pid))):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file; a second holder gets a `RecordError`. A killed holder lets go of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        try:
+            import fcntl
+        except ImportError:  # not POSIX: one compaction at a time is up to the user
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecordError(
+                f"{path.parent.parent} is being compacted by another process",
+                hint="wait until it is done, then run the command again",
+            ) from error
+        yield
+
+
+def _host() -> str:
+    """This machine, in 8 hex digits (a host's name may hold anything)."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

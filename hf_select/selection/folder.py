@@ -1,0 +1,110 @@
+"""The folder that a selection leaves behind, and the state that lets a killed one go on.
+
+    out/                    config.json, model.safetensors, ...: the fine-tuned winner
+        selection.json      everything; written last, so a folder that has it is complete
+        report.html
+        .select/            only while it runs: settings.json, journal.jsonl, features/, trials/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hf_select.errors import InputError
+from hf_select.records import digest
+
+STATE = ".select"
+DOCUMENT = "selection.json"
+
+
+class SelectionFolder:
+    """An output folder, bound to the settings that decide what is put into it.
+
+    Raises `InputError` where the folder holds something else. Creating the object writes nothing.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.state = self.path / STATE
+        self.settings = dict(settings)
+        self.digest = digest(self.settings)
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file, but must be a folder")
+        self._check_owner()
+        _check_writable(self.path)
+
+    def finished(self) -> dict[str, Any] | None:
+        """The document of this very selection, if the folder holds it already."""
+        file = self.path / DOCUMENT
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def start(self) -> None:
+        """Make the folder and its state; harmless where they exist."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        write_atomically(
+            self.state / "settings.json",
+            json.dumps({"digest": self.digest, "settings": self.settings}, indent=1),
+        )
+
+    def finish(
+        self, document: dict[str, Any], save_winner: Callable[[Path], None], report: str
+    ) -> None:
+        """Put the winner, the report and, last of all, the document there; drop the state."""
+        save_winner(self.path)
+        write_atomically(self.path / "report.html", report)
+        document = {**document, "settings_digest": self.digest}
+        write_atomically(
+            self.path / DOCUMENT, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        )
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def _check_owner(self) -> None:
+        """Refuse a folder that holds another selection, or anything that isn't ours."""
+        owner = None
+        for file, key in ((self.path / DOCUMENT, "settings_digest"), (self._settings, "digest")):
+            if file.is_file():
+                try:
+                    owner = json.loads(file.read_text(encoding="utf-8")).get(key)
+                except ValueError as error:
+                    raise InputError(f"{file} is not valid JSON: {error}") from error
+                break
+        else:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise InputError(
+                    f"{self.path} is not empty, and what it holds isn't a selection",
+                    hint="name a new folder with --out",
+                )
+            return
+        if owner != self.digest:
+            raise InputError(
+                f"{self.path} holds a selection with other settings or another target",
+                hint="name another folder with --out, or remove that one",
+            )
+
+    @property
+    def _settings(self) -> Path:
+        return self.state / "settings.json"
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a place that can't be written, before any work is done."""
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{existing} can't be written to", hint="name another folder with --out")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write to a temporary file, fsync, rename: a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

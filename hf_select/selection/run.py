@@ -1,0 +1,399 @@
+"""Drives trials rung by rung as a policy decides, and keeps a journal to go on from.
+
+The policy sees validation scores only. The winner alone is tested, once, at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from hf_select.errors import InputError, ModelError, StoppedError, TrialError
+from hf_select.metrics import Metric
+from hf_select.records import (
+    NAN,
+    Array,
+    CurveSet,
+    LearningCurve,
+    Rejected,
+    Rung,
+    SelectionResult,
+)
+from hf_select.selection.policies import EPS, Decision, Policy, SelectionState, position
+from hf_select.selection.trend import as_skill
+
+
+class Trial(Protocol):
+    """One fine-tuning, live or replayed; a policy can't tell them apart.
+
+    `advance(to)` trains on to that epoch and returns the raw curve so far; a trial that is there
+    already returns at once. It raises `TrialError` if the run fails. `test()` is the raw score
+    on the test split. `close()` frees memory and keeps what is needed to go on later.
+    """
+
+    @property
+    def model(self) -> str:
+        """The candidate's name."""
+
+    @property
+    def horizon(self) -> float:
+        """Epochs of the full run."""
+
+    @property
+    def curve(self) -> LearningCurve:
+        """What was seen so far, raw."""
+
+    def advance(self, to: float) -> LearningCurve:
+        """Train on to epoch `to`."""
+
+    def test(self) -> float:
+        """The raw score on the test split."""
+
+    def close(self) -> None:
+        """Free what the trial holds."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Between raw scores of a metric and the higher-is-better ones that a policy compares.
+
+    Skill where it is defined and not `raw`; otherwise raw scores, turned round if lower is
+    better.
+    """
+
+    metric: Metric
+    trivial: float = NAN
+    raw: bool = False
+
+    @property
+    def is_skill(self) -> bool:
+        """Whether the policy sees skill."""
+        return not self.raw and bool(
+            np.isfinite(self.metric.skill(self.metric.perfect, self.trivial))
+        )
+
+    def to_policy(self, raw: float | Array) -> Array:
+        """Raw scores as the policy sees them."""
+        if self.is_skill:
+            return self.metric.skill(raw, self.trivial)
+        return self.metric.direction * np.asarray(raw, dtype=np.float64)
+
+    def to_raw(self, score: float | Array) -> Array:
+        """The inverse: back to the user's units."""
+        if self.is_skill:
+            return self.metric.unskill(score, self.trivial)
+        return self.metric.direction * np.asarray(score, dtype=np.float64)
+
+    def show(self, score: float) -> str:
+        """A policy's score in the user's units."""
+        return f"{float(self.to_raw(score)):.4f}" if np.isfinite(score) else "no score"
+
+
+def through(curve: LearningCurve, to: float) -> LearningCurve:
+    """The part of a curve up to its first point at or after `to`, as `advance(to)` shows it."""
+    later = curve.epochs[curve.epochs >= to - EPS]
+    return curve.upto(float(later[0])) if len(later) else curve
+
+
+class Journal:
+    """What every advance gave, one JSON line each, so that a run that was cut off goes on.
+
+    A last line that was cut off is ignored. With `write=False` (all but one process of several)
+    it is only read. `path=None` keeps it in memory.
+    """
+
+    def __init__(self, path: Path | None, *, write: bool = True) -> None:
+        self.path = path
+        self.write = write and path is not None
+        self._reached: dict[str, tuple[float, LearningCurve]] = {}
+        self._failed: dict[str, TrialError] = {}
+        if path is not None and path.exists():
+            good = self._read(path.read_bytes())
+            if self.write and good < path.stat().st_size:
+                os.truncate(path, good)
+
+    def _read(self, content: bytes) -> int:
+        """Take in all whole lines; returns how many bytes they fill."""
+        good = 0
+        for line in content.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                break
+            good += len(line)
+        return good
+
+    def _take(self, row: dict) -> None:
+        if "failed" in row:
+            self._failed[row["model"]] = TrialError(row["failed"], status=row["status"])
+        else:
+            curve = LearningCurve.from_dict(row["curve"])
+            self._reached[row["model"]] = (float(row["to"]), curve)
+
+    def _add(self, row: dict) -> None:
+        self._take(row)
+        if self.write and self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(json.dumps(row).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def get(self, model: str, to: float) -> LearningCurve | None:
+        """The curve that advancing to `to` gave, None if that hasn't been done.
+
+        Raises the `TrialError` that ended the trial, if it is known to end before `to`.
+        """
+        reached, curve = self._reached.get(model, (0.0, LearningCurve.empty()))
+        if reached >= to - EPS:
+            return through(curve, to)
+        if model in self._failed:
+            raise self._failed[model]
+        return None
+
+    def add(self, model: str, to: float, curve: LearningCurve) -> None:
+        """Keep what an advance gave."""
+        self._add({"model": model, "to": to, "curve": curve.to_dict()})
+
+    def fail(self, model: str, to: float, error: TrialError) -> None:
+        """Keep that the trial failed on the way to `to`; it isn't tried again."""
+        self._add({"model": model, "to": to, "failed": error.message, "status": error.status})
+
+
+@dataclass
+class _Field:
+    """The trials of one selection: opened when first needed, each advance in the journal."""
+
+    factories: Mapping[str, Callable[[], Trial]]
+    journal: Journal
+    opened: dict[str, Trial] = field(default_factory=dict)
+    curves: dict[str, LearningCurve] = field(default_factory=dict)  # raw
+
+    def open(self, model: str) -> Trial:
+        if model not in self.opened:
+            self.opened[model] = self.factories[model]()
+        return self.opened[model]
+
+    def advance(self, model: str, to: float) -> LearningCurve:
+        """The raw curve at `to`, from the journal or by training; raises `TrialError`."""
+        known = self.journal.get(model, to)
+        if known is not None:
+            self.curves[model] = known
+            return known
+        try:
+            trial = self.open(model)
+            curve = through(trial.advance(to), to)
+            if not len(curve) or curve.epochs[-1] < min(to, trial.horizon) - EPS:
+                raise TrialError(f"{model} gave no validation score at epoch {to:g}")
+        except (TrialError, ModelError) as error:
+            status = getattr(error, "status", "failed")
+            failure = TrialError(error.message, status=status, hint=error.hint)
+            self.journal.fail(model, to, failure)
+            if model in self.opened and len(self.opened[model].curve):
+                self.curves[model] = self.opened[model].curve  # it was paid for
+            self.close(model)
+            raise failure from error
+        self.journal.add(model, to, curve)
+        self.curves[model] = curve
+        return curve
+
+    def close(self, model: str) -> None:
+        trial = self.opened.pop(model, None)
+        if trial is not None:
+            trial.close()
+
+    def close_all(self) -> None:
+        for model in list(self.opened):
+            self.close(model)
+
+
+def run_selection(
+    trials: Mapping[str, Callable[[], Trial]],
+    policy: Policy,
+    *,
+    horizon: float,
+    metric: Metric,
+    val_trivial: float = NAN,
+    record: CurveSet | None = None,
+    raw: bool = False,
+    proxy_epochs: float = 0.0,
+    policy_name: str = "",
+    journal: Path | None = None,
+    write_journal: bool = True,
+    on_rung: Callable[[Rung], None] | None = None,
+    on_advance: Callable[[str, LearningCurve], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> SelectionResult:
+    """Choose among trials, in recalled order, and train the winner to `horizon` epochs.
+
+    `trials` maps a model to what opens its trial; it is called when the model must first be
+    trained. `val_trivial`: raw validation score of the trivial predictor. `record`: recorded raw
+    curves of other datasets. `raw=True` keeps raw scores (the paper's preset).
+    `on_rung(rung)` is called after every decision, `on_advance(model, raw curve)` after every
+    advance, `should_stop()` asked before each.
+
+    A trial that raises `TrialError` or `ModelError` is out and listed in the result's `failed`.
+    Dropped trials are closed at once; the winner's is left open for the caller to save and
+    close. With the same `journal` the same call goes on where it was cut off: what is in there
+    is not trained again.
+
+    Raises `InputError` without trials, `TrialError` if all have failed, `StoppedError` when
+    stopped; no trial is left open then.
+    """
+    if not trials:
+        raise InputError("there is no candidate to select from")
+    if not horizon > 0:
+        raise InputError(f"horizon is {horizon!r}, but must be above 0 epochs")
+    scale = Scale(metric, val_trivial, raw)
+    entrants = _Field(trials, Journal(journal, write=write_journal))
+    try:
+        run = _Run(
+            entrants=entrants,
+            policy=policy,
+            horizon=horizon,
+            scale=scale,
+            # Recorded skill is of no use to scores that can't be turned into skill.
+            record=as_skill(record, raw=raw)
+            if record is not None and (raw or scale.is_skill)
+            else None,
+            on_rung=on_rung or (lambda rung: None),
+            on_advance=on_advance or (lambda model, curve: None),
+            should_stop=should_stop or (lambda: False),
+        )
+        winner = run.climb()
+        run.advance(winner, horizon)
+        trial = entrants.open(winner)
+        trial.advance(horizon)  # a trial reopened from its checkpoint: at once
+        test = trial.test()
+        for model in [m for m in entrants.opened if m != winner]:
+            entrants.close(model)
+    except BaseException:
+        entrants.close_all()
+        raise
+    curves = {m: entrants.curves[m] for m in trials if m in entrants.curves}
+    spent = [curve.seconds[-1] for curve in curves.values() if len(curve)]
+    return SelectionResult(
+        winner=winner,
+        val=float(curves[winner].val[-1]),
+        test=float(test),
+        rungs=tuple(run.rungs),
+        curves=curves,
+        epochs=float(sum(c.epochs[-1] for c in curves.values() if len(c))),
+        seconds=float(np.sum(spent)),
+        proxy_epochs=proxy_epochs,
+        horizon=float(horizon),
+        policy=policy_name or getattr(policy, "name", getattr(policy, "__name__", "")),
+        failed=tuple(run.failed),
+    )
+
+
+@dataclass
+class _Run:
+    """One selection on its way: asks the policy, carries out what it decides."""
+
+    entrants: _Field
+    policy: Policy
+    horizon: float
+    scale: Scale
+    record: CurveSet | None
+    on_rung: Callable[[Rung], None]
+    on_advance: Callable[[str, LearningCurve], None]
+    should_stop: Callable[[], bool]
+    seen: dict[str, LearningCurve] = field(default_factory=dict)  # as the policy sees them
+    rungs: list[Rung] = field(default_factory=list)
+    failed: list[Rejected] = field(default_factory=list)
+
+    def climb(self) -> str:
+        """Round after round until the policy names a winner."""
+        models = tuple(self.entrants.factories)
+        live = models
+        while True:
+            state = SelectionState(
+                models, live, dict(self.seen), self.horizon, self.record, self.scale.show
+            )
+            decision = self.policy(state)
+            _check(decision, state)
+            if self.seen:
+                self._note(state, decision)
+            gone = {drop.model for drop in decision.dropped}
+            for model in gone:
+                self.entrants.close(model)
+            live = tuple(m for m in live if m not in gone)
+            if decision.winner is not None:
+                return decision.winner
+            for model, to in decision.advance.items():
+                try:
+                    self.advance(model, to)
+                except TrialError as error:
+                    self.failed.append(Rejected(model, f"{error.status}: {error.message}"))
+                    live = tuple(m for m in live if m != model)
+            if not live:
+                reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
+                raise TrialError(
+                    f"every trial that was still in the running has failed: {reasons}",
+                    status=error_status(self.failed),
+                )
+
+    def advance(self, model: str, to: float) -> None:
+        """One advance, shown to the listener and kept for the policy."""
+        if self.should_stop():
+            raise StoppedError(
+                f"stopped before training {model} to epoch {to:g}",
+                hint="run the same command again to go on",
+            )
+        curve = self.entrants.advance(model, to)
+        self.on_advance(model, curve)
+        if curve.epochs[-1] < to - EPS:  # its run is over: the last score stands
+            curve = LearningCurve(
+                np.append(curve.epochs, to),
+                *(
+                    np.append(part, part[-1])
+                    for part in (curve.val, curve.val_loss, curve.train_loss, curve.seconds)
+                ),
+            )
+        self.seen[model] = replace(curve, val=self.scale.to_policy(curve.val))
+
+    def _note(self, state: SelectionState, decision: Decision) -> None:
+        at = position(state)
+        val = {}
+        for model in state.live:
+            shown = through(state.curves[model], at)
+            val[model] = float(self.scale.to_raw(shown.val[-1]))
+        rung = Rung(
+            epoch=at,
+            live=state.live,
+            val=val,
+            forecast={m: float(self.scale.to_raw(f)) for m, f in decision.forecast.items()},
+            dropped=decision.dropped,
+        )
+        self.rungs.append(rung)
+        self.on_rung(rung)
+
+
+def error_status(failed: list[Rejected]) -> str:
+    """The status that all failures share, `failed` if they differ."""
+    kinds = {bad.reason.split(":", 1)[0] for bad in failed}
+    return kinds.pop() if len(kinds) == 1 else "failed"
+
+
+def _check(decision: Decision, state: SelectionState) -> None:
+    """Refuse a decision that can't be carried out: a fault in a policy, not in the input."""
+    gone = {drop.model for drop in decision.dropped}
+    live = set(state.live) - gone
+    if decision.winner is not None:
+        good = decision.winner in live
+    else:
+        ends = {m: c.epochs[-1] for m, c in state.curves.items() if len(c)}
+        ahead = [m for m, to in decision.advance.items() if to > ends.get(m, 0.0) + EPS]
+        in_range = all(0 < to <= state.horizon + EPS for to in decision.advance.values())
+        good = bool(ahead) and in_range and set(decision.advance) <= live
+    if not (good and gone <= set(state.live)):
+        raise ValueError(f"the policy's decision can't be carried out: {decision}")

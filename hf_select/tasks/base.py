@@ -1,0 +1,79 @@
+"""What a task is, and the table of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from hf_select.errors import UnknownNameError
+from hf_select.tasks.encoded import Encoded
+from hf_select.tasks.image import ImageClassification
+from hf_select.tasks.text import TextClassification, TextRegression
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+    from transformers import PreTrainedModel
+
+Kind = Literal["classification", "regression"]
+
+
+class Task(Protocol):
+    """A kind of problem, named as the Hub names it. Stateless.
+
+    `input_columns` are the normalised columns that it can take (see `data.TargetData`);
+    `kind` is that of the metrics that fit it.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> Kind: ...  # noqa: D102
+    @property
+    def default_metric(self) -> str: ...  # noqa: D102
+    @property
+    def input_columns(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def load_model(
+        self,
+        location: str | Path,
+        *,
+        revision: str | None = None,
+        num_labels: int,
+        label_names: tuple[str, ...] = (),
+    ) -> PreTrainedModel:
+        """A model (float32, on the CPU) with a head for the target.
+
+        A head that doesn't fit is made anew from torch's random numbers: seed them before.
+        Raises `ModelError` with the model's name and the reason.
+        """
+
+    def load_checkpoint(
+        self, location: str | Path, *, revision: str | None = None
+    ) -> tuple[PreTrainedModel, bool]:
+        """The model with its own head, and whether that head came trained with it."""
+
+    def load_processor(self, location: str | Path, *, revision: str | None = None) -> Any:
+        """The tokenizer or image processor that belongs to the model."""
+
+    def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> Encoded:
+        """A split as model input; `max_length` in tokens, capped by the model's own maximum."""
+
+    def predict(self, logits: torch.Tensor) -> NDArray:
+        """Logits (N, C) as class ids (N,), or (N, 1) as values (N,)."""
+
+
+TASKS: dict[str, Task] = {
+    "text-classification": TextClassification(),
+    "text-regression": TextRegression(),
+    "image-classification": ImageClassification(),
+}
+
+
+def get_task(name: str) -> Task:
+    """The task of that name; an unknown one is an `UnknownNameError` that lists the rest."""
+    if name not in TASKS:
+        raise UnknownNameError("task", name, TASKS)
+    return TASKS[name]

@@ -1,0 +1,53 @@
+"""One split, ready for a model: rows that a data loader takes, and how they form a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.data import Dataset
+
+    _Dataset = Dataset[dict[str, Any]]
+else:
+    # A data loader asks for `__len__` and `__getitem__` only. Naming torch's class as the base at
+    # run time would make every check of a data file wait for torch to be imported.
+    _Dataset = object
+
+
+class Encoded(_Dataset, ABC):
+    """A map-style dataset of N encoded rows, in the order of the split.
+
+    lengths (N,): token counts, 1 for images; labels (N,): int64 class ids or float32 values, raw.
+    """
+
+    lengths: NDArray[np.int64]
+    labels: NDArray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        """One row: numpy arrays by input name, and `labels`."""
+
+    @abstractmethod
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch (B, ...) of rows, padded to the longest of them; includes `labels` (B,)."""
+
+
+def label_tensor(rows: list[dict[str, Any]]) -> torch.Tensor:
+    """The labels of a batch (B,), int64 or float32."""
+    import torch
+
+    return torch.from_numpy(np.asarray([row["labels"] for row in rows]))
+
+
+def label_array(labels: Any) -> NDArray:
+    """A label column (N,) as int64 class ids or float32 values."""
+    array = np.asarray(labels)
+    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)

@@ -1,0 +1,113 @@
+"""Image classification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_select.errors import ModelError
+from hf_select.tasks.encoded import Encoded, label_array, label_tensor
+from hf_select.tasks.models import load_network, load_processor, quiet
+from hf_select.tasks.pixels import as_rgb
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+    from PIL.Image import Image
+    from transformers import PreTrainedModel
+
+    from hf_select.tasks.base import Kind
+
+CHUNK = 256
+"""Images a processor gets at once."""
+
+IN_MEMORY = 2**30
+"""Bytes of pixel values that a split may take; a bigger one is processed row by row, each time."""
+
+
+class ImageEncoded(Encoded):
+    """Pixel values of N images: one array (N, 3, H, W), or made anew when a row is asked for."""
+
+    def __init__(self, processor: Any, split: datasets.Dataset, *, limit: int = IN_MEMORY) -> None:
+        self.labels = label_array(split["label"])
+        self.lengths = np.ones(len(split), dtype=np.int64)
+        self._processor, self._split = processor, split
+        self._pixels: NDArray[np.float32] | None = None
+        if len(split):
+            first = self._process(split[:1]["image"])
+            if first.nbytes * len(split) < limit:
+                self._pixels = np.empty((len(split), *first.shape[1:]), dtype=np.float32)
+                for start in range(0, len(split), CHUNK):
+                    rows = split[start : start + CHUNK]["image"]
+                    self._pixels[start : start + CHUNK] = self._process(rows)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        """One row: `pixel_values` (3, H, W) and `labels`."""
+        i = range(len(self))[i]
+        if self._pixels is not None:
+            pixels = self._pixels[i]
+        else:
+            pixels = self._process([self._split[i]["image"]])[0]
+        return {"pixel_values": pixels, "labels": self.labels[i]}
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch (B, 3, H, W)."""
+        import torch
+
+        pixels = np.stack([row["pixel_values"] for row in rows])
+        return {"pixel_values": torch.from_numpy(pixels), "labels": label_tensor(rows)}
+
+    def _process(self, images: list[Image]) -> NDArray[np.float32]:
+        try:
+            with quiet():
+                values = self._processor([as_rgb(image) for image in images], return_tensors="np")
+            return np.asarray(values["pixel_values"], dtype=np.float32)
+        except ValueError as error:
+            raise ModelError(
+                f"the image processor can't make one size of these images: {error}",
+                hint="its preprocessor_config.json must resize or crop to a fixed size",
+            ) from error
+
+
+class ImageClassification:
+    """One class an image. `image-classification` on the Hub."""
+
+    name = "image-classification"
+    kind: Kind = "classification"
+    default_metric = "accuracy"
+    input_columns: tuple[str, ...] = ("image",)
+
+    def load_model(
+        self,
+        location: str | Path,
+        *,
+        revision: str | None = None,
+        num_labels: int,
+        label_names: tuple[str, ...] = (),
+    ) -> PreTrainedModel:
+        """See `base.Task`."""
+        model, _ = load_network(
+            "image", location, revision=revision, num_labels=num_labels, label_names=label_names
+        )
+        return model
+
+    def load_checkpoint(
+        self, location: str | Path, *, revision: str | None = None
+    ) -> tuple[PreTrainedModel, bool]:
+        """See `base.Task`."""
+        return load_network("image", location, revision=revision)
+
+    def load_processor(self, location: str | Path, *, revision: str | None = None) -> Any:
+        """See `base.Task`."""
+        return load_processor("image", location, revision=revision)
+
+    def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> ImageEncoded:
+        """See `base.Task`. `max_length` says nothing about images."""
+        return ImageEncoded(processor, split)
+
+    def predict(self, logits: torch.Tensor) -> NDArray:
+        """See `base.Task`."""
+        return logits.argmax(dim=-1).cpu().numpy()

@@ -1,0 +1,239 @@
+"""Models and processors from a folder or the Hub: safe files only, one kind of error, no chatter."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_select.catalog import check_model_folder
+from hf_select.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+HEADS = {
+    "text": "AutoModelForSequenceClassification",
+    "image": "AutoModelForImageClassification",
+}
+PROCESSORS = {"text": "AutoTokenizer", "image": "AutoImageProcessor"}
+SHIFTED_POSITIONS = frozenset(
+    "camembert data2vec-text esm ibert lilt longformer luke markuplm mpnet roberta "
+    "roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod".split()
+)
+"""Model types that count positions from pad_token_id + 1, so that many positions are lost."""
+
+UNBOUNDED = 10**6
+"""A tokenizer that knows no maximum says 1e30; anything above this counts as none."""
+
+MAX_HEADER = 100 * 2**20  # bytes; what the safetensors format itself allows
+
+
+def load_network(
+    modality: str,
+    location: str | Path,
+    *,
+    revision: str | None = None,
+    num_labels: int | None = None,
+    label_names: tuple[str, ...] = (),
+    regression: bool = False,
+) -> tuple[PreTrainedModel, bool]:
+    """A model with a classification head, float32, and whether the head came trained.
+
+    With `num_labels` the head is for the target, and one of another size is made anew from
+    torch's random numbers; without, it is the checkpoint's own. `modality`: "text" or "image".
+    Raises `ModelError`: a folder that is unsafe or damaged, a network that can't do the task,
+    weights that don't fit.
+    """
+    import torch
+    import transformers
+
+    auto = getattr(transformers, HEADS[modality])
+    location = _checked(location)
+    settings: dict[str, Any] = {}
+    if num_labels is not None:
+        names = label_names or tuple(f"LABEL_{i}" for i in range(num_labels))
+        settings["id2label"] = dict(enumerate(names))
+        settings["label2id"] = {name: i for i, name in enumerate(names)}
+        settings["problem_type"] = "regression" if regression else "single_label_classification"
+    with _reporting(location), quiet():
+        config = transformers.AutoConfig.from_pretrained(
+            location, revision=revision, trust_remote_code=False, **settings
+        )
+    if type(config) not in auto._model_mapping:
+        raise ModelError(f"{location} is a {config.model_type!r} model, which has no {modality} head")
+    if modality == "text" and config.get_text_config().pad_token_id is None:
+        config.pad_token_id = _first(config.eos_token_id)
+    if modality == "image" and getattr(config, "num_channels", 3) != 3:
+        raise ModelError(f"{location} takes {config.num_channels} channels, but images have 3")
+    with _reporting(location), quiet():
+        model, info = auto.from_pretrained(
+            location,
+            config=config,
+            revision=revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    _refuse_foreign_weights(model, info, location)
+    return model, head_is_trained(model, info)
+
+
+def load_processor(modality: str, location: str | Path, *, revision: str | None = None) -> Any:
+    """The tokenizer (it knows the model's maximum length and a padding token) or image processor.
+
+    Image processors use PIL and numpy, never torchvision, so that pixels don't depend on what is
+    installed. Raises `ModelError`.
+    """
+    import transformers
+
+    auto = getattr(transformers, PROCESSORS[modality])
+    location = _checked(location)
+    options = {"backend": "pil"} if modality == "image" else {}
+    with _reporting(location), quiet():
+        processor = auto.from_pretrained(
+            location, revision=revision, trust_remote_code=False, **options
+        )
+        if modality == "text":
+            config = transformers.AutoConfig.from_pretrained(
+                location, revision=revision, trust_remote_code=False
+            )
+            processor.model_max_length = _max_tokens(processor, config)
+            if processor.pad_token_id is None:
+                processor.pad_token = processor.eos_token or processor.unk_token
+    return processor
+
+
+def head_is_trained(model: PreTrainedModel, info: dict[str, Any]) -> bool:
+    """Whether every weight of the head was in the checkpoint (`info`: its loading info)."""
+    return not any(_in_head(model, key) for key in _not_loaded(info))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No load reports, warnings and progress bars of transformers inside; as it was after."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub_was_silent = are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            with warnings.catch_warnings():  # it warns where the environment forbids hub bars
+                warnings.simplefilter("ignore")
+                logging.enable_progress_bar()
+            if hub_was_silent:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    disable_progress_bars()
+
+
+def check_weights(folder: Path) -> None:
+    """The headers of a folder's safetensors files against their sizes. Reads no weights.
+
+    Raises `ModelError` with the file's name: cut off, or a header that claims more than there is.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, MAX_HEADER):
+                raise ModelError(f"{path} is damaged: its header claims {length} of {size} bytes")
+            try:
+                header = json.loads(file.read(length))
+                ends = [
+                    row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"
+                ]
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                raise ModelError(f"{path} is damaged: its header can't be read") from error
+        if 8 + length + max(ends, default=0) != size:
+            raise ModelError(
+                f"{path} is damaged: {size} bytes, but its header describes "
+                f"{8 + length + max(ends, default=0)}",
+                hint="download or copy the file again",
+            )
+
+
+def _checked(location: str | Path) -> str:
+    """A folder that was looked at, or a Hub id."""
+    path = Path(location)
+    if path.is_dir():
+        check_weights(check_model_folder(path))
+        return str(path)
+    if isinstance(location, Path) or path.is_absolute() or len(path.parts) > 2:
+        raise ModelError(f"no model folder at {location}")
+    return location
+
+
+@contextmanager
+def _reporting(location: str) -> Iterator[None]:
+    """Whatever transformers raises while loading, as a `ModelError` with the model's name.
+
+    It raises all kinds (a missing package, a key of the config, a shape, a broken connection);
+    each means the same here: this model can't be had.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        reason = text[0] if text else type(error).__name__
+        hint = ""
+        if not Path(location).is_dir():
+            hint = "not a folder here, so it was looked up on the Hub; is the network there?"
+        raise ModelError(f"can't load {location}: {reason}", hint=hint) from error
+
+
+def _not_loaded(info: dict[str, Any]) -> list[str]:
+    """Names of the weights that were initialised instead of loaded."""
+    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
+    return [*info["missing_keys"], *mismatched]
+
+
+def _in_head(model: PreTrainedModel, key: str) -> bool:
+    """Whether a weight belongs to the head: outside the base model, or a head inside it."""
+    if not key.startswith(f"{model.base_model_prefix}."):
+        return True
+    return not {"classifier", "head", "fc", "score"}.isdisjoint(key.split("."))
+
+
+def _refuse_foreign_weights(
+    model: PreTrainedModel, info: dict[str, Any], location: str
+) -> None:
+    """A body with initialised weights is no pre-trained model. A pooler may be missing."""
+    parameters = {name for name, _ in model.named_parameters()}
+    odd = sorted(
+        key
+        for key in _not_loaded(info)
+        if key in parameters and not _in_head(model, key) and ".pooler." not in key
+    )
+    if odd:
+        raise ModelError(
+            f"the weights of {location} don't fit its config.json: {len(odd)} missing or of "
+            f"another shape, the first is {odd[0]}"
+        )
+
+
+def _max_tokens(tokenizer: Any, config: Any) -> int:
+    """How many tokens the model takes: the least of what tokenizer and config say."""
+    config = config.get_text_config()
+    known = [tokenizer.model_max_length] if tokenizer.model_max_length <= UNBOUNDED else []
+    positions = getattr(config, "max_position_embeddings", None) or -1
+    if positions > 0:
+        shift = (config.pad_token_id or 0) + 1 if config.model_type in SHIFTED_POSITIONS else 0
+        known.append(positions - shift)
+    return int(min(known, default=UNBOUNDED))
+
+
+def _first(value: int | list[int] | None) -> int | None:
+    """Configs hold one token id or a list of them."""
+    return value[0] if isinstance(value, list) else value

@@ -1,0 +1,162 @@
+"""Text classification and text regression, for a single text or a pair of texts."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_select.errors import InputError
+from hf_select.tasks.encoded import Encoded, label_array, label_tensor
+from hf_select.tasks.models import load_network, load_processor
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+    from transformers import PreTrainedModel
+
+    from hf_select.tasks.base import Kind
+
+CHUNK = 4096
+"""Texts a tokenizer gets at once: enough to be fast, few enough to keep memory flat."""
+
+
+class TextEncoded(Encoded):
+    """Token ids of N texts, one after the other in one array per input, cut by `offsets`."""
+
+    def __init__(
+        self,
+        values: dict[str, NDArray[np.int64]],
+        lengths: NDArray[np.int64],
+        labels: NDArray,
+        *,
+        padding: dict[str, int],
+        pad_left: bool,
+    ) -> None:
+        self.lengths, self.labels = lengths, labels
+        self._values, self._padding, self._pad_left = values, padding, pad_left
+        self._offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        """One row: `input_ids` (n,), `token_type_ids` (n,) where there are any, `labels`."""
+        i = range(len(self))[i]
+        start, end = self._offsets[i], self._offsets[i + 1]
+        row: dict[str, Any] = {name: value[start:end] for name, value in self._values.items()}
+        row["labels"] = self.labels[i]
+        return row
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch (B, longest) with its `attention_mask`, on the tokenizer's padding side."""
+        import torch
+
+        longest = max(len(row["input_ids"]) for row in rows)
+        arrays = {
+            name: np.full((len(rows), longest), self._padding[name], dtype=np.int64)
+            for name in self._values
+        }
+        mask = np.zeros((len(rows), longest), dtype=np.int64)
+        for b, row in enumerate(rows):
+            n = len(row["input_ids"])
+            part = slice(longest - n, longest) if self._pad_left else slice(0, n)
+            mask[b, part] = 1
+            for name, array in arrays.items():
+                array[b, part] = row[name]
+        batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {**batch, "attention_mask": torch.from_numpy(mask), "labels": label_tensor(rows)}
+
+
+class TextClassification:
+    """One class a text, or a pair of texts. `text-classification` on the Hub."""
+
+    name = "text-classification"
+    kind: Kind = "classification"
+    default_metric = "accuracy"
+    input_columns: tuple[str, ...] = ("text", "text_pair")
+
+    def load_model(
+        self,
+        location: str | Path,
+        *,
+        revision: str | None = None,
+        num_labels: int,
+        label_names: tuple[str, ...] = (),
+    ) -> PreTrainedModel:
+        """See `base.Task`."""
+        model, _ = load_network(
+            "text",
+            location,
+            revision=revision,
+            num_labels=num_labels,
+            label_names=label_names,
+            regression=self.kind == "regression",
+        )
+        return model
+
+    def load_checkpoint(
+        self, location: str | Path, *, revision: str | None = None
+    ) -> tuple[PreTrainedModel, bool]:
+        """See `base.Task`."""
+        return load_network("text", location, revision=revision)
+
+    def load_processor(self, location: str | Path, *, revision: str | None = None) -> Any:
+        """See `base.Task`."""
+        return load_processor("text", location, revision=revision)
+
+    def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> TextEncoded:
+        """See `base.Task`. Longer texts are cut off, of a pair the longer one first."""
+        pair = "text_pair" in split.column_names
+        max_length = min(max_length, processor.model_max_length)
+        special = processor.num_special_tokens_to_add(pair=pair)
+        if max_length <= special:
+            raise InputError(
+                f"max_length is {max_length}, but {special} tokens are spent on marks alone",
+                hint="raise the recipe's max_length",
+            )
+        parts: dict[str, list[NDArray[np.int64]]] = {}
+        lengths: list[int] = []
+        for start in range(0, len(split), CHUNK):
+            rows = split[start : start + CHUNK]
+            encoded = processor(
+                *(rows[name] for name in self.input_columns if name in rows),
+                truncation=True,
+                max_length=max_length,
+                return_attention_mask=False,
+            )
+            # A model without marks (GPT) sees no token at all in an empty text.
+            empty = [i for i, ids in enumerate(encoded["input_ids"]) if not ids]
+            for name in ("input_ids", "token_type_ids"):
+                if name in encoded:
+                    for i in empty:
+                        encoded[name][i] = [processor.pad_token_id if name == "input_ids" else 0]
+                    flat = chain.from_iterable(encoded[name])
+                    parts.setdefault(name, []).append(np.fromiter(flat, dtype=np.int64))
+            lengths += [len(ids) for ids in encoded["input_ids"]]
+        return TextEncoded(
+            {name: np.concatenate(arrays) for name, arrays in parts.items()},
+            np.asarray(lengths, dtype=np.int64),
+            label_array(split["label"]),
+            padding={
+                "input_ids": processor.pad_token_id,
+                "token_type_ids": processor.pad_token_type_id,
+            },
+            pad_left=processor.padding_side == "left",
+        )
+
+    def predict(self, logits: torch.Tensor) -> NDArray:
+        """See `base.Task`."""
+        return logits.argmax(dim=-1).cpu().numpy()
+
+
+class TextRegression(TextClassification):
+    """One number a text, or a pair of texts (similarity, rating). Labels stay raw."""
+
+    name = "text-regression"
+    kind: Kind = "regression"
+    default_metric = "rmse"
+
+    def predict(self, logits: torch.Tensor) -> NDArray:
+        """See `base.Task`."""
+        return logits.float().reshape(-1).cpu().numpy()

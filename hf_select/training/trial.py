@@ -1,0 +1,506 @@
+"""AccelerateTrial: one fine-tuning that can be paused at any step, in memory or on the disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    broadcast,
+    gather_object,
+    release_memory,
+    set_seed,
+)
+from numpy.typing import NDArray
+
+from hf_select.errors import InputError, TrialError
+from hf_select.metrics import get_metric
+from hf_select.records import LearningCurve, Recipe, digest
+from hf_select.tasks.base import get_task
+from hf_select.training import checkpoint, rng
+from hf_select.training.sampling import (
+    batch_rows,
+    learning_rate_factor,
+    steps_in_epoch,
+    stratified_rows,
+)
+
+if TYPE_CHECKING:
+    from hf_select.tasks.data import TargetData
+    from hf_select.tasks.encoded import Encoded
+
+EVAL_BATCH = 256
+"""Rows per evaluation batch: no gradients are kept, so more fit than while training."""
+
+CLOSE = 1e-9  # two evaluation points this near are the same
+
+
+class EncodingCache:
+    """Encoded splits shared by trials whose processors do the same; kept while one is in use."""
+
+    def __init__(self) -> None:
+        self._splits: WeakValueDictionary[str, Encoded] = WeakValueDictionary()
+
+    def get(self, key: str, make: Callable[[], Encoded]) -> Encoded:
+        """The encoded split of that key, made if no trial has it."""
+        found = self._splits.get(key)
+        if found is None:
+            found = self._splits[key] = make()
+        return found
+
+
+class AccelerateTrial:
+    """The fine-tuning of one model on one target by one recipe and seed.
+
+    `location` is a folder or a Hub id. `on_step(trial)` is called between two optimizer steps; it
+    may save the trial, and may raise to stop it there. The trial keeps its own random state, so
+    trials that take turns in one process train exactly as they would alone; and it orders its
+    rows itself, so the data order is the same for any number of processes.
+
+    Under `accelerate launch` or torchrun all processes build the same trial and call the same
+    methods. `expected_processes` makes a launcher that silently started fewer an `InputError`.
+    Training raises `TrialError` with status `diverged` or `oom`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        location: str | Path,
+        target: TargetData,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        revision: str | None = None,
+        cache: EncodingCache | None = None,
+        expected_processes: int | None = None,
+        on_step: Callable[[AccelerateTrial], None] | None = None,
+    ) -> None:
+        if recipe.precision == "fp16" and not torch.cuda.is_available():
+            raise InputError("precision fp16 needs a GPU", hint="use bf16 or no")
+        self.model = name
+        self.horizon = float(recipe.epochs)
+        self.curve = LearningCurve.empty()
+        self.recipe, self.target, self.seed, self.on_step = recipe, target, seed, on_step
+        self.task = get_task(target.task)
+        self._cache = EncodingCache() if cache is None else cache
+        self._revision = revision
+        self._accelerator = Accelerator(
+            mixed_precision=recipe.precision,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        self._world = self._accelerator.num_processes
+        if expected_processes is not None and self._world != expected_processes:
+            raise InputError(
+                f"{expected_processes} processes were asked for, but {self._world} are running",
+                hint="on CPU: ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node N ...",
+            )
+        self._step, self._seconds, self._began = 0, 0.0, math.nan
+        self._micro_batch = 0  # rows in one backward pass, 0 = all of the batch's
+        self._eval_batch = EVAL_BATCH
+        self._test_score = math.nan
+        outer = rng.capture()
+        try:
+            set_seed(seed)  # before the model: a new head is drawn from it
+            self.processor = self.task.load_processor(location, revision=revision)
+            module = self.task.load_model(
+                location,
+                revision=revision,
+                num_labels=target.num_labels,
+                label_names=target.label_names,
+            )
+            if self._accelerator.process_index:
+                set_seed(seed + 1_000_003 * self._accelerator.process_index)  # own drop-outs
+            self._rng: dict[str, Any] | None = rng.capture()
+        finally:
+            rng.restore(outer)
+        self._train_rows = self._encode("train", recipe.max_train_samples, seed)
+        self._validation_rows = self._encode("validation", recipe.max_eval_samples, 0)
+        self._steps_per_epoch = steps_in_epoch(len(self._train_rows), recipe.global_batch_size)
+        self._total_steps = recipe.epochs * self._steps_per_epoch
+        self._network, self._optimizer = self._accelerator.prepare(
+            module.float(), _adamw(module, recipe)
+        )
+        self._loss_sum = torch.zeros((), device=self._accelerator.device)
+        self._loss_rows = 0
+
+    # ------------------------------------------------------------------------ what it has done
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes train this trial together."""
+        return self._world
+
+    @property
+    def micro_batch(self) -> int:
+        """Rows in one backward pass per process, 0 if the memory was enough for all of them."""
+        return self._micro_batch
+
+    @property
+    def epochs_trained(self) -> float:
+        """How far the training is, in epochs; can be past the curve's last point."""
+        return self._step / self._steps_per_epoch
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in `advance` and `test`, over all resumes, checkpoints not counted."""
+        now = 0.0 if math.isnan(self._began) else time.perf_counter() - self._began
+        return self._seconds + now
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The bare model."""
+        module: torch.nn.Module = self._accelerator.unwrap_model(self._network)
+        return module
+
+    # ------------------------------------------------------------------------------ the protocol
+
+    def advance(self, to: float) -> LearningCurve:
+        """Train up to `to` epochs, evaluating at each of the recipe's rungs passed and at `to`.
+
+        Fractions are allowed; beyond the horizon means the horizon. Trains nothing if the curve
+        has already got there.
+        """
+        to = min(float(to), self.horizon)
+        last = self.curve.epochs[-1] if len(self.curve) else 0.0
+        points = [r for r in self.recipe.rungs() if last + CLOSE < r < to - CLOSE]
+        if to > last + CLOSE:
+            points.append(to)
+        with self._running():
+            for point in points:
+                self._train(max(1, round(point * self._steps_per_epoch)))
+                self._add_point(point)
+        return self.curve
+
+    def test(self) -> float:
+        """The raw score on the test split. The split is read once; later calls repeat the score."""
+        if math.isnan(self._test_score):
+            with self._running():
+                self._test_score, _ = self._evaluate(self._encode("test", 0, 0))
+        return self._test_score
+
+    def save(self, folder: str | Path) -> None:
+        """Write a checkpoint: all that `load` needs to go on bit by bit. Raises `OSError`."""
+        state = self._rng if self._rng is not None else rng.capture()
+        states = gather_object([state])
+        if self._accelerator.is_main_process:
+            scaler = self._accelerator.scaler
+            meta = {
+                "trial": self._identity(),
+                "step": self._step,
+                "seconds": self.seconds,
+                "curve": self.curve.to_dict(),
+                "loss_sum": self._loss_sum.item(),
+                "loss_rows": self._loss_rows,
+                "micro_batch": self._micro_batch,
+            }
+            tensors = {
+                "model": self.module.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": None if scaler is None else scaler.state_dict(),
+                "rng": states,
+            }
+            checkpoint.write(Path(folder), meta=meta, state=tensors)
+        self._accelerator.wait_for_everyone()
+
+    def load(self, folder: str | Path) -> bool:
+        """Go on from the newest complete checkpoint of this very trial; False if there is none."""
+        for meta, state in checkpoint.complete(Path(folder)):
+            if meta.get("trial") != self._identity():
+                continue
+            self.module.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            if self._accelerator.scaler is not None and state["scaler"] is not None:
+                self._accelerator.scaler.load_state_dict(state["scaler"])
+            self._rng = state["rng"][self._accelerator.process_index]
+            self._step, self._seconds = meta["step"], meta["seconds"]
+            self.curve = LearningCurve.from_dict(meta["curve"])
+            self._loss_sum.fill_(meta["loss_sum"])
+            self._loss_rows, self._micro_batch = meta["loss_rows"], meta["micro_batch"]
+            return True
+        return False
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model and processor for `AutoModelFor...from_pretrained`, label names included.
+
+        A regression model is written so that its output is in the label's own units.
+        """
+        if self._accelerator.is_main_process:
+            module: Any = self.module
+            if self.target.label_names:
+                module.config.id2label = dict(enumerate(self.target.label_names))
+                module.config.label2id = {n: i for i, n in enumerate(self.target.label_names)}
+            with self._own_units() if self.task.kind == "regression" else nullcontext():
+                module.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
+        self._accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """Free the model's memory. The curve stays; nothing else can be called."""
+        self._network, self._optimizer = release_memory(self._network, self._optimizer)
+        self._accelerator.free_memory()
+
+    # -------------------------------------------------------------------------------- training
+
+    def _train(self, until: int) -> None:
+        self._network.train()
+        while self._step < until:
+            rows = batch_rows(
+                self._step,
+                rows=len(self._train_rows),
+                batch_size=self.recipe.global_batch_size,
+                seed=self.seed,
+            )
+            self._backward(rows)
+            if self.recipe.max_grad_norm:
+                self._accelerator.clip_grad_norm_(
+                    self._network.parameters(), self.recipe.max_grad_norm
+                )
+            factor = learning_rate_factor(
+                self._step, total=self._total_steps, warmup=self.recipe.warmup
+            )
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.recipe.learning_rate * factor
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            self._step += 1
+            if self.on_step is not None:
+                before = time.perf_counter()
+                self.on_step(self)
+                self._began += time.perf_counter() - before
+
+    def _backward(self, rows: NDArray[np.int64]) -> None:
+        """Gradients of the mean loss over the global batch `rows`, in as many parts as needed."""
+        mine = rows[self._accelerator.process_index :: self._world]
+        weight = 1.0
+        if not len(mine):  # a short batch: take part in the exchange with nothing to say
+            mine, weight = rows[:1], 0.0
+        while True:
+            size = self._micro_batch or len(mine)
+            try:
+                loss = self._backward_parts(mine, size, weight / len(rows))
+            except torch.OutOfMemoryError:
+                loss = None
+            if loss is not None:
+                self._loss_sum += loss
+                self._loss_rows += len(mine) if weight else 0
+                return
+            # outside the handler: its traceback would keep the big tensors alive
+            self._shrink(min(size, len(mine)))
+
+    def _backward_parts(self, mine: NDArray[np.int64], size: int, weight: float) -> torch.Tensor:
+        total = torch.zeros_like(self._loss_sum)
+        for start in range(0, len(mine), size):
+            part = mine[start : start + size]
+            last = start + size >= len(mine)
+            batch = self._batch(self._train_rows, part)
+            with nullcontext() if last else self._accelerator.no_sync(self._network):
+                loss = self._network(**batch).loss
+                # the processes' gradients are averaged, so each scales its sum of losses by their
+                # number: what comes out is the mean over all rows, however they are shared out
+                self._accelerator.backward(loss * (len(part) * self._world * weight))
+            total += loss.detach() * (len(part) if weight else 0)
+        return total
+
+    def _shrink(self, size: int) -> None:
+        """Halve the micro-batch after running out of memory."""
+        self._optimizer.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if size <= 1:
+            raise TrialError(f"{self.model}: out of memory with a single row", status="oom")
+        if self._world > 1:  # the other processes are already waiting for this one's gradients
+            raise TrialError(
+                f"{self.model}: out of memory with {size} rows a process",
+                status="oom",
+                hint="use a smaller global_batch_size or more processes",
+            )
+        self._micro_batch = math.ceil(size / 2)
+
+    def _batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        batch = encoded.collate([encoded[int(i)] for i in rows])
+        if self.task.kind == "regression":
+            batch["labels"] = self._standardised(batch["labels"].float())
+        return {name: tensor.to(self._accelerator.device) for name, tensor in batch.items()}
+
+    def _standardised(self, labels: Any) -> Any:
+        return (labels - self.target.label_mean) / self._label_std
+
+    @property
+    def _label_std(self) -> float:
+        return self.target.label_std if self.target.label_std > 0 else 1.0
+
+    # ------------------------------------------------------------------------------ evaluation
+
+    def _add_point(self, epoch: float) -> None:
+        totals = torch.stack([self._loss_sum, torch.full_like(self._loss_sum, self._loss_rows)])
+        loss_sum, loss_rows = self._accelerator.reduce(totals, reduction="sum").tolist()
+        # several points can fall on one step; nothing was trained since the last one then
+        train_loss = loss_sum / loss_rows if loss_rows else self.curve.train_loss[-1]
+        if not math.isfinite(train_loss):
+            raise TrialError(
+                f"{self.model}: the training loss is {train_loss} by epoch {epoch:g}",
+                status="diverged",
+                hint="a lower learning rate may help",
+            )
+        self._loss_sum.zero_()
+        self._loss_rows = 0
+        score, loss = self._evaluate(self._validation_rows)
+        old = self.curve
+        self.curve = LearningCurve(
+            epochs=np.append(old.epochs, epoch),
+            val=np.append(old.val, score),
+            val_loss=np.append(old.val_loss, loss),
+            train_loss=np.append(old.train_loss, train_loss),
+            seconds=np.append(old.seconds, self.seconds),
+        )
+
+    def _evaluate(self, encoded: Encoded) -> tuple[float, float]:
+        """Raw score and mean loss over every row of a split, each counted exactly once."""
+        rows, logits = self._logits(encoded)
+        if not torch.isfinite(logits).all():
+            raise TrialError(f"{self.model}: its outputs are not finite", status="diverged")
+        references = np.asarray(encoded.labels)[rows]
+        predictions = self.task.predict(logits)
+        if self.task.kind == "regression":
+            targets = torch.as_tensor(self._standardised(references.astype(np.float64)))
+            loss = torch.nn.functional.mse_loss(torch.as_tensor(predictions).double(), targets)
+            predictions = predictions.astype(np.float64) * self._label_std + self.target.label_mean
+        else:
+            loss = torch.nn.functional.cross_entropy(
+                logits.double(), torch.as_tensor(references).long()
+            )
+        return get_metric(self.target.metric)(predictions, references), float(loss)
+
+    def _logits(self, encoded: Encoded) -> tuple[NDArray[np.int64], torch.Tensor]:
+        """Logits (N, C) on the CPU and the rows (N,) they belong to, from all processes."""
+        # longest first: little padding, and memory runs out at once or never
+        order = np.argsort(-np.asarray(encoded.lengths), kind="stable")
+        mine = order[self._accelerator.process_index :: self._world]
+        module = self.module  # not the wrapped one: processes may have different batch counts
+        if self._world > 1:
+            for buffer in module.buffers():  # batch statistics differ between processes
+                broadcast(buffer)
+        module.eval()
+        parts: list[torch.Tensor] = []
+        done = 0
+        while done < len(mine):
+            rows = mine[done : done + self._eval_batch]
+            try:
+                with torch.inference_mode():
+                    batch = self._batch(encoded, rows)
+                    del batch["labels"]
+                    parts.append(module(**batch).logits.float().cpu())
+            except torch.OutOfMemoryError as error:
+                if self._eval_batch == 1:
+                    raise TrialError(
+                        f"{self.model}: out of memory evaluating a single row", status="oom"
+                    ) from error
+                self._eval_batch //= 2
+                continue
+            done += len(rows)
+        gathered = gather_object([(mine, torch.cat(parts))] if parts else [])
+        all_rows = np.concatenate([rows for rows, _ in gathered])
+        if len(all_rows) != len(encoded) or len(np.unique(all_rows)) != len(encoded):
+            raise TrialError(f"evaluated {len(all_rows)} rows of {len(encoded)}")
+        # in the split's order, so that sums over rows come out the same for any world size
+        place = np.argsort(all_rows)
+        return all_rows[place], torch.cat([part for _, part in gathered])[torch.from_numpy(place)]
+
+    # ------------------------------------------------------------------------------- the rest
+
+    def _encode(self, split: str, count: int, seed: int) -> Encoded:
+        data = getattr(self.target, split)
+        if count and count < len(data):
+            rows = stratified_rows(np.asarray(data["label"]), count, seed=seed)
+            data = data.select(rows)
+            subset = digest(rows.tolist())
+        else:
+            subset = "all"
+        key = [self.target.fingerprint, split, subset, self.recipe.max_length]
+        return self._cache.get(
+            digest([*key, _processor_digest(self.processor)]),
+            lambda: self.task.encode(self.processor, data, max_length=self.recipe.max_length),
+        )
+
+    def _identity(self) -> list[Any]:
+        """What a checkpoint must have in common with the trial that goes on from it."""
+        return [
+            self.model,
+            self._revision,
+            self.target.fingerprint,
+            self.recipe.digest(),
+            self.seed,
+            self._world,
+        ]
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """The trial's own random state and clock, while it computes."""
+        outer = rng.capture()
+        assert self._rng is not None
+        rng.restore(self._rng)
+        self._rng = None  # it is the process's now
+        self._began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds, self._began = self.seconds, math.nan
+            self._rng = rng.capture()
+            rng.restore(outer)
+
+    @contextmanager
+    def _own_units(self) -> Iterator[None]:
+        """The model with standardisation folded into its last linear layer, while it is saved."""
+        linear = [
+            layer
+            for layer in self.module.modules()
+            if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
+        ]
+        if not linear or linear[-1].bias is None:
+            raise TrialError(
+                f"{self.model}: its head has no linear layer with a bias to put the units into"
+            )
+        weight, bias = linear[-1].weight.data, linear[-1].bias.data
+        linear[-1].weight.data = weight * self._label_std
+        linear[-1].bias.data = bias * self._label_std + self.target.label_mean
+        try:
+            yield
+        finally:
+            linear[-1].weight.data, linear[-1].bias.data = weight, bias
+
+
+def _adamw(module: torch.nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; biases and normalisation weights don't decay."""
+    decayed = [p for p in module.parameters() if p.ndim >= 2]
+    others = [p for p in module.parameters() if p.ndim < 2]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+    )
+
+
+def _processor_digest(processor: Any) -> str:
+    """What a processor does to its input: two that agree can share encoded splits."""
+    backend = getattr(processor, "backend_tokenizer", None)
+    if backend is not None:
+        settings = {
+            name: getattr(processor, name, None)
+            for name in ("model_input_names", "padding_side", "truncation_side", "pad_token_id")
+        }
+        content = [backend.to_str(), settings, processor.model_max_length]
+    else:
+        content = [json.dumps(processor.to_dict(), sort_keys=True, default=str)]
+    return digest([type(processor).__name__, *content])

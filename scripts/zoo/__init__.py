@@ -1,0 +1,1 @@
+"""The starter zoo's builder: sources -> rows -> datasets and models -> catalog and cards."""

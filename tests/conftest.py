@@ -1,0 +1,10 @@
+"""Settings that must stand before torch or the Hub client is imported: one thread, no network.
+
+This file makes `tests/` importable, so a test can say `from tiny import tiny_text_model`.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
