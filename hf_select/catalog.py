@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -73,7 +74,10 @@ class Catalog:
         path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _row(self, entry: ModelEntry | DatasetEntry, base: Path) -> dict[str, Any]:
-        row = asdict(entry)
+        row = {
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in asdict(entry).items()
+        }
         if entry.repo_id in self.locations:
             row["location"] = os.path.relpath(self.locations[entry.repo_id], base)
         return row
@@ -99,10 +103,10 @@ class Catalog:
 
 def _read(kind: type[Entry], row: dict[str, Any], base: Path, locations: dict[str, Path]) -> Entry:
     known = {f.name for f in fields(kind)}
-    values = {
+    values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in row.items()
-        if key in known
+        if key in known and not (key == "baseline" and value is None)
     }
     if row.get("location"):
         locations[row["repo_id"]] = base / row["location"]
@@ -116,12 +120,12 @@ def _pick(
     if names is None:
         return entries
     by_name = {e.repo_id: e for e in entries} | {e.repo_id.split("/")[-1]: e for e in entries}
-    picked = []
+    picked: dict[str, Entry] = {}
     for name in names:
         if name not in by_name:
             raise UnknownNameError(kind, name, (e.repo_id for e in entries))
-        picked.append(by_name[name])
-    return tuple(dict.fromkeys(picked))
+        picked[by_name[name].repo_id] = by_name[name]
+    return tuple(picked.values())
 
 
 def check_model_folder(folder: str | Path) -> Path:

@@ -9,13 +9,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_select.catalog import Catalog, local_model
+from hf_select.catalog import Catalog
 from hf_select.errors import DataError, HfSelectError, InputError, RecordError, UnknownNameError
 from hf_select.metrics import get_metric
 from hf_select.records import (
@@ -107,25 +108,31 @@ def benchmark(
     shard: tuple[int, int] = (0, 1),
     retry_failed: bool = False,
     checkpoint_every: float = 60.0,
+    on_plan: Callable[[int], None] | None = None,
     on_event: Callable[[BenchmarkEvent], None] | None = None,
 ) -> BenchmarkSummary:
     """Fine-tune every model of a catalog on every dataset of its task that the record lacks.
 
     Resumable: what is done is skipped, a cell that was cut off goes on from its checkpoint.
+    `on_plan` is told how many cells there are to run, `on_event` what happens to each.
     """
-    from hf_select.training.benchmark import run_benchmark
+    from hf_select.training.benchmark import missing_cells, run_benchmark
 
     chosen = find_catalog(catalog, "").only(task=task, models=models, datasets=datasets)
     if not chosen.models or not chosen.datasets:
         raise InputError(
-            f"nothing to run: {len(chosen.models)} models and {len(chosen.datasets)} datasets chosen",
+            f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
     repo = ResultsRepo.open_or_create(results)
+    recipe = recipe or Recipe()
+    if on_plan is not None:
+        cells = missing_cells(chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard)
+        on_plan(len(cells))
     return run_benchmark(
         chosen,
         repo,
-        recipe or Recipe(),
+        recipe,
         seeds=seeds,
         jobs=jobs,
         timeout=timeout,
@@ -148,6 +155,7 @@ def import_results(
 ) -> dict[str, Any]:
     """Add somebody else's table of results to a record; rows that can't be used are named."""
     from hf_select.results.foreign import import_table
+
     check_task_name(task)
     table = import_table(
         file, task=task, metric=metric, kind=kind, format=format, mapping=dict(mapping or {})
@@ -241,11 +249,10 @@ def recall(
     what the representatives offer when it isn't named. Only train rows of the target are used.
     """
     from hf_select.clustering.algorithms import cluster_models
-    from hf_select.recall import RECALL_METHODS, needs_proxy, proxy_choice, recall_models
+    from hf_select.recall import check_method, needs_proxy, proxy_choice, recall_models
 
     raw = check_preset(preset)
-    if method.split(":")[0] not in {name.split(":")[0] for name in RECALL_METHODS}:
-        raise UnknownNameError("recall method", method, RECALL_METHODS)
+    check_method(method)
     if top < 1:
         raise InputError(f"top is {top}, but must be at least 1")
     target = as_target(target, data_options)
@@ -259,9 +266,7 @@ def recall(
     started = time.perf_counter()
     entries = {entry.repo_id: entry for entry in repo.models(target.task)}
     locations = find_catalog(catalog, results)
-    entries |= {
-        entry.repo_id: entry for entry in locations.models if entry.repo_id in entries
-    }
+    entries |= {entry.repo_id: entry for entry in locations.models if entry.repo_id in entries}
     matrix = without_target(repo.matrix(target.task), repo, target)
     unwanted = set(exclude)
     unknown = sorted(unwanted - set(matrix.models))
@@ -273,7 +278,8 @@ def recall(
     if len(usable) > 1 and len(matrix.datasets) > 0:
         clustering = cluster_models(matrix, threshold=threshold, raw=raw)
     wanted = needs_proxy(method, matrix, clustering)
-    scores, skipped = None, ()
+    scores: ProxyScores | None = None
+    skipped: tuple[Rejected, ...] = ()
     if wanted:
         scores, skipped = compute_proxies(
             wanted,
@@ -422,14 +428,13 @@ def select(
     `report.html`. Everything is checked before anything is written; a run that was cut off goes
     on with the same call. Raises `InputError` on bad input, `StoppedError` when stopped.
     """
-    from hf_select.recall import RECALL_METHODS
+    from hf_select.recall import check_method
     from hf_select.selection.policies import get_policy
     from hf_select.training.live import LiveTrials
 
     raw = check_preset(preset)
     chosen_policy = get_policy(policy)
-    if method.split(":")[0] not in {name.split(":")[0] for name in RECALL_METHODS}:
-        raise UnknownNameError("recall method", method, RECALL_METHODS)
+    check_method(method)
     repo = open_results(results)
     target = as_target(target, data_options)
     check_task(repo, target.task)
@@ -480,6 +485,7 @@ def select(
         lambda model: locate(recalled.entries[model], locations),
         seed=seed,
         checkpoint_every=checkpoint_every,
+        should_stop=should_stop,
     )
     result = _fine_select(
         recalled,
@@ -498,22 +504,21 @@ def select(
         target=target.name,
         task=target.task,
         metric=target.metric,
-        result=result,
+        result=replace(result, checkpoint=str(folder.path)),
         recall=recalled.result,
         clustering=recalled.clustering,
         matrix=recalled.matrix,
         recipe=recipe,
         data_notes=target.notes,
-        split_rows={
-            name: len(getattr(target, name)) for name in ("train", "validation", "test")
-        },
+        split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
         num_models=len(recalled.matrix.models),
         num_processes=winner.trial.num_processes,
         seconds=time.perf_counter() - started,
         versions=library_versions(),
         revisions={name: entry.revision for name, entry in recalled.entries.items()},
-        checkpoint=str(folder.path),
+        fingerprint=target.fingerprint,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     folder.finish(document, winner.trial.save_pretrained, render(document))
     winner.close()
@@ -540,6 +545,13 @@ def _fine_select(
     for entry in repo.datasets(target.task):
         if entry.revision == target.fingerprint:
             curves = curves.without_dataset(entry.repo_id)
+
+    def noted(rung: Rung) -> None:
+        for drop in rung.dropped:
+            trials.forget(drop.model)
+        if on_rung is not None and is_main_process():
+            on_rung(rung)
+
     result = run_selection(
         trials.factories([c.model for c in recalled.result.candidates]),
         policy,
@@ -550,7 +562,8 @@ def _fine_select(
         raw=raw,
         policy_name=policy_name,
         journal=journal,
-        on_rung=on_rung,
+        write_journal=is_main_process(),
+        on_rung=noted,
         should_stop=should_stop,
     )
     # A forward pass is counted in epochs of the training that the same seconds would have bought.
@@ -635,7 +648,7 @@ def _recorded_proxies(repo: ResultsRepo, task: str) -> dict[tuple[str, str], Pro
 def _replay_recall(
     repo: ResultsRepo, task: str, methods: Sequence[str] | None, raw: bool
 ) -> dict[str, Any]:
-    from hf_select.recall import RECALL_METHODS, replay_recall
+    from hf_select.recall import check_method, replay_recall
 
     proxies = _recorded_proxies(repo, task)
     recorded = {proxy for proxy, _ in proxies}
@@ -646,8 +659,7 @@ def _replay_recall(
             if name != "paper" or recorded
         ] + [f"proxy:{name}" for name in sorted(recorded)]
     for name in methods:
-        if name.split(":")[0] not in {known.split(":")[0] for known in RECALL_METHODS}:
-            raise UnknownNameError("recall method", name, RECALL_METHODS)
+        check_method(name)
     return replay_recall(
         repo.matrix(task),
         methods,
@@ -678,9 +690,7 @@ def _replay_selection(
         choose = replay_candidates(
             repo.matrix(task), repo.curves(task), _recorded_proxies(repo, task), int(count), raw=raw
         )
-    return replay_selection(
-        repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw
-    )
+    return replay_selection(repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw)
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -694,6 +704,11 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     path = Path(out) if out else Path(folder) / "report.html"
     write_atomically(path, render(json.loads(document.read_text(encoding="utf-8"))))
     return path
+
+
+def is_main_process() -> bool:
+    """True in the one process that writes, of those that `accelerate launch` has started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def library_versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from hf_select.cli.output import Output
 from hf_select.errors import InputError
 
 if TYPE_CHECKING:
-    from hf_select.training.benchmark import BenchmarkEvent
+    pass
 
 
 @click.command(
@@ -56,7 +56,7 @@ def command(
     recipe = pipeline.choose_recipe(
         kwargs.pop("recipe_file"), options.take(kwargs, tuple(options.RECIPE_OPTIONS))
     )
-    with watch(output) as on_event:
+    with watch(output) as (on_plan, on_event):
         summary = pipeline.benchmark(
             results,
             catalog,
@@ -66,6 +66,7 @@ def command(
             datasets=_names(datasets),
             seeds=_seeds(seeds),
             shard=_shard(shard),
+            on_plan=on_plan,
             on_event=on_event,
             **kwargs,
         )

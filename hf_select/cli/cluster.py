@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hf_select.cli import options
@@ -39,7 +41,7 @@ def command(
         algorithm=algorithm,
         n_clusters=n_clusters,
     )
-    clusters = []
+    clusters: list[dict[str, Any]] = []
     for cluster in range(int(found.labels.max()) + 1):
         representative = found.representatives.get(cluster)
         clusters.append(

@@ -22,9 +22,7 @@ from hf_select.cli.signals import stop_flag
 @click.option("--policy", default="paper", show_default=True, help="How candidates are dropped.")
 @click.option("--seed", default=0, show_default=True, help="Seed of heads and data order.")
 @options.common
-def command(
-    task: str, out: str | None, top: int, policy: str, seed: int, output: Output
-) -> None:
+def command(task: str, out: str | None, top: int, policy: str, seed: int, output: Output) -> None:
     """Recall, select and fine-tune a model for a small target, and compare with brute force.
 
     Models, record and targets ship with the package; nothing is downloaded.
@@ -50,7 +48,7 @@ def _show(output: Output, document: dict[str, Any], folder: Path) -> None:
     show_selection(output, document, folder)
     oracle = document["oracle"]
     output.line(
-        f"Recorded brute force: the best of all {oracle['models']} models is {oracle['model']} with "
+        f"Recorded brute force: of all {oracle['models']} models {oracle['model']} is best with "
         f"{oracle['test']:.4f} (mean of {oracle['seeds']} seeds); the winner's regret is "
         f"{document['regret']:.2f} points"
     )

@@ -29,11 +29,10 @@ class Progress:
 
     def update(self, event: BenchmarkEvent) -> None:
         """Take one event into account."""
-        self.total = event.total
         name = f"{event.model} on {event.dataset}, seed {event.seed}"
-        if event.kind == "started":
+        if event.kind == "start":
             self.running[name] = time.monotonic()
-        else:
+        elif event.kind in ("done", "failed", "stopped"):
             self.running.pop(name, None)
             self.done += event.kind == "done"
             self.failed += event.kind == "failed"
@@ -44,9 +43,7 @@ class Progress:
         rate = ended / max(time.monotonic() - self.started, 1e-9)
         left = (self.total - ended) / rate if rate > 0 else float("inf")
         eta = f", {left / 60:.1f} min to go" if ended and left < 1e7 else ""
-        return (
-            f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
-        )
+        return f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
 
     def table(self) -> Table:
         """The state with the jobs that run now."""
@@ -60,11 +57,18 @@ class Progress:
 
 
 @contextmanager
-def watch(output: Output) -> Iterator[Callable[[BenchmarkEvent], None]]:
-    """A listener for benchmark events that shows them while the block runs."""
+def watch(
+    output: Output,
+) -> Iterator[tuple[Callable[[int], None], Callable[[BenchmarkEvent], None]]]:
+    """Listeners for the plan and for the events of a benchmark, shown while the block runs."""
     progress = Progress()
+
+    def on_plan(cells: int) -> None:
+        progress.total = cells
+        output.message(f"{cells} cells to run")
+
     if output.quiet or not output.stderr.is_terminal:
-        yield _plain(progress, output)
+        yield on_plan, _plain(progress, output)
         return
     with Live(console=output.stderr, refresh_per_second=4, transient=True) as live:
 
@@ -74,7 +78,7 @@ def watch(output: Output) -> Iterator[Callable[[BenchmarkEvent], None]]:
                 live.console.print(_failure(event), markup=False)
             live.update(progress.table())
 
-        yield on_event
+        yield on_plan, on_event
 
 
 def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], None]:
@@ -86,7 +90,9 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
             output.message(_failure(event))
         ended = progress.done + progress.failed
         now = time.monotonic()
-        if event.kind != "started" and (now - last[0] > PLAIN_EVERY or ended == progress.total):
+        if event.kind in ("done", "failed") and (
+            now - last[0] > PLAIN_EVERY or ended == progress.total
+        ):
             last[0] = now
             output.message(progress.line())
 

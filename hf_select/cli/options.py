@@ -87,7 +87,7 @@ def recalling(function: Command) -> Command:
             show_default=True,
             help="random, mean, rank, size, proxy:NAME or paper.",
         ),
-        click.option("--proxy", metavar="NAME", help="leep or logme; chosen by itself if not given."),
+        click.option("--proxy", metavar="NAME", help="leep or logme; chosen if not given."),
         click.option("--preset", metavar="NAME", help="`paper`: its algorithm on raw scores."),
         click.option("--threshold", type=float, help="Distance at which clusters are cut."),
         click.option(

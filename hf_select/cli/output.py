@@ -1,4 +1,4 @@
-"""The one place that prints: data on stdout, messages on stderr, as text or as one JSON document."""
+"""The one place that prints: data on stdout, messages on stderr; text, or one JSON document."""
 
 from __future__ import annotations
 

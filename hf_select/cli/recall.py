@@ -22,9 +22,7 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
     from hf_select import pipeline
 
     data_options = options.take(kwargs, options.DATA_OPTIONS)
-    recalled = pipeline.recall(
-        target, results, say=output.message, **data_options, **kwargs
-    )
+    recalled = pipeline.recall(target, results, say=output.message, **data_options, **kwargs)
     found = recalled.result
     document = {
         "target": found.target,

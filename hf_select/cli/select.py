@@ -13,9 +13,7 @@ from hf_select.cli.signals import stop_flag
 from hf_select.records import Rung
 
 
-@click.command(
-    "select", epilog="Example: hf-select select reviews.csv --results demo --out chosen"
-)
+@click.command("select", epilog="Example: hf-select select reviews.csv --results demo --out chosen")
 @click.argument("target")
 @options.results
 @click.option("--out", "-o", required=True, metavar="OUT", help="Folder for the winner.")

@@ -39,10 +39,11 @@ def performance(matrix: PerformanceMatrix, *, raw: bool = False) -> Array:
 
 def benchmark_means(matrix: PerformanceMatrix, *, raw: bool = False) -> Array:
     """Mean benchmark score of each model over what was measured (M,), NaN where nothing was."""
-    return _row_means(performance(matrix, raw=raw))
+    return row_means(performance(matrix, raw=raw))
 
 
-def _row_means(scores: Array) -> Array:
+def row_means(scores: Array) -> Array:
+    """Mean of each row (M, D) over its finite numbers (M,), NaN where there is none."""
     measured = np.isfinite(scores)
     count = measured.sum(axis=1)
     total = np.where(measured, scores, 0.0).sum(axis=1)
@@ -132,7 +133,7 @@ def kmeans(
         n_clusters = len(np.unique(labels))
     from sklearn.cluster import KMeans
 
-    column = _row_means(vectors.T)
+    column = row_means(vectors.T)
     filled = np.where(np.isfinite(vectors), vectors, np.nan_to_num(column)[None, :])
     n_clusters = min(n_clusters, len(np.unique(filled, axis=0)))  # twins can't be told apart
     found = KMeans(n_clusters, n_init=10, random_state=seed).fit(filled)
@@ -256,7 +257,7 @@ def cluster_models(
         models=matrix.models,
         labels=labels,
         distance=distance,
-        representatives=_representatives(labels, _row_means(scores), matrix.models),
+        representatives=_representatives(labels, row_means(scores), matrix.models),
         algorithm=algorithm,
         threshold=used,
         silhouette=paper_silhouette(distance, labels),

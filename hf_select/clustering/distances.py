@@ -59,9 +59,8 @@ def _largest_sum(columns: Array, known: NDArray[np.bool_], start: int, stop: int
     Keeps a sorted list of k blocks and lets each benchmark's differences sink into it: 2k passes
     over a block that stays in the cache, instead of sorting an (M, M, D) array.
     """
-    largest = [
-        np.zeros((stop - start, columns.shape[1] - start)) for _ in range(min(k, len(columns)))
-    ]
+    shape = (stop - start, columns.shape[1] - start)
+    largest = [np.zeros(shape) for _ in range(min(k, len(columns)))]
     for values, have in zip(columns, known, strict=True):
         difference = np.abs(values[start:stop, None] - values[None, start:])
         if not have[start:].all():
@@ -70,4 +69,4 @@ def _largest_sum(columns: Array, known: NDArray[np.bool_], start: int, stop: int
             smaller = np.minimum(held, difference)
             np.maximum(held, difference, out=held)
             difference = smaller
-    return np.sum(largest, axis=0) if largest else np.zeros((stop - start, columns.shape[1] - start))
+    return np.sum(largest, axis=0) if largest else np.zeros(shape)

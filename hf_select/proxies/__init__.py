@@ -16,8 +16,16 @@ from hf_select.proxies.leep import leep
 from hf_select.proxies.logme import logme
 from hf_select.records import Features
 
-__all__ = ["PROXIES", "VIEWS", "Proxy", "check_proxy", "get_proxy", "leep", "logme"]
-__all__ += ["score_features"]
+__all__ = [
+    "PROXIES",
+    "VIEWS",
+    "Proxy",
+    "check_proxy",
+    "get_proxy",
+    "leep",
+    "logme",
+    "score_features",
+]
 
 BOTH = frozenset({"classification", "regression"})
 
@@ -88,9 +96,7 @@ VIEWS: dict[str, Callable[[Features], NDArray]] = {
 """Which layers a proxy sees: Features -> (N, d). `last3`: standardised, side by side."""
 
 
-def score_features(
-    proxy_name: str, features: Features, kind: str, *, view: str = "last3"
-) -> float:
+def score_features(proxy_name: str, features: Features, kind: str, *, view: str = "last3") -> float:
     """The proxy score of one model from one forward pass over the target; NaN = undefined.
 
     `kind` is "classification" or "regression". LEEP is undefined without a trained head. A score

@@ -31,9 +31,8 @@ def leep(source_probs: Array, labels: NDArray) -> float:
         return float("nan")
     sums = probs.sum(axis=1)
     if probs.min() < -1e-6 or np.abs(sums - 1).max() > 1e-2:
-        raise ValueError(
-            f"source_probs must be probabilities, but a row sums to {sums[np.abs(sums - 1).argmax()]}"
-        )
+        odd = sums[np.abs(sums - 1).argmax()]
+        raise ValueError(f"source_probs must be probabilities, but a row sums to {odd}")
     probs = np.clip(probs, 0, None) / sums[:, None]  # half precision doesn't sum to 1 exactly
     classes, codes = np.unique(labels, return_inverse=True)
     joint = np.zeros((len(classes), probs.shape[1]))

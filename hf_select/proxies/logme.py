@@ -64,10 +64,10 @@ def _spectrum(x: Array, targets: Array) -> tuple[Array, Array]:
         return np.empty(0), np.empty((0, targets.shape[1]))
     x = x / scale
     if width <= rows:
-        values, vectors = eigh(x.T @ x)
+        values, vectors = eigh(x.T @ x, driver="evd")
         along = vectors.T @ (x.T @ targets)
     else:
-        values, vectors = eigh(x @ x.T)
+        values, vectors = eigh(x @ x.T, driver="evd")
         along = vectors.T @ targets
     keep = values > values[-1] * max(rows, width) * np.finfo(np.float64).eps
     values, along = values[keep], along[keep] ** 2

@@ -163,6 +163,23 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
+_METRIC_NAMES = {
+    "f1": "macro F1",
+    "matthews_correlation": "Matthews correlation",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+}
+
+
+def metric_text(metric: str) -> str:
+    """A metric's name as people write it."""
+    return _METRIC_NAMES.get(metric, metric)
+
+
 def score_text(value: float | None, metric: str) -> str:
     """A raw score as it is shown: three decimals where 1 is perfect, else four digits."""
     if value is None or math.isnan(value):

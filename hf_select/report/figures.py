@@ -7,28 +7,50 @@ markup for a page that already has the palette in its style sheet.
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as _escape
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from hf_select.metrics import METRICS
-from hf_select.report.document import epochs_text, score_text
+from hf_select.report.document import epochs_text, metric_text, score_text
 
 MAX_CELLS = 2000
 """A larger matrix is cut to its most telling rows and columns, so that the page stays small."""
 
+SINGLETONS = "singletons"
 _FRACTIONS = {0.125: "⅛", 0.25: "¼", 0.375: "⅜", 0.5: "½", 0.625: "⅝", 0.75: "¾", 0.875: "⅞"}
+MAX_FINALISTS = 4
+"""More than that at the last decision (brute force) aren't worth a colour of their own."""
+
+MAX_STACK = 14
+"""Labels on top of each other at one epoch, best first; the legend has the rest."""
+
+LABEL_GAP = 13.0
+"""Px between two labels in a stack."""
+
+MAX_LABEL_COST = 60.0
+"""Px that a label may move; one sampled point of a line under a label counts as 3."""
+
+_Box = tuple[float, float, float, float]  # left, top, right, bottom, in px
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CHARACTER = 6.1  # width in px of a label's character at 11.5 px, on average
 
 
 def asset(name: str) -> str:
     """The text of a file under `assets/`."""
     return (files("hf_select.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def esc(text: object) -> str:
+    """Text for HTML and XML alike: markup escaped, characters that XML forbids replaced."""
+    return _escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text)))
 
 
 def better_is_higher(document: Mapping[str, Any]) -> bool:
@@ -42,9 +64,15 @@ def short_names(models: Sequence[str], limit: int = 26) -> dict[str, str]:
     """Labels for models: without the owner where that stays unique, cut in the middle."""
     tails = {model: model.rsplit("/", 1)[-1] or model for model in models}
     taken = Counter(tails.values())
-    return {
-        model: shorten(tail if taken[tail] == 1 else model, limit) for model, tail in tails.items()
-    }
+    names = {m: tail if taken[tail] == 1 else m for m, tail in tails.items()}
+    short = {m: shorten(name, limit) for m, name in names.items()}
+    twins = Counter(short.values())
+    for text in [text for text, times in twins.items() if times > 1]:
+        alike = [m for m in names if short[m] == text]
+        same = len(os.path.commonprefix([names[m] for m in alike]))
+        for m in alike:
+            short[m] = shorten(f"{names[m][:6]}…{names[m][max(6, same - 4) :]}", limit)
+    return short
 
 
 def shorten(text: str, limit: int) -> str:
@@ -90,7 +118,8 @@ def curve_series(document: Mapping[str, Any]) -> list[Series]:
         if not points:
             continue
         status = row.get("status", "dropped")
-        role = "finalist" if row["model"] in finalists and status != "winner" else status
+        last_few = row["model"] in finalists and len(finalists) <= MAX_FINALISTS
+        role = "finalist" if last_few and status != "winner" else status
         found.append(
             Series(
                 rank,
@@ -147,13 +176,15 @@ def learning_curves_svg(
         right = int(max(96, 26 + reach * 7.2))
     plot = _Plot.around(series, (left, top, width - right, height - bottom))
     out = [_curve_axes(plot, document, series, metric, width)]
-    labels = _place_labels(plot, series, named, better_is_higher(document), (width, height))
+    test = (document.get("winner") or {}).get("test")
+    note = f"test {score_text(test, metric)}" if named and test is not None else ""
+    labels = _place_labels(plot, series, named, width, note)
     for line in reversed(series):
         out.append(_curve(plot, line, metric))
     out.extend(labels)
     best = series[0]
     about = (
-        f"{len(series)} candidates, {metric} on the validation split against epochs. "
+        f"{len(series)} candidates, {metric_text(metric)} on the validation split against epochs. "
         f"{best.model} ends at {score_text(best.val[-1], metric)}."
     )
     return _svg("hfs-curves", width, height, title, "".join(out), standalone, about)
@@ -167,14 +198,14 @@ def _last_epoch(series: Sequence[Series]) -> float:
 class _Plot:
     """A logarithmic x axis (doublings of training) and a linear y axis, in px."""
 
-    box: tuple[float, float, float, float]  # left, top, right, bottom
+    box: _Box  # left, top, right, bottom
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     x_ticks: tuple[float, ...]
     y_ticks: tuple[float, ...]
 
     @classmethod
-    def around(cls, series: Sequence[Series], box: tuple[float, float, float, float]) -> _Plot:
+    def around(cls, series: Sequence[Series], box: _Box) -> _Plot:
         epochs = sorted({e for s in series for e in s.epochs})
         low, high = epochs[0], epochs[-1]
         if high - low < 1e-9:
@@ -203,11 +234,11 @@ def _robust_range(values: np.ndarray, winner: Sequence[float]) -> tuple[float, f
     kept = values[(values >= quarter - reach) & (values <= three + reach)]
     low = min(float(kept.min()), min(winner))
     high = max(float(kept.max()), max(winner))
-    pad = 0.06 * (high - low) or max(abs(high), 1e-3) * 0.05
+    pad = 0.09 * (high - low) or max(abs(high), 1e-3) * 0.05
     return low - pad, high + pad
 
 
-def _nice_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
+def _nice_ticks(low: float, high: float, count: int = 7) -> tuple[float, ...]:
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw)
@@ -229,25 +260,27 @@ def _curve_axes(
         y = plot.y(value)
         out.append(f'<path class="grid" d="M{left} {y:.1f}H{right:.1f}"/>')
         out.append(_text(left - 8, y + 4, f"{value:.6g}".replace("-", "−"), "end"))
-    taken = -1e9
     for epoch in _spread_ticks(plot):
         x = plot.x(epoch)
         out.append(f'<path class="grid" d="M{x:.1f} {bottom}v5"/>')
-        out.append(_text(x, bottom + 19, tick_text(epoch), "mid"))
-        taken = x
+        out.append(_text(x, bottom + 19, tick_text(epoch), "mid tick"))
     out.append(_text((left + right) / 2, bottom + 38, "epochs trained (log scale)", "mid"))
     up = better_is_higher(document)
     hint = "" if up else ", lower is better"
-    out.append(_text(2, top - 40, f"{metric} on the validation split{hint}", "strong"))
+    low, high = plot.y_range
+    if any(not low <= v <= high for s in series for v in s.val):
+        hint += "; what is off the scale stands at its edge"
+    out.append(_text(2, top - 40, f"{metric_text(metric)} on the validation split{hint}", "strong"))
     trivial = (document.get("trivial") or {}).get("validation")
     if trivial is not None and plot.y_range[0] <= trivial <= plot.y_range[1]:
         y = plot.y(trivial)
         words = f"no model at all: {score_text(trivial, metric)}"
         out.append(f'<path class="trivial" d="M{left} {y:.1f}H{right:.1f}"/>')
-        out.append(_text(right, y - 5, words, "end"))
+        out.append(_text(right, y - 5, words, "end label"))
     taken = left
     if document.get("rungs"):
         out.append(_text(left - 8, top - 14, "live", "end"))
+    before = 0
     for rung in document.get("rungs", []):
         epoch, live, dropped = rung["epoch"], len(rung["live"]), len(rung["dropped"])
         if not plot.x_range[0] <= epoch <= plot.x_range[1]:
@@ -255,9 +288,10 @@ def _curve_axes(
         x = plot.x(epoch)
         if dropped:
             out.append(f'<path class="grid" d="M{x:.1f} {top - 8}V{bottom}"/>')
-        if x - 9 >= taken or dropped:
-            out.append(_text(x, top - 14, str(live), "mid strong" if dropped else "mid"))
+        if live != before and x - 9 >= taken:
+            out.append(_text(x, top - 14, str(live), "mid strong"))
             taken = x + 9
+        before = live
     return f'<g aria-hidden="true">{"".join(out)}</g>'
 
 
@@ -289,58 +323,109 @@ def _curve(plot: _Plot, line: Series, metric: str) -> str:
         mark = f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
     return (
         f'<g class="series {line.role}" data-i="{line.rank}" tabindex="0" role="img" '
-        f'aria-label="{escape(said)}"><title>{escape(said)}</title>'
+        f'aria-label="{esc(said)}"><title>{esc(said)}</title>'
         f'<path class="hit" d="{path}"/><path class="curve" d="{path}"/>{dots}{mark}</g>'
     )
 
 
 def _place_labels(
-    plot: _Plot, series: Sequence[Series], named: bool, up: bool, size: tuple[int, int]
+    plot: _Plot, series: Sequence[Series], named: bool, width: float, note: str
 ) -> list[str]:
-    """Labels at the line ends: as near as they can be without covering each other or a line.
+    """Labels at the line ends, as near as they can be without covering each other or a line.
 
-    A dropped model is a worse one, so there is more room on the worse side of its line. A label
-    that finds no place is left out; the legend has them all.
+    Lines that end at the same epoch get one stack of labels in the order of their ends, so that
+    no two leaders cross; the stack as a whole looks for room. What does not fit is left out,
+    worst first: the legend has them all. `note` is a second line for the winner, if there's room.
     """
     samples = _sample(plot, series)
-    boxes: list[tuple[float, float, float, float]] = []
-    ends = [(plot.x(s.epochs[-1]), plot.y(s.val[-1])) for s in series]
-    worse = 1 if up else -1
+    boxes: list[_Box] = []
+    second = (0.0, 0.0)
     out = []
-    for line, (x, y) in zip(series, ends, strict=True):
-        text = line.label if named else str(line.rank)
-        if named and line.role == "winner":
-            text = line.label
-        wide = len(text) * _CHARACTER * (1.22 if line.role in ("winner", "finalist") else 1.0)
-        best: tuple[float, float] | None = None
-        for step in range(-14, 27):
-            at = y + worse * step * 7.0
-            box = (x + 9, at - 7.5, x + 13 + wide, at + 6.5)
-            if box[1] < plot.box[1] - 6 or box[3] > plot.box[3] + 4 or box[2] > size[0]:
-                continue
-            if any(_overlap(box, other) for other in boxes):
-                continue
-            inside = (
-                (samples[:, 0] > box[0])
-                & (samples[:, 0] < box[2])
-                & (samples[:, 1] > box[1])
-                & (samples[:, 1] < box[3])
-            )
-            cost = abs(at - y) + 2.5 * float(inside.sum()) + (0.1 if step < 0 else 0.0)
-            if best is None or cost < best[0]:
-                best = (cost, at)
-        if best is None or (best[0] > 150 and line.role != "winner"):
+    for epoch in sorted({s.epochs[-1] for s in series}, reverse=True):
+        x = plot.x(epoch)
+        stack = [s for s in series if s.epochs[-1] == epoch]
+        stack = stack[:MAX_STACK]
+        while stack:
+            stack.sort(key=lambda s: plot.y(s.val[-1]))
+            ends = [plot.y(s.val[-1]) for s in stack]
+            texts = [s.label if named else str(s.rank) for s in stack]
+            wide = [
+                len(t) * _CHARACTER * (1.2 if s.role in ("winner", "finalist") else 1.0)
+                for t, s in zip(texts, stack, strict=True)
+            ]
+            places = _free_places(plot, x, ends, wide, samples, boxes, width)
+            if places is not None:
+                break
+            stack.remove(max(stack, key=lambda s: s.rank))
+        else:
             continue
-        at = best[1]
-        boxes.append((x + 9, at - 7.5, x + 13 + wide, at + 6.5))
-        leader = ""
-        if abs(at - y) > 9:
-            leader = f'<path class="leader" d="M{x + 5:.1f} {y:.1f}L{x + 10:.1f} {at:.1f}"/>'
-        out.append(
-            f'<g class="tag" data-i="{line.rank}" aria-hidden="true">{leader}'
-            f"{_text(x + 12, at + 4, text, f'label {line.role}')}</g>"
-        )
+        for line, text, y, at, w in zip(stack, texts, ends, places, wide, strict=True):
+            boxes.append(_label_box(x, at, w))
+            leader = ""
+            if abs(at - y) > 6:
+                leader = f'<path class="leader" d="M{x + 6:.1f} {y:.1f}L{x + 11:.1f} {at:.1f}"/>'
+            out.append(
+                f'<g class="tag" data-i="{line.rank}" aria-hidden="true">{leader}'
+                f"{_text(x + 13, at + 4, text, f'label {line.role}')}</g>"
+            )
+            if line.role == "winner":
+                second = (x + 13, at + 19)
+    box = (second[0], second[1] - 11, second[0] + len(note) * _CHARACTER, second[1] + 3)
+    if note and second[0] > 0 and not any(_overlap(box, other) for other in boxes):
+        out.append(_text(*second, note, "label"))
     return out
+
+
+def _free_places(
+    plot: _Plot,
+    x: float,
+    ends: Sequence[float],
+    wide: Sequence[float],
+    samples: np.ndarray,
+    boxes: Sequence[_Box],
+    width: float,
+) -> list[float] | None:
+    """The best heights for a stack of labels at `x`, None if it covers too much everywhere."""
+    top, bottom = plot.box[1], plot.box[3]
+    best: tuple[float, list[float]] | None = None
+    for shift in range(-63, 64, 7):
+        places = _spread([y + shift for y in ends], LABEL_GAP, top, bottom)
+        cost = sum(abs(a - y) for a, y in zip(places, ends, strict=True)) / len(ends)
+        for at, w in zip(places, wide, strict=True):
+            box = _label_box(x, at, w)
+            if box[2] > width + 2 or any(_overlap(box, other) for other in boxes):
+                cost = math.inf
+                break
+            inside = (samples[:, 0] > box[0]) & (samples[:, 0] < box[2])
+            inside &= (samples[:, 1] > box[1]) & (samples[:, 1] < box[3])
+            cost += 3.0 * float(inside.sum())
+        if cost < MAX_LABEL_COST * math.sqrt(len(ends)) and (best is None or cost < best[0]):
+            best = (cost, places)
+    return None if best is None else best[1]
+
+
+def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Rising heights at least `gap` apart, as near to the wanted ones as that allows."""
+    groups: list[tuple[float, int]] = []  # (mean height, how many labels)
+    for value in wanted:
+        groups.append((value, 1))
+        while len(groups) > 1:
+            (a, n), (b, m) = groups[-2:]
+            if b - a >= gap * (n + m) / 2:
+                break
+            groups[-2:] = [((a * n + b * m) / (n + m), n + m)]
+    out: list[float] = []
+    for mean, n in groups:
+        half = gap * (n - 1) / 2
+        mean = max(low + half, min(high - half, mean))
+        out.extend(mean - half + gap * k for k in range(n))
+    for k in range(len(out) - 1, 0, -1):
+        out[k - 1] = min(out[k - 1], out[k] - gap)
+    return out
+
+
+def _label_box(x: float, y: float, wide: float) -> _Box:
+    return (x + 10, y - 6.5, x + 14 + wide, y + 6.5)
 
 
 def _sample(plot: _Plot, series: Sequence[Series]) -> np.ndarray:
@@ -355,7 +440,7 @@ def _sample(plot: _Plot, series: Sequence[Series]) -> np.ndarray:
     return np.concatenate(points)
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _overlap(a: _Box, b: _Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -382,8 +467,9 @@ def matrix_svg(document: Mapping[str, Any], *, standalone: bool = True) -> str:
     models, datasets = matrix["models"], matrix["datasets"]
     names = short_names([models[i] for i in rows], 30)
     heads = short_names([datasets[j] for j in columns], 22)
-    wide, high = (46, 20) if len(columns) <= 16 else (18, 16)
     left = 46 + max(len(names[models[i]]) for i in rows) * 6.4
+    wide = int(min(58, max(18, (960 - left) / len(columns))))
+    high = 20 if wide >= 30 else 16
     top = 22 + max(len(heads[datasets[j]]) for j in columns) * 4.4
     winner = (document.get("winner") or {}).get("model")
     recalled = {c["model"] for c in (document.get("recall") or {}).get("candidates", [])}
@@ -392,7 +478,7 @@ def matrix_svg(document: Mapping[str, Any], *, standalone: bool = True) -> str:
         x, y = left + (at + 0.5) * wide, top - 8
         out.append(
             f'<text x="{x:.1f}" y="{y:.1f}" transform="rotate(-42 {x:.1f} {y:.1f})">'
-            f"{escape(heads[datasets[j]])}</text>"
+            f"{esc(heads[datasets[j]])}</text>"
         )
     y = top
     marks: dict[Any, list[float]] = {}
@@ -407,18 +493,18 @@ def matrix_svg(document: Mapping[str, Any], *, standalone: bool = True) -> str:
         style = ' style="fill:var(--accent)"' if name == winner else ""
         out.append(
             f'<text class="{kind}" x="{left - 26:.1f}" y="{y + high / 2 + 4:.1f}"{style}>'
-            f"{escape(names[name])}</text>"
+            f"{esc(names[name])}</text>"
         )
         marks.setdefault(group, []).append(y)
         for at, j in enumerate(columns):
             out.append(_cell(matrix, skill, (i, int(j)), (left + at * wide, y), (wide, high)))
         y += high
     for group, tops in marks.items():
-        if group is not None and len(tops) > 1:
+        if group not in (None, SINGLETONS) and len(tops) > 1:
             start, stop = min(tops) + 3, max(tops) + high - 3
             out.append(
                 f'<path class="bracket" d="M{left - 6:.1f} {start}h-8V{stop}h8">'
-                f"<title>cluster {escape(str(group))}</title></path>"
+                f"<title>cluster {esc(str(group))}</title></path>"
             )
     out.append(_scale(left, y + 16))
     width = int(left + len(columns) * wide + 60)
@@ -450,7 +536,7 @@ def _matrix_rows(
             if model in models:
                 i = models.index(model)
                 alone = len(group["models"]) == 1
-                groups[i] = "singletons" if alone else group["id"]
+                groups[i] = SINGLETONS if alone else group["id"]
                 order[i] = singles if alone else place
     rows = list(range(len(models)))
     limit = max(1, MAX_CELLS // max(1, min(skill.shape[1], 60)))
@@ -477,11 +563,14 @@ def _cell(
     where = f"{matrix['models'][i]} on {matrix['datasets'][j]}"
     value = skill[i, j]
     if not np.isfinite(value):
-        return f'<rect class="none" {box}><title>{escape(where)}: not measured</title></rect>'
+        gap = _text(x + (wide - 1) / 2, y + high / 2 + 3, "–", "mid")
+        return f'<rect class="none" {box}><title>{esc(where)}: not measured</title></rect>{gap}'
     level = int(min(8, max(0, math.floor(value * 9))))
     raw = score_text(matrix["scores"][i][j], matrix["metrics"][j])
-    said = f"{where}: {raw} {matrix['metrics'][j]}, skill {value:.2f}".replace("-0.", "−0.")
-    out = f'<rect class="h{level}" {box}><title>{escape(said)}</title></rect>'
+    said = f"{where}: {raw} {metric_text(matrix['metrics'][j])}, skill {value:.2f}".replace(
+        "-0.", "−0."
+    )
+    out = f'<rect class="h{level}" {box}><title>{esc(said)}</title></rect>'
     if wide >= 30:
         kind = "cell high" if level >= 6 else "cell"
         number = f"{100 * value:.0f}".replace("-", "−")
@@ -554,7 +643,7 @@ def price_svg(
             front.append(row)
     path = "M" + "L".join("{:.1f} {:.1f}".format(*place(r[1], r[2])) for r in front)
     out.append(f'<path class="front" d="{path}"/>')
-    boxes: list[tuple[float, float, float, float]] = [
+    boxes: list[_Box] = [
         (x - 6, y - 6, x + 6, y + 6) for x, y in (place(r[1], r[2]) for r in found)
     ]
     on_front = {row[0] for row in front}
@@ -567,7 +656,7 @@ def price_svg(
         kind = "point on" if name in on_front else "point"
         out.append(
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5.5">'
-            f"<title>{escape(said)}</title></circle>"
+            f"<title>{esc(said)}</title></circle>"
         )
         out.append(_price_label(name, (x, y), boxes, (left, top, right, bottom), name in on_front))
     about = f"{len(found)} policies; on the front: {', '.join(row[0] for row in front)}."
@@ -577,8 +666,8 @@ def price_svg(
 def _price_label(
     name: str,
     point: tuple[float, float],
-    boxes: list[tuple[float, float, float, float]],
-    plot: tuple[float, float, float, float],
+    boxes: list[_Box],
+    plot: _Box,
     bold: bool,
 ) -> str:
     """The name beside its dot, on the side where it fits; added to `boxes`."""
@@ -603,19 +692,23 @@ def _price_label(
 
 def _text(x: float, y: float, words: str, kind: str = "") -> str:
     named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}">{escape(words)}</text>'
+    return f'<text{named} x="{x:.1f}" y="{y:.1f}">{esc(words)}</text>'
 
 
 def _svg(
     name: str, width: float, height: float, title: str, body: str, standalone: bool, about: str = ""
 ) -> str:
     own, space = "", ""
+    x, y = 0, 0
     if standalone:
+        x, y, width, height = -18, -12, width + 36, height + 24
         space = ' xmlns="http://www.w3.org/2000/svg"'
         own = f"<style>{asset('figure.css')}</style>"
-        own += f'<rect width="{width}" height="{height}" style="fill:var(--paper)"/>'
+        own += (
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" style="fill:var(--paper)"/>'
+        )
     return (
-        f'<svg{space} class="hfs {name}" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="group" aria-label="{escape(title)}">'
-        f"<desc>{escape(about)}</desc>{own}{body}</svg>"
+        f'<svg{space} class="hfs {name}" viewBox="{x} {y} {width} {height}" '
+        f'width="{width}" height="{height}" role="group" aria-label="{esc(title)}">'
+        f"<desc>{esc(about)}</desc>{own}{body}</svg>"
     )

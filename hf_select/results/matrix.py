@@ -113,7 +113,9 @@ def curve_set(
     )
 
 
-def long_table(runs: Sequence[RunRecord], *, task: str) -> dict[str, list[Any]]:
+def long_table(
+    runs: Sequence[RunRecord], *, task: str, baselines: Baselines | None = None
+) -> dict[str, list[Any]]:
     """The performance matrices of every recipe of a task as columns, one row a measured cell."""
     names = ("task", "recipe", "model", "dataset", "metric", "score", "spread", "seeds", "baseline")
     columns: dict[str, list[Any]] = {name: [] for name in names}
@@ -122,18 +124,16 @@ def long_table(runs: Sequence[RunRecord], *, task: str) -> dict[str, list[Any]]:
         if run.status == "ok":
             by_recipe[run.key.recipe].append(run)
     for recipe, mine in sorted(by_recipe.items()):
-        grid = _grid(mine, None, {})
-        matrix = performance_matrix(mine, task=task, recipe=recipe)
-        seeds = np.zeros(matrix.scores.shape, dtype=int)
-        for i, j, _ in grid.runs:
-            seeds[i, j] += 1
+        matrix = performance_matrix(mine, task=task, recipe=recipe, baselines=baselines)
+        seeds = np.zeros(matrix.scores.shape, dtype=np.int64)
+        for row, column, _ in _grid(mine, None, {}).runs:
+            seeds[row, column] += 1
         for j, dataset in enumerate(matrix.datasets):
             for i in np.flatnonzero(~np.isnan(matrix.scores[:, j])):
-                row = (task, recipe, matrix.models[i], dataset, matrix.metrics[j])
-                numbers = (
-                    (matrix.scores[i, j], matrix.spread[i, j], seeds[i, j], matrix.baselines[j])
-                )  # fmt: skip
-                for name, value in zip(names, (*row, *numbers), strict=True):
+                cell = (task, recipe, matrix.models[i], dataset, matrix.metrics[j])
+                score = (matrix.scores[i, j], matrix.spread[i, j])
+                values = (*cell, *score, seeds[i, j], matrix.baselines[j])
+                for name, value in zip(names, values, strict=True):
                     columns[name].append(value)
     return columns
 

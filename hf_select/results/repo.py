@@ -4,6 +4,7 @@
     inbox/<yyyy-mm>/<submitter>/<sha256>.parquet   immutable, named after their content
     snapshots/<generation>/recipes.parquet         what each recipe digest means
     snapshots/<generation>/task=<task>/{runs,models,datasets,proxies,matrix}.parquet
+    quarantine/                                    folded shards that had rows nobody can use
     README.md                                      dataset card, so that `load_dataset` works
     .work/                                         scratch of running jobs; no reader looks there
 
@@ -37,7 +38,7 @@ from hf_select.records import (
 )
 from hf_select.results import files
 from hf_select.results.card import write_card
-from hf_select.results.matrix import curve_set, dataset_name, long_table, performance_matrix
+from hf_select.results.matrix import curve_set, long_table, performance_matrix
 from hf_select.results.schema import (
     SAFE_NAME,
     SCHEMA_VERSION,
@@ -51,7 +52,8 @@ from hf_select.results.schema import (
 from hf_select.results.state import Disagreement, State, run_order
 
 MANIFEST = "manifest.json"
-_OWN = {MANIFEST, "inbox", "snapshots", "README.md", "LICENSE"}
+QUARANTINE = "quarantine"
+_OWN = {MANIFEST, QUARANTINE, "inbox", "snapshots", "README.md", "LICENSE"}
 
 
 class ResultsRepo:
@@ -66,7 +68,7 @@ class ResultsRepo:
     def __init__(self, path: str | Path) -> None:
         """Use `open`, `create` or `open_or_create`: they check what is there."""
         self.path = Path(path)
-        self._shards: dict[str, Shard | str] = {}
+        self._shards: dict[str, Shard] = {}
         self._cached: tuple[Any, State] | None = None
 
     # ------------------------------------------------------------------------ open, create
@@ -257,7 +259,7 @@ class ResultsRepo:
             task=task,
             recipe=recipe,
             metric=metric,
-            baselines=self._baselines(task),
+            baselines=self._load().baselines(task),
         )
 
     def curves(
@@ -266,7 +268,7 @@ class ResultsRepo:
         """The learning curves of the same runs, models and datasets as `matrix`."""
         recipe = self._recipe_for(task, recipe)
         return curve_set(
-            self.runs(task, recipe=recipe), metric=metric, baselines=self._baselines(task)
+            self.runs(task, recipe=recipe), metric=metric, baselines=self._load().baselines(task)
         )
 
     def _recipe_for(self, task: str, recipe: str | None) -> str:
@@ -285,11 +287,6 @@ class ResultsRepo:
         if recipe not in counts:
             raise UnknownNameError("recipe", recipe, counts)
         return recipe
-
-    def _baselines(self, task: str) -> dict[tuple[str, str], float]:
-        return {
-            (dataset_name(e.repo_id, e.config), e.metric): e.baseline for e in self.datasets(task)
-        }
 
     def disagreements(self) -> list[Disagreement]:
         """Keys with several different successful test scores; see `Disagreement`."""
@@ -315,6 +312,12 @@ class ResultsRepo:
                 f"run {clash.key.id} ({clash.key.model} on {clash.key.dataset}, seed "
                 f"{clash.key.seed}) has several scores, {degree}: {scores}"
             )
+        aside = sorted((self.path / QUARANTINE).rglob("*.parquet"))
+        found += [
+            f"{path.relative_to(self.path).as_posix()}: {problem}"
+            for path in aside
+            for problem in decode(path.read_bytes()).problems
+        ]
         used = {run.key.recipe for run in state.best() if run.origin == "measured"}
         found += [f"recipe {d} is not described" for d in sorted(used - set(state.recipes()))]
         return found
@@ -325,32 +328,38 @@ class ResultsRepo:
         """Fold the inbox into a new snapshot; returns the generation that is then current.
 
         Keeps the generation before it for readers that are under way, removes older ones and
-        the folded shards, and sweeps what a killed writer left. Shards with problems stay in
-        the inbox. With nothing new there is no new generation. `RecordError` if another
-        compaction is running.
+        the folded shards, and sweeps what a killed writer left. A shard of which some rows
+        can't be used is moved to `quarantine/`, one that can't be read at all stays where it
+        is. With nothing new there is no new generation. `RecordError` if another compaction
+        is running.
         """
         with files.exclusive(self.path / ".work" / "compact.lock"):
             files.sweep(self.path)
             manifest = self._manifest()
             generation = int(manifest["generation"])
-            state, changed, clean = self._compactable(manifest)
+            state, changed, folded = self._compactable(manifest)
             entries = manifest["snapshots"]
             if changed:
                 self._remove_snapshots(keep={generation, generation - 1})
                 generation += 1
                 entries = self._write_snapshot(generation, state)
                 files.write_atomic(self.path / MANIFEST, _manifest_bytes(generation, entries))
-            for path in clean:
-                path.unlink(missing_ok=True)
-                self._shards.pop(path.relative_to(self.path).as_posix(), None)
+            for name, shard in folded:  # oldest first: of what a kill leaves, the newest wins
+                self._shards.pop(name, None)
+                if shard.problems:
+                    aside = self.path / QUARANTINE / name.removeprefix("inbox/")
+                    aside.parent.mkdir(parents=True, exist_ok=True)
+                    (self.path / name).replace(aside)
+                else:
+                    (self.path / name).unlink(missing_ok=True)
             self._remove_snapshots(keep={generation, generation - 1})
             if entries:
                 write_card(self.path, generation, entries)
         self._cached = None
         return generation
 
-    def _compactable(self, manifest: dict[str, Any]) -> tuple[State, bool, list[Path]]:
-        """All rows, whether the inbox adds any, and the shards that can go once it is folded."""
+    def _compactable(self, manifest: dict[str, Any]) -> tuple[State, bool, list[tuple[str, Shard]]]:
+        """All rows, whether the inbox adds any, and the shards that they come from."""
         inbox = self._inbox()
         state = self._read_snapshots(manifest)
         if state.problems:
@@ -358,13 +367,12 @@ class ResultsRepo:
                 f"{self.path}: the snapshot has rows that can't be read: {state.problems[0]}",
                 hint="it is left as it is; nothing was lost",
             )
-        changed, clean = False, []
-        for name, shard in self._ordered(inbox):
+        folded = self._ordered(inbox)
+        changed = False
+        for _, shard in folded:
             for row in shard.rows:
                 changed |= state.add(row)
-            if not shard.problems:
-                clean.append(self.path / name)
-        return state, changed, clean
+        return state, changed, folded
 
     def _write_snapshot(self, generation: int, state: State) -> list[dict[str, Any]]:
         tables: list[tuple[str, str, int, bytes]] = []
@@ -383,7 +391,8 @@ class ResultsRepo:
                 mine = [row for row in rows if row.task == task]
                 if mine:
                     tables.append((task, kind, len(mine), encode(kind, mine)))
-            columns = long_table([run for run in best if run.task == task], task=task)
+            own = [run for run in best if run.task == task]
+            columns = long_table(own, task=task, baselines=state.baselines(task))
             if columns["model"]:
                 tables.append(
                     (task, "matrix", len(columns["model"]), write_table("matrix", columns))
@@ -483,7 +492,6 @@ class ResultsRepo:
                 except ShardError as error:
                     raise RecordError(f"{self.path}: {entry['path']}: {error}") from error
             shard = self._shards[entry["path"]]
-            assert isinstance(shard, Shard)  # what can't be decoded was raised above
             state.problems += [f"{entry['path']}: {problem}" for problem in shard.problems]
             for row in shard.rows:
                 state.add(row)
@@ -504,12 +512,11 @@ class ResultsRepo:
         """The readable shards, oldest first; the others are named in `problems`."""
         found = []
         for name in inbox:
-            if name not in self._shards:
-                self._shards[name] = self._read_shard(name)
-            shard = self._shards[name]
+            shard = self._shards.get(name) or self._read_shard(name)
             if isinstance(shard, Shard):
+                self._shards[name] = shard
                 found.append((name, shard))
-            said = [shard] if isinstance(shard, str) else shard.problems
+            said = shard.problems if isinstance(shard, Shard) else (shard,)
             if problems is not None:
                 problems += [f"{name}: {problem}" for problem in said]
         return sorted(found, key=lambda item: (item[1].created, item[0]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_select.metrics import get_metric
 from hf_select.records import DatasetEntry, ModelEntry, ProxyRow, Recipe, RunKey, RunRecord
+from hf_select.results.matrix import dataset_name
 from hf_select.results.schema import Row
 
 
@@ -87,6 +88,14 @@ class State:
         """All tasks that any row belongs to."""
         named = {e.task for e in self.entries.values() if not isinstance(e, Recipe)}
         return sorted(named | {run.task for run in self.best()})
+
+    def baselines(self, task: str) -> dict[tuple[str, str], float]:
+        """(dataset name as in a matrix, metric) -> raw score of the trivial predictor."""
+        return {
+            (dataset_name(entry.repo_id, entry.config), entry.metric): entry.baseline
+            for entry in self.datasets()
+            if entry.task == task
+        }
 
     def disagreements(self) -> list[Disagreement]:
         """Keys with several different successful test scores, in the order of `run_order`."""

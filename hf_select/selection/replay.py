@@ -24,9 +24,15 @@ Candidates = Callable[[str], tuple[Sequence[str], float]]
 
 
 class ReplayTrial:
-    """A recorded run that can be advanced as a live one can. Its test score is given once."""
+    """A recorded run that can be advanced as a live one can. Its test score is given once.
 
-    def __init__(self, curves: CurveSet, model: str, dataset: str, seed: int) -> None:
+    `horizon`: where the replay ends, if that is before the end of the recorded run. Raises
+    `TrialError` if there is no such run.
+    """
+
+    def __init__(
+        self, curves: CurveSet, model: str, dataset: str, seed: int, *, horizon: float = np.inf
+    ) -> None:
         self.model = model
         self._recorded = curves.curve(model, dataset, seed)
         self._test = float(
@@ -38,7 +44,7 @@ class ReplayTrial:
         )
         if not len(self._recorded):
             raise TrialError(f"no recorded run of {model} on {dataset} with seed {seed}")
-        self.horizon = float(self._recorded.epochs[-1])
+        self.horizon = min(float(self._recorded.epochs[-1]), horizon)
         self.curve = LearningCurve.empty()
         self.tests = 0
         self.closed = False
@@ -54,7 +60,8 @@ class ReplayTrial:
 
     def test(self) -> float:
         """The recorded test score: only at the end, and only once."""
-        if self.closed or self.tests or len(self.curve) < len(self._recorded):
+        at_end = len(self.curve) and self.curve.epochs[-1] >= self.horizon - EPS
+        if self.closed or self.tests or not at_end:
             raise ValueError(f"the test score of {self.model} may be read once, at the end")
         self.tests += 1
         return self._test
@@ -129,7 +136,7 @@ def replay_one(
     j = curves.datasets.index(target)
 
     def opener(model: str) -> Callable[[], ReplayTrial]:
-        return lambda: ReplayTrial(curves, model, target, replicate.seed)
+        return lambda: ReplayTrial(curves, model, target, replicate.seed, horizon=replicate.horizon)
 
     return run_selection(
         {model: opener(model) for model in replicate.candidates},

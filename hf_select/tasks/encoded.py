@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import datasets
     import torch
     from torch.utils.data import Dataset
 
@@ -19,7 +20,7 @@ else:
     _Dataset = object
 
 
-class Encoded(_Dataset, ABC):
+class Encoded(ABC, _Dataset):
     """A map-style dataset of N encoded rows, in the order of the split.
 
     lengths (N,): token counts, 1 for images; labels (N,): int64 class ids or float32 values, raw.
@@ -47,7 +48,7 @@ def label_tensor(rows: list[dict[str, Any]]) -> torch.Tensor:
     return torch.from_numpy(np.asarray([row["labels"] for row in rows]))
 
 
-def label_array(labels: Any) -> NDArray:
-    """A label column (N,) as int64 class ids or float32 values."""
-    array = np.asarray(labels)
+def label_array(split: datasets.Dataset) -> NDArray:
+    """The label column (N,) as int64 class ids or float32 values."""
+    array = np.asarray(split["label"][:])
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)

@@ -32,7 +32,7 @@ class ImageEncoded(Encoded):
     """Pixel values of N images: one array (N, 3, H, W), or made anew when a row is asked for."""
 
     def __init__(self, processor: Any, split: datasets.Dataset, *, limit: int = IN_MEMORY) -> None:
-        self.labels = label_array(split["label"])
+        self.labels = label_array(split)
         self.lengths = np.ones(len(split), dtype=np.int64)
         self._processor, self._split = processor, split
         self._pixels: NDArray[np.float32] | None = None
@@ -110,4 +110,4 @@ class ImageClassification:
 
     def predict(self, logits: torch.Tensor) -> NDArray:
         """See `base.Task`."""
-        return logits.argmax(dim=-1).cpu().numpy()
+        return logits.detach().argmax(dim=-1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Models and processors from a folder or the Hub: safe files only, one kind of error, no chatter."""
+"""Models and processors, from a folder or the Hub: safe files only, one kind of error, quietly."""
 
 from __future__ import annotations
 
@@ -21,8 +21,22 @@ HEADS = {
 }
 PROCESSORS = {"text": "AutoTokenizer", "image": "AutoImageProcessor"}
 SHIFTED_POSITIONS = frozenset(
-    "camembert data2vec-text esm ibert lilt longformer luke markuplm mpnet roberta "
-    "roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod".split()
+    [
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "lilt",
+        "longformer",
+        "luke",
+        "markuplm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    ]
 )
 """Model types that count positions from pad_token_id + 1, so that many positions are lost."""
 
@@ -64,7 +78,9 @@ def load_network(
             location, revision=revision, trust_remote_code=False, **settings
         )
     if type(config) not in auto._model_mapping:
-        raise ModelError(f"{location} is a {config.model_type!r} model, which has no {modality} head")
+        raise ModelError(
+            f"{location} is a {config.model_type!r} model, which has no {modality} head"
+        )
     if modality == "text" and config.get_text_config().pad_token_id is None:
         config.pad_token_id = _first(config.eos_token_id)
     if modality == "image" and getattr(config, "num_channels", 3) != 3:
@@ -206,9 +222,7 @@ def _in_head(model: PreTrainedModel, key: str) -> bool:
     return not {"classifier", "head", "fc", "score"}.isdisjoint(key.split("."))
 
 
-def _refuse_foreign_weights(
-    model: PreTrainedModel, info: dict[str, Any], location: str
-) -> None:
+def _refuse_foreign_weights(model: PreTrainedModel, info: dict[str, Any], location: str) -> None:
     """A body with initialised weights is no pre-trained model. A pooler may be missing."""
     parameters = {name for name, _ in model.named_parameters()}
     odd = sorted(

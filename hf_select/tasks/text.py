@@ -137,7 +137,7 @@ class TextClassification:
         return TextEncoded(
             {name: np.concatenate(arrays) for name, arrays in parts.items()},
             np.asarray(lengths, dtype=np.int64),
-            label_array(split["label"]),
+            label_array(split),
             padding={
                 "input_ids": processor.pad_token_id,
                 "token_type_ids": processor.pad_token_type_id,
@@ -147,7 +147,7 @@ class TextClassification:
 
     def predict(self, logits: torch.Tensor) -> NDArray:
         """See `base.Task`."""
-        return logits.argmax(dim=-1).cpu().numpy()
+        return logits.detach().argmax(dim=-1).cpu().numpy()
 
 
 class TextRegression(TextClassification):
@@ -159,4 +159,4 @@ class TextRegression(TextClassification):
 
     def predict(self, logits: torch.Tensor) -> NDArray:
         """See `base.Task`."""
-        return logits.float().reshape(-1).cpu().numpy()
+        return logits.detach().float().reshape(-1).cpu().numpy()

@@ -123,6 +123,8 @@ class AccelerateTrial:
             self._rng: dict[str, Any] | None = rng.capture()
         finally:
             rng.restore(outer)
+        # before it encodes anything: a tokenizer keeps its last call's settings
+        self._processor_digest = _processor_digest(self.processor)
         self._train_rows = self._encode("train", recipe.max_train_samples, seed)
         self._validation_rows = self._encode("validation", recipe.max_eval_samples, 0)
         self._steps_per_epoch = steps_in_epoch(len(self._train_rows), recipe.global_batch_size)
@@ -236,9 +238,6 @@ class AccelerateTrial:
         """
         if self._accelerator.is_main_process:
             module: Any = self.module
-            if self.target.label_names:
-                module.config.id2label = dict(enumerate(self.target.label_names))
-                module.config.label2id = {n: i for i, n in enumerate(self.target.label_names)}
             with self._own_units() if self.task.kind == "regression" else nullcontext():
                 module.save_pretrained(folder)
             self.processor.save_pretrained(folder)
@@ -426,9 +425,9 @@ class AccelerateTrial:
             subset = digest(rows.tolist())
         else:
             subset = "all"
-        key = [self.target.fingerprint, split, subset, self.recipe.max_length]
+        key = [self._processor_digest, self.target.fingerprint, split, subset]
         return self._cache.get(
-            digest([*key, _processor_digest(self.processor)]),
+            digest([*key, self.recipe.max_length]),
             lambda: self.task.encode(self.processor, data, max_length=self.recipe.max_length),
         )
 

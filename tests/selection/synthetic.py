@@ -6,6 +6,7 @@ import numpy as np
 
 from hf_select.errors import TrialError
 from hf_select.records import CurveSet, LearningCurve
+from hf_select.selection.run import through
 
 GRID = (0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 
@@ -26,7 +27,9 @@ def make_curves(models=40, datasets=8, seeds=3, *, epochs=GRID, metric="accuracy
     speed = np.exp(rng.normal(0.5, 0.15, (models, datasets)))[:, :, None, None]
     trivial = 0.2
     level = 1 - np.exp(-speed * (grid + 0.25))
-    noise = rng.normal(0, 1, (models, datasets, seeds, len(grid))) * (0.012 + 0.05 * np.exp(-2 * grid))
+    noise = rng.normal(0, 1, (models, datasets, seeds, len(grid))) * (
+        0.012 + 0.05 * np.exp(-2 * grid)
+    )
     val = trivial + (final[..., None] - trivial) * level / level[..., -1:] + noise
     test = np.clip(final + rng.normal(0, 0.008, final.shape), 0.0, 1.0)
     val = np.clip(val, 0.0, 1.0)
@@ -68,9 +71,10 @@ class FakeTrial:
         if self.fails_at is not None and to >= self.fails_at:
             raise TrialError(f"{self.model} ran out of memory", status="oom")
         if to > done:
-            self.work[self.model] = self.work.get(self.model, 0.0) + to - done
-            self.curve = self._full.upto(to)
-            self.disk[self.model] = to
+            self.curve = through(self._full, to)
+            reached = float(self.curve.epochs[-1])
+            self.work[self.model] = self.work.get(self.model, 0.0) + reached - done
+            self.disk[self.model] = reached
         return self.curve
 
     def test(self):

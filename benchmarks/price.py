@@ -1,0 +1,157 @@
+"""The price of choosing: every policy replayed on a record, each benchmark left out in turn.
+
+    python benchmarks/price.py [--results DIR|demo] [--task TASK] [--out docs/results.md]
+                               [--json benchmarks/results/price.json]
+
+Prints the table, writes it as JSON, and rewrites the section of the page between the marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_select import pipeline
+from hf_select.errors import HfSelectError
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- price: begin -->", "<!-- price: end -->"
+POLICIES = (
+    "brute-force",
+    "constant-epoch:1",
+    "constant-epoch:2",
+    "halving",
+    "fractional-halving",
+    "paper",
+)
+LETTER = "paper, raw scores (preset)"
+ALONE = "the first one alone"
+RECALLED = 10
+COLUMNS = ("policy", "regret", "95 % interval", "worst", "price", "epochs", "winner's rank")
+
+
+def measure(results: str, task: str) -> dict[str, Any]:
+    """Both replays of one task: over all models, and over the recalled."""
+    repo = pipeline.open_results(results)
+    curves = repo.curves(task)
+    document: dict[str, Any] = {
+        "task": task,
+        "models": len(curves.models),
+        "datasets": list(curves.datasets),
+        "seeds": len(curves.seeds),
+        "epochs": float(curves.epochs[-1]),
+        "candidates": {},
+    }
+    for candidates in ("all", f"recall:{RECALLED}"):
+        try:
+            document["candidates"][candidates] = replay_both_scales(results, task, candidates)
+        except HfSelectError as error:
+            document["candidates"][candidates] = error.to_dict()
+    return document
+
+
+def replay_both_scales(results: str, task: str, candidates: str) -> dict[str, Any]:
+    """All policies on skill, and the paper's once more to the letter, on raw scores."""
+    document = pipeline.replay(results, task, policies=POLICIES, candidates=candidates)
+    others = {
+        LETTER: pipeline.replay(
+            results, task, policies=("paper",), candidates=candidates, preset="paper"
+        )
+    }
+    if candidates != "all":
+        first = pipeline.replay(results, task, policies=("brute-force",), candidates="recall:1")
+        others = {ALONE: first, **others}
+    for name, other in others.items():
+        (old,) = other["summary"]
+        document["summary"][name] = other["summary"][old]
+        for target, rows in other["targets"].items():
+            document["targets"][target][name] = rows[old]
+    return document
+
+
+def table(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Markdown rows of one replay."""
+    yield "| " + " | ".join(COLUMNS) + " |"
+    yield "|---|" + "---:|" * (len(COLUMNS) - 1)
+    for name, row in summary.items():
+        low, high = row["regret_ci"]
+        cells = (
+            name,
+            f"{row['regret']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{row['regret_max']:.2f}",
+            f"{row['price']:.2f}",
+            f"{row['epochs']:.1f}",
+            f"{row['winner_rank']:.1f}",
+        )
+        yield "| " + " | ".join(cells) + " |"
+
+
+def page(documents: Sequence[Mapping[str, Any]], results: str) -> str:
+    """The section of the results page, all tasks."""
+    record = "the shipped record" if results == "demo" else "a record"
+    lines = [
+        f"## The price of choosing, replayed on {record}",
+        "",
+        "Made by `python benchmarks/price.py`. Each benchmark set in turn is the target, and all",
+        "that belongs to it is hidden. A policy sees the validation curves of one seed; its choice",
+        "is judged by the mean test score over the other seeds, each seed in turn. Regret is in",
+        "points (100 x metric) below the best of *all* models, `worst` is that of the worst",
+        "target, the interval is a bootstrap over targets. Price is the cost of choosing, proxy",
+        "passes included, over that of training the winner alone.",
+    ]
+    for document in documents:
+        shape = f"{document['models']} models x {len(document['datasets'])} sets"
+        lines += ["", f"### {document['task']}: {shape} x {document['seeds']} seeds"]
+        for candidates, found in document["candidates"].items():
+            title = "All models" if candidates == "all" else f"The {RECALLED} recalled"
+            lines += ["", f"{title}:", ""]
+            if "error" in found:
+                lines.append(f"not available: {found['error']['message']}")
+                continue
+            lines += table(found["summary"])
+            if found.get("judged_by_same_seed"):
+                lines += ["", "Judged by the same seed, for want of a second one: "]
+                lines[-1] += ", ".join(found["judged_by_same_seed"])
+    return "\n".join(lines)
+
+
+def replace_section(text: str, section: str) -> str:
+    """The page with its marked section rewritten, or added at the end."""
+    block = f"{BEGIN}\n{section}\n{END}"
+    marked = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if marked.search(text):
+        return marked.sub(lambda _: block, text)
+    return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"# Results\n\n{block}\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", default="demo", help="a results folder, or demo")
+    parser.add_argument("--task", action="append", help="may be repeated; all if not given")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
+    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "price.json")
+    options = parser.parse_args(arguments)
+    try:
+        tasks = options.task or pipeline.open_results(options.results).tasks()
+        documents = [measure(options.results, task) for task in tasks]
+    except HfSelectError as error:
+        parser.exit(error.exit_code, f"{error.message}\n{error.hint}\n")
+    section = page(documents, options.results)
+    print(section)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(
+        json.dumps({"tasks": documents}, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    before = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(replace_section(before, section), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

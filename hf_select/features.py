@@ -1,0 +1,252 @@
+"""Features: what one forward pass of a model over train rows of a target gives to the proxies.
+
+Every hidden layer (text) or stage (images) is pooled in the same pass, and the probabilities of
+the model's own head come with it. Only rows of the train split are ever looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_select.catalog import folder_revision
+from hf_select.records import Features, digest
+from hf_select.tasks.base import Task
+from hf_select.tasks.data import TargetData
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from hf_select.tasks.encoded import Encoded
+
+VERSION = 1
+"""Part of the cache key: raise it whenever the same call gives other numbers."""
+
+BATCH_TOKENS = 8192
+BATCH_ROWS = 64
+
+
+def extract_features(
+    task: Task,
+    location: str | Path,
+    target: TargetData,
+    *,
+    max_rows: int = 2000,
+    max_length: int = 128,
+    seed: int = 0,
+    device: str = "cpu",
+    cache: Path | None = None,
+    key: str = "",
+) -> Features:
+    """Pooled features and source probabilities of a stratified sample of train rows.
+
+    `max_length` in tokens. `key`: the model's revision; a local folder's is computed, and a Hub
+    id without one is not cached. With `cache`, a folder, the result is kept there and found again
+    for the same model, data, rows, seed and length; `seconds` is then that of the first time.
+    Raises `ModelError` if the model can't be loaded.
+    """
+    rows = sample_rows(target.labels("train"), max_rows, seed)
+    path = None
+    if not key and Path(location).is_dir():
+        key = folder_revision(location)
+    if cache is not None and key:
+        path = Path(cache) / f"{_cache_key(task, target, key, rows, max_length)}.npz"
+        found = _load(path)
+        if found is not None:
+            return found
+    start = time.perf_counter()
+    processor = task.load_processor(location)
+    model, head_is_trained = task.load_checkpoint(location)
+    encoded = task.encode(processor, target.train.select(rows), max_length=max_length)
+    layers, logits = forward(model, encoded, device=device)
+    # One output is a value, and a probability of 1 for every row says nothing.
+    has_classes = head_is_trained and logits.shape[1] > 1
+    features = Features(
+        layers=layers,
+        labels=encoded.labels,
+        source_probs=_softmax(logits) if has_classes else None,
+        seconds=time.perf_counter() - start,
+    )
+    if path is not None:
+        _save(path, features)
+    return features
+
+
+def sample_rows(labels: NDArray, max_rows: int, seed: int) -> NDArray[np.int64]:
+    """Rising row numbers of at most `max_rows` rows, stratified; all of them if they fit.
+
+    Classes keep their shares (largest remainder), and each keeps at least one row while there is
+    room. Float labels are taken at even steps of their order, from a random start.
+    """
+    if len(labels) <= max_rows:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(labels))
+    # Rows in the order of their labels, random within equal ones: even steps through that order
+    # give every class (or every range of values) its share.
+    ordered = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    steps = np.floor((np.arange(max_rows) + rng.random()) * len(labels) / max_rows)
+    picked = ordered[steps.astype(np.int64)]
+    if labels.dtype.kind != "f":
+        picked = _add_missing_classes(labels, picked, ordered)
+    return np.sort(picked)
+
+
+def _add_missing_classes(
+    labels: NDArray, picked: NDArray[np.int64], ordered: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Give a row to each class that has none, from the class that has most."""
+    picked = picked.copy()
+    for missing in np.setdiff1d(labels, labels[picked]):
+        classes, counts = np.unique(labels[picked], return_counts=True)
+        if counts.max() < 2:
+            break
+        largest = classes[np.argmax(counts)]
+        place = np.flatnonzero(labels[picked] == largest)[-1]
+        picked[place] = ordered[np.argmax(labels[ordered] == missing)]
+    return picked
+
+
+def forward(
+    model: PreTrainedModel, encoded: Encoded, *, device: str = "cpu"
+) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float64]]:
+    """One pass over all rows: a pooled array (N, d_l) a layer, and the logits (N, Z).
+
+    Rows are batched by length, so that little is padding; results are in the rows' order. Where
+    the network goes on after its last hidden state (a final norm or convolution), that output is
+    the last layer.
+    """
+    import torch
+
+    body: list[Any] = []
+    hook = model.base_model.register_forward_hook(lambda *call: body.append(call[2]))
+    model.to(device).eval()
+    layers: list[NDArray[np.float32]] = []
+    logits = np.empty((0, 0))
+    try:
+        with torch.inference_mode():
+            for batch in _batches(encoded.lengths):
+                inputs = encoded.collate([encoded[i] for i in batch])
+                del inputs["labels"]
+                inputs = {name: value.to(device) for name, value in inputs.items()}
+                body.clear()
+                output = model(**inputs, output_hidden_states=True)
+                mask = inputs.get("attention_mask")
+                pooled = [_pool(s, mask) for s in _states(output, body)]
+                if not layers:
+                    n = len(encoded)
+                    layers = [np.empty((n, p.shape[1]), dtype=np.float32) for p in pooled]
+                    logits = np.empty((n, output.logits.shape[1]))
+                for layer, values in zip(layers, pooled, strict=True):
+                    layer[batch] = values.cpu().numpy()
+                logits[batch] = output.logits.float().cpu().numpy()
+    finally:
+        hook.remove()
+    return tuple(layers), logits
+
+
+def _batches(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Row numbers, longest rows first, at most BATCH_ROWS rows and BATCH_TOKENS tokens each."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        rows = min(BATCH_ROWS, max(1, BATCH_TOKENS // int(lengths[order[start]])))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches
+
+
+def _states(output: Any, body: list[Any]) -> list[torch.Tensor]:
+    """The hidden states after each layer or stage, and the body's own output if it is another.
+
+    The first hidden state is the embedding (or stem), which is no layer yet.
+    """
+    import torch
+
+    states = list(output.hidden_states[1:]) or list(output.hidden_states)
+    last = getattr(body[-1], "last_hidden_state", None) if body else None
+    if last is not None and not (last.shape == states[-1].shape and torch.equal(last, states[-1])):
+        states.append(last)
+    return states
+
+
+def _pool(state: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """One vector a row (B, d), in float32.
+
+    (B, n, d) tokens: mean over the tokens that `mask` (B, n) keeps; (B, d, H, W) feature maps:
+    mean over positions; (B, d): as it is.
+    """
+    state = state.float()
+    if state.ndim == 4:
+        return state.mean(dim=(2, 3))
+    if state.ndim == 3 and mask is not None and mask.shape == state.shape[:2]:
+        weights = mask.unsqueeze(-1).to(state.dtype)
+        return (state * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    return state.mean(dim=1) if state.ndim == 3 else state
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+# ----------------------------------------------------------------------------------- cache
+
+
+def _cache_key(
+    task: Task, target: TargetData, key: str, rows: NDArray[np.int64], max_length: int
+) -> str:
+    """Names everything that the numbers depend on: the rows stand for size, seed and sampling."""
+    return digest(
+        {
+            "version": VERSION,
+            "task": task.name,
+            "model": key,
+            "data": target.fingerprint,
+            "rows": rows.tolist(),
+            "max_length": max_length,
+        },
+        32,
+    )
+
+
+def _load(path: Path) -> Features | None:
+    """Cached features; None if there are none, or if the file is damaged (it is made again)."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            count = sum(name.startswith("layer") for name in arrays.files)
+            return Features(
+                layers=tuple(arrays[f"layer{i}"] for i in range(count)),
+                labels=arrays["labels"],
+                source_probs=arrays["source_probs"] if "source_probs" in arrays.files else None,
+                seconds=float(arrays["seconds"]),
+            )
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _save(path: Path, features: Features) -> None:
+    """Write to a temporary file, then rename: a reader finds a whole file or none."""
+    arrays: dict[str, Any] = {f"layer{i}": layer for i, layer in enumerate(features.layers)}
+    if features.source_probs is not None:
+        arrays["source_probs"] = features.source_probs
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, labels=features.labels, seconds=features.seconds, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

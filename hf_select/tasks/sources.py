@@ -1,0 +1,334 @@
+"""Where a data set's rows come from: files, folders and the Hub, read into splits of columns.
+
+Every reader is safe (no code of a data set is run), writes nothing and keeps cells as they are:
+a CSV's cells stay text, so that `NA` or `007` in a text column is not taken for a number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_select.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+SPLITS = ("train", "validation", "test")
+ALIASES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "validation_matched": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "test_matched": "test",
+}
+PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"])
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(/[\w.-]+)?")
+EXPECTED = (
+    "a target is a CSV, TSV, JSONL or parquet file, a folder with train/validation/test files, a "
+    "folder written by save_to_disk, a folder with one sub-folder of images a class, or a Hub id "
+    "(owner/name)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The splits that a source has, as it has them. `where` names a split in messages.
+
+    `folder` is what relative image paths in a file are relative to.
+    """
+
+    name: str
+    splits: dict[str, datasets.Dataset]
+    where: dict[str, str]
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
+def read_source(
+    source: str | Path, *, config: str | None = None, revision: str | None = None
+) -> Source:
+    """Open a file, a folder or a Hub data set (`config` and `revision` are for the Hub only).
+
+    Returns at least one split. Raises `DataError` with the file's name.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _read_folder(path)
+    if path.is_file():
+        if path.suffix.lower() not in FILES:
+            raise DataError(
+                f"{path}: can't read {path.suffix or 'a file without ending'}", hint=EXPECTED
+            )
+        return _from_tables(path.stem, {"all": [path]}, path.parent)
+    text = str(source)
+    if isinstance(source, Path) or path.suffix.lower() in FILES or not HUB_ID.fullmatch(text):
+        raise DataError(f"no file or folder at {source}", hint=EXPECTED)
+    return _read_hub(text, config, revision)
+
+
+# ----------------------------------------------------------------------------------- files
+
+
+def _decoded(path: Path) -> bytes:
+    """The bytes of a text file that is UTF-8 throughout."""
+    data = path.read_bytes()
+    if not data.strip():
+        raise DataError(f"{path} is empty")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} in line {line}",
+            hint="save it as UTF-8",
+        ) from error
+    return data
+
+
+def _read_csv(path: Path) -> pa.Table:
+    """All cells as text. The delimiter is a tab in a .tsv, else a comma or a semicolon."""
+    import csv
+    import io
+
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    data = _decoded(path)
+    first = data.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    if delimiter == "," and "," not in first and ";" in first:
+        delimiter = ";"
+    header = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
+    twice = {name for name in header if header.count(name) > 1}
+    if twice:
+        raise DataError(f"{path} has two columns named {min(twice)!r}")
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(data),
+            # One block, because a quoted cell must not be longer than a block.
+            read_options=arrow_csv.ReadOptions(block_size=min(len(data) + 1, 2**31 - 1)),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types={name: pa.string() for name in header}, strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: {error}", hint="quote cells that hold the delimiter") from error
+
+
+def _read_json(path: Path) -> pa.Table:
+    """One object a line, or one list of objects."""
+    import pyarrow as pa
+
+    text = _decoded(path).decode("utf-8-sig")
+    rows: list[Any] = []
+    try:
+        if text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            # Not splitlines(): it also cuts at characters that a JSON string may hold.
+            for line in text.split("\n"):
+                if line.strip():
+                    rows.append(json.loads(line))
+    except ValueError as error:
+        raise DataError(f"{path}: row {len(rows) + 1} is not JSON: {error}") from error
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: row {number} is {type(row).__name__}, but must be an object")
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {}
+    for name in names:
+        cells = [row.get(name) for row in rows]
+        try:
+            columns[name] = pa.array(cells)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # mixed kinds: as they would be written
+            columns[name] = pa.array([None if cell is None else str(cell) for cell in cells])
+    return pa.table(columns)
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not a parquet file: {error}") from error
+    for i, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            plain = table.column(i).cast(column.type.value_type)
+            table = table.set_column(i, column.name, plain)
+    return table
+
+
+FILES: dict[str, Callable[[Path], pa.Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+}
+
+
+def _from_tables(name: str, files: dict[str, list[Path]], folder: Path) -> Source:
+    """Splits from data files, the shards of a split one after the other."""
+    import datasets
+    import pyarrow as pa
+
+    splits, where = {}, {}
+    for split, paths in files.items():
+        tables = [FILES[path.suffix.lower()](path) for path in paths]
+        where[split] = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+        try:
+            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+            splits[split] = datasets.Dataset(datasets.table.InMemoryTable(table), fingerprint=name)
+        except (pa.ArrowInvalid, ValueError, TypeError) as error:
+            raise DataError(f"{where[split]}: {error}") from error
+    return Source(name, splits, where, folder)
+
+
+# --------------------------------------------------------------------------------- folders
+
+
+def _read_folder(folder: Path) -> Source:
+    """Saved data set, data files named after splits, or folders of images."""
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        return _read_saved(folder)
+    files = _split_files(folder) or _split_files(folder / "data")
+    if files:
+        return _from_tables(folder.name, files, folder)
+    return _read_images(folder)
+
+
+def _read_saved(folder: Path) -> Source:
+    import datasets
+    import pyarrow as pa
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+        raise DataError(f"{folder} can't be read: {error}") from error
+    splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"all": loaded}
+    where = {split: str(folder / split) if len(splits) > 1 else str(folder) for split in splits}
+    return Source(folder.name, splits, where, folder)
+
+
+def _split_files(folder: Path) -> dict[str, list[Path]]:
+    """Data files by the split in their name (`train.csv`, `test-00000-of-00002.parquet`)."""
+    found: dict[str, list[Path]] = {}
+    if not folder.is_dir():
+        return found
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in FILES and p.is_file())
+    for path in files:
+        split = re.split(r"[-.]", path.name)[0].lower()
+        if split in ALIASES:
+            found.setdefault(ALIASES[split], []).append(path)
+    if not found and len(files) == 1 and files[0].suffix.lower() != ".json":
+        return {"all": files}
+    for split, paths in found.items():
+        if len({path.suffix for path in paths}) > 1:
+            raise DataError(f"{folder} has its {split} split in more than one format")
+    return found
+
+
+def _read_images(folder: Path) -> Source:
+    """`class/image`, or `split/class/image`."""
+    import datasets
+    import pyarrow as pa
+
+    children = _folders(folder)
+    if children and all(child.name.lower() in ALIASES for child in children):
+        roots = {ALIASES[child.name.lower()]: child for child in children}
+    else:
+        roots = {"all": folder}
+    pictures = {
+        split: {
+            child.name: sorted(p for p in child.iterdir() if p.suffix.lower() in PICTURES)
+            for child in _folders(root)
+        }
+        for split, root in roots.items()
+    }
+    names = sorted({name for classes in pictures.values() for name, p in classes.items() if p})
+    if not names:
+        raise DataError(f"{folder} holds no data set", hint=EXPECTED)
+    empty = sorted({name for classes in pictures.values() for name in classes} - set(names))
+    splits = {}
+    for split, classes in pictures.items():
+        rows = [(path, names.index(name)) for name, paths in classes.items() for path in paths]
+        image = datasets.Image()
+        table = pa.table(
+            {
+                "image": image.cast_storage(pa.array([str(p) for p, _ in rows], pa.string())),
+                "label": pa.array([label for _, label in rows], pa.int64()),
+            }
+        )
+        features = datasets.Features({"image": image, "label": datasets.ClassLabel(names=names)})
+        splits[split] = datasets.Dataset(
+            datasets.table.InMemoryTable(table),
+            info=datasets.DatasetInfo(features=features),
+            fingerprint=folder.name,
+        )
+    notes = (f"folders without images left out: {', '.join(empty)}",) if empty else ()
+    where = {split: str(root) for split, root in roots.items()}
+    return Source(folder.name, splits, where, folder, notes)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+# ------------------------------------------------------------------------------------- Hub
+
+
+def _read_hub(text: str, config: str | None, revision: str | None) -> Source:
+    """A data set of the Hub, through `datasets` (its cache, its endpoint, no code of theirs)."""
+    import datasets
+    from huggingface_hub import HfApi, constants
+
+    parts = text.split("/")
+    repo_id = "/".join(parts[:2])
+    config = config or (parts[2] if len(parts) > 2 else None)
+    try:
+        if not constants.HF_HUB_OFFLINE:
+            # One question that is not repeated: without a network, `load_dataset` alone tries for
+            # half a minute before it says so. It also pins what is loaded to a commit.
+            revision = HfApi().dataset_info(repo_id, revision=revision, timeout=30).sha
+        with quiet_datasets():
+            loaded = datasets.load_dataset(repo_id, config, revision=revision)
+    except Exception as error:  # the HTTP library's, the Hub client's, those of datasets
+        reason = str(error).strip().splitlines()
+        raise DataError(
+            f"no file or folder at {text}, and as a Hub data set it can't be loaded: "
+            f"{reason[0] if reason else type(error).__name__}",
+            hint="offline, a data set that was loaded before is found with HF_HUB_OFFLINE=1",
+        ) from error
+    name = repo_id if config is None else f"{repo_id}/{config}"
+    return Source(name, dict(loaded), {split: f"{name} ({split})" for split in loaded}, Path())
+
+
+@contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """No progress bars of `datasets` inside; as it was after."""
+    import datasets
+
+    were_on = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if were_on:
+            datasets.enable_progress_bars()

@@ -1,0 +1,600 @@
+"""The performance matrix's missing cells: fine-tune each model on each benchmark, exactly once.
+
+Working files are in `<results>/.work`, which is never published:
+
+    events.jsonl         what happened, one JSON object a line, appended by every process
+    trials/<key>/        checkpoints of cells that are being trained
+    finished/<key>.json  records on their way into the repository
+    logs/<key>.log       what a cell that failed printed
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_select.catalog import Catalog
+from hf_select.errors import HfSelectError, InputError, RecordError, StoppedError, TrialError
+from hf_select.records import (
+    NAN,
+    DatasetEntry,
+    LearningCurve,
+    ModelEntry,
+    Recipe,
+    RunKey,
+    RunRecord,
+)
+from hf_select.results.files import write_atomic
+from hf_select.results.repo import ResultsRepo
+from hf_select.training.executors.local import Job, LocalExecutor, Outcome
+
+if TYPE_CHECKING:
+    from hf_select.training.trial import AccelerateTrial
+
+LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
+RETRIED = ("failed", "timeout", "oom")
+"""How a run can end that may end otherwise the next time."""
+
+
+# ----------------------------------------------------------------------------------- a cell
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fine-tuning to do: what, from where (None = the Hub), and where the results go."""
+
+    model: ModelEntry
+    dataset: DatasetEntry
+    recipe: Recipe
+    seed: int
+    results: Path
+    model_location: Path | None = None
+    dataset_location: Path | None = None
+    checkpoint_every: float = 60.0  # seconds
+    submitter: str = ""
+
+    @property
+    def key(self) -> RunKey:
+        """What the run is recorded under."""
+        return RunKey(
+            model=self.model.repo_id,
+            model_revision=self.model.revision,
+            dataset=self.dataset.repo_id,
+            dataset_revision=self.dataset.revision,
+            config=self.dataset.config,
+            recipe=self.recipe.digest(),
+            seed=self.seed,
+        )
+
+    @property
+    def work(self) -> Path:
+        """The folder for working files."""
+        return self.results / ".work"
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for this cell's checkpoints."""
+        return self.work / "trials" / self.key.id
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values; `Cell.from_dict` reads them back."""
+        values = asdict(self)
+        values["recipe"] = self.recipe.to_dict()
+        for name in ("results", "model_location", "dataset_location"):
+            values[name] = None if values[name] is None else str(values[name])
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cell:
+        """The inverse of `to_dict`, also after JSON has made lists of tuples."""
+        values = dict(values)
+        for name, kind in (("model", ModelEntry), ("dataset", DatasetEntry)):
+            row = {k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()}
+            values[name] = kind(**row)
+        values["recipe"] = Recipe.from_dict(values["recipe"])
+        for name in ("results", "model_location", "dataset_location"):
+            values[name] = None if values[name] is None else Path(values[name])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class BenchmarkEvent:
+    """Something that happened to a cell.
+
+    kind: `start` (epoch > 0: resumed there), `point` (epoch, val), `stopped` (epoch), and at the
+    end `done` (test) or `failed` (status, reason).
+    """
+
+    kind: str
+    key: str
+    model: str
+    dataset: str
+    seed: int
+    epoch: float = NAN
+    val: float = NAN
+    test: float = NAN
+    status: str = ""
+    reason: str = ""
+    seconds: float = NAN
+    time: float = 0.0  # since 1970
+
+    def to_json(self) -> str:
+        """One line; fields that say nothing are left out."""
+        return json.dumps({k: v for k, v in asdict(self).items() if v == v and v != ""})
+
+    @classmethod
+    def from_json(cls, line: str) -> BenchmarkEvent:
+        """The inverse of `to_json`."""
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class BenchmarkSummary:
+    """What a benchmark run did: cells trained, failed, and not touched as they were recorded."""
+
+    done: int
+    failed: int
+    skipped: int
+    seconds: float
+
+
+OnEvent = Callable[[BenchmarkEvent], None]
+
+
+def missing_cells(
+    catalog: Catalog,
+    repo: ResultsRepo,
+    recipe: Recipe,
+    seeds: Sequence[int] = (0,),
+    *,
+    retry_failed: bool = False,
+    shard: tuple[int, int] = (0, 1),
+    checkpoint_every: float = 60.0,
+    submitter: str = "",
+) -> list[Cell]:
+    """The cells without a record: each model on each dataset of its task, for each seed.
+
+    In an order that spreads over models and datasets, so that a part of the matrix is a fair
+    sample of it. `retry_failed` takes those again that failed, timed out or ran out of memory.
+    `shard` (i, n) keeps the i-th of n parts, split by key.
+    """
+    cells = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
+    known = _recorded(repo, retry_failed)
+    return [cell for cell in _sharded(cells, shard) if cell.key.id not in known]
+
+
+def _all_cells(
+    catalog: Catalog,
+    repo: ResultsRepo,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    checkpoint_every: float,
+    submitter: str,
+) -> list[Cell]:
+    cells = []
+    for seed in seeds:
+        for shift in range(len(catalog.datasets)):
+            for i, model in enumerate(catalog.models):
+                dataset = catalog.datasets[(i + shift) % len(catalog.datasets)]
+                if model.task == dataset.task:
+                    cells.append(
+                        Cell(
+                            model=model,
+                            dataset=dataset,
+                            recipe=recipe,
+                            seed=seed,
+                            results=repo.path.absolute(),
+                            model_location=_absolute(catalog.location(model.repo_id)),
+                            dataset_location=_absolute(catalog.location(dataset.repo_id)),
+                            checkpoint_every=checkpoint_every,
+                            submitter=submitter,
+                        )
+                    )
+    return cells
+
+
+def _sharded(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
+    index, count = shard
+    if not 0 <= index < count:
+        raise InputError(f"shard is {index}/{count}, but must be i/n with 0 <= i < n")
+    return [cell for cell in cells if int(cell.key.id, 16) % count == index]
+
+
+def _recorded(repo: ResultsRepo, retry_failed: bool) -> set[str]:
+    return {
+        run.key.id for run in repo.runs() if not (retry_failed and run.status in RETRIED)
+    }
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
+# ------------------------------------------------------------------------- training one cell
+
+
+def run_cell(
+    cell: Cell,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    on_event: OnEvent = lambda event: None,
+) -> RunRecord:
+    """Fine-tune one cell, or go on with it from its checkpoint, and test it once.
+
+    What goes wrong with the model, the data or the training is in the record's status and reason.
+    Raises `StoppedError`, with a checkpoint written, soon after `stop()` has become True.
+    """
+    began = time.perf_counter()
+    trial: AccelerateTrial | None = None
+    baseline = NAN
+    try:
+        target = _target(cell)
+        baseline = target.trivial("test")
+        trial = _trial(cell, target, stop)
+        trial.load(cell.scratch)
+        on_event(_event(cell, "start", epoch=trial.epochs_trained))
+        for rung in cell.recipe.rungs():
+            if len(trial.curve) and rung <= trial.curve.epochs[-1]:
+                continue
+            curve = trial.advance(rung)
+            on_event(_event(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
+        score = trial.test()
+        note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
+        result: dict[str, Any] = {"status": "ok", "test": score, "reason": note}
+    except StoppedError:
+        on_event(_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
+        raise
+    except TrialError as error:
+        result = {"status": error.status, "reason": error.message}
+    except HfSelectError as error:
+        result = {"status": "failed", "reason": error.message}
+    except MemoryError as error:
+        result = {"status": "oom", "reason": f"out of memory: {error}"}
+    except OSError as error:
+        kind = "disk: " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else ""
+        result = {"status": "failed", "reason": f"{kind}{error}"}
+    return RunRecord(
+        key=cell.key,
+        task=cell.dataset.task,
+        metric=cell.dataset.metric,
+        curve=LearningCurve.empty() if trial is None else trial.curve,
+        baseline=baseline,
+        seconds=time.perf_counter() - began if trial is None else trial.seconds,
+        hardware=hardware(),
+        versions=versions(),
+        submitter=cell.submitter,
+        created=_now(),
+        **result,
+    )
+
+
+def _trial(cell: Cell, target: Any, stop: Callable[[], bool]) -> AccelerateTrial:
+    from hf_select.training.trial import AccelerateTrial
+
+    saved = time.monotonic()
+
+    def on_step(trial: AccelerateTrial) -> None:
+        nonlocal saved
+        stopping = stop()
+        if stopping or time.monotonic() - saved >= cell.checkpoint_every:
+            trial.save(cell.scratch)
+            saved = time.monotonic()
+        if stopping:
+            raise StoppedError(f"{cell.model.repo_id}: stopped", hint="run it again to go on")
+
+    local = cell.model_location is not None
+    return AccelerateTrial(
+        cell.model.repo_id,
+        cell.model_location or cell.model.repo_id,
+        target,
+        cell.recipe,
+        seed=cell.seed,
+        revision=None if local else cell.model.revision,
+        on_step=on_step,
+    )
+
+
+def _target(cell: Cell) -> Any:
+    from hf_select.tasks.data import load_benchmark
+
+    return load_benchmark(cell.dataset, cell.dataset_location)
+
+
+def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
+    return BenchmarkEvent(
+        kind=kind,
+        key=cell.key.id,
+        model=cell.model.repo_id,
+        dataset=cell.dataset.repo_id,
+        seed=cell.seed,
+        time=round(time.time(), 3),
+        **values,
+    )
+
+
+# ---------------------------------------------------------------------------------- as a job
+
+
+def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
+    """One cell in a process of its own; leaves its record in `finished/`.
+
+    A cell that another process is training, or has just trained, is left alone.
+    """
+    cell = Cell.from_dict(argument)
+    with _claimed(cell) as mine:
+        if not mine or _finished_file(cell).exists():
+            return
+        record = run_cell(cell, stop=stop, on_event=lambda event: _log_event(cell.work, event))
+        data = json.dumps(record_to_dict(record)).encode()
+        write_atomic(_finished_file(cell), data)
+        shutil.rmtree(cell.scratch, ignore_errors=True)
+
+
+def _finished_file(cell: Cell) -> Path:
+    return cell.work / "finished" / f"{cell.key.id}.json"
+
+
+@contextmanager
+def _claimed(cell: Cell) -> Iterator[bool]:
+    """Hold the cell's lock while training it; False if another process holds it."""
+    path = cell.work / "locks" / cell.key.id
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # not POSIX: the same cell twice is wasteful but harmless
+            yield True
+            return
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        path.unlink(missing_ok=True)
+
+
+def _log_event(work: Path, event: BenchmarkEvent) -> None:
+    """Append one line in one write, so that lines of several processes don't mix."""
+    handle = os.open(work / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, (event.to_json() + "\n").encode())
+    finally:
+        os.close(handle)
+
+
+def record_to_dict(record: RunRecord) -> dict[str, Any]:
+    """JSON-able values (NaN as None); `record_from_dict` reads them back."""
+    values = {k: None if v != v else v for k, v in vars(record).items() if k != "curve"}
+    return {
+        **values,
+        "key": asdict(record.key),
+        "versions": dict(record.versions),
+        "curve": record.curve.to_dict(),
+    }
+
+
+def record_from_dict(values: Mapping[str, Any]) -> RunRecord:
+    """The inverse of `record_to_dict`."""
+    values = {k: NAN if v is None else v for k, v in values.items()}
+    values["key"] = RunKey(**values["key"])
+    values["curve"] = LearningCurve.from_dict(values["curve"])
+    return RunRecord(**values)
+
+
+# ------------------------------------------------------------------------- all missing cells
+
+
+def run_benchmark(
+    catalog: Catalog,
+    repo: ResultsRepo,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int] = (0,),
+    jobs: int | None = None,
+    timeout: float | None = None,
+    shard: tuple[int, int] = (0, 1),
+    retry_failed: bool = False,
+    checkpoint_every: float = 60.0,
+    submitter: str = "",
+    on_event: OnEvent | None = None,
+) -> BenchmarkSummary:
+    """Train the missing cells on this machine, a subprocess each, then compact the repository.
+
+    `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
+    Every result is kept as soon as it is there. Raises `StoppedError` after SIGINT or SIGTERM, with
+    everything saved; the same call then goes on.
+    """
+    began = time.monotonic()
+    work = repo.path.absolute() / ".work"
+    try:
+        for name in ("finished", "logs", "locks", "trials"):
+            (work / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"{repo.path} can't be written: {error}") from error
+    everything = _sharded(
+        _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), shard
+    )
+    by_id = {cell.key.id: cell for cell in everything}
+    run = _Run(repo, work, catalog, recipe, by_id, retry_failed, on_event or (lambda event: None))
+    run.collect()  # what an earlier run had finished when it was killed
+    known = _recorded(repo, retry_failed)
+    cells = [cell for cell in everything if cell.key.id not in known]
+    run.done = run.failed = 0
+    if cells:
+        executor = LocalExecutor(
+            run_job,
+            logs=work / "logs",
+            jobs=min(jobs, len(cells)) if jobs else None,
+            timeout=timeout,
+            preload=_modelling_modules(catalog),
+        )
+        try:
+            executor.run(run.jobs(cells), on_end=run.on_end, on_tick=run.follow)
+        except StoppedError as error:
+            run.follow()
+            left = len(cells) - run.done - run.failed
+            raise StoppedError(
+                f"{error.message}: {run.done + run.failed} cells done, {left} left",
+                hint="run the same command again to go on",
+            ) from error
+        run.follow()
+    repo.compact()
+    skipped = len(everything) - run.done - run.failed
+    return BenchmarkSummary(run.done, run.failed, skipped, time.monotonic() - began)
+
+
+class _Run:
+    """The parent's side: puts finished records into the repository and passes events on."""
+
+    def __init__(
+        self,
+        repo: ResultsRepo,
+        work: Path,
+        catalog: Catalog,
+        recipe: Recipe,
+        cells: Mapping[str, Cell],
+        retry_failed: bool,
+        on_event: OnEvent,
+    ) -> None:
+        self.repo, self.work, self.catalog, self.recipe = repo, work, catalog, recipe
+        self.cells, self.retry_failed, self.on_event = cells, retry_failed, on_event
+        self.done = self.failed = 0
+        self._events = work / "events.jsonl"
+        self._read_to = self._events.stat().st_size if self._events.exists() else 0
+
+    def jobs(self, cells: Sequence[Cell]) -> Iterator[Job]:
+        """Jobs for the cells that are still missing when a slot is free."""
+        for cell in cells:
+            if cell.key.id not in _recorded(self.repo, self.retry_failed):
+                yield Job(cell.key.id, cell.to_dict())
+
+    def on_end(self, outcome: Outcome) -> None:
+        """A job is over: take its record in, or make one that says why there is none."""
+        cell = self.cells[outcome.id]
+        if outcome.status in ("failed", "timeout") and not _finished_file(cell).exists():
+            record = RunRecord(
+                key=cell.key,
+                task=cell.dataset.task,
+                metric=cell.dataset.metric,
+                status=outcome.status,
+                curve=LearningCurve.empty(),
+                reason=outcome.reason,
+                seconds=outcome.seconds,
+                hardware=hardware(),
+                versions=versions(),
+                submitter=cell.submitter,
+                created=_now(),
+            )
+            write_atomic(_finished_file(cell), json.dumps(record_to_dict(record)).encode())
+            shutil.rmtree(cell.scratch, ignore_errors=True)
+        self.collect()
+
+    def collect(self) -> None:
+        """Move finished records into the repository, with the entries that they name."""
+        paths = sorted((self.work / "finished").glob("*.json"))
+        records = [record_from_dict(json.loads(path.read_text())) for path in paths]
+        if not records:
+            return
+        entries = [self.cells[r.key.id] for r in records if r.key.id in self.cells]
+        baselines = {r.key.dataset: r.baseline for r in records if r.baseline == r.baseline}
+        try:
+            self.repo.append(
+                records,
+                models=dict.fromkeys(cell.model for cell in entries),
+                datasets=[
+                    replace(entry, baseline=baselines[entry.repo_id])
+                    for entry in self.catalog.datasets
+                    if entry.repo_id in baselines
+                ],
+                recipes=[self.recipe],
+            )
+        except OSError as error:
+            raise StoppedError(
+                f"{self.repo.path} can't be written: {error}",
+                hint="the finished runs are kept; make room and run the same command again",
+            ) from error
+        for path, record in zip(paths, records, strict=True):
+            path.unlink(missing_ok=True)
+            good = record.status == "ok"
+            self.done += good
+            self.failed += not good
+            cell = self.cells.get(record.key.id)
+            if cell is not None:
+                event = _event(
+                    cell,
+                    "done" if good else "failed",
+                    test=record.test,
+                    status=record.status,
+                    reason=record.reason,
+                    seconds=record.seconds,
+                )
+                _log_event(self.work, event)
+
+    def follow(self) -> None:
+        """Pass on the events that were logged since the last time."""
+        if not self._events.exists():
+            return
+        with self._events.open("rb") as file:
+            file.seek(self._read_to)
+            lines = file.read()
+        whole = lines[: lines.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for line in whole.decode().splitlines():
+            event = BenchmarkEvent.from_json(line)
+            if event.key in self.cells:
+                self.on_event(event)
+
+
+# ------------------------------------------------------------------------- where and with what
+
+
+def _modelling_modules(catalog: Catalog) -> list[str]:
+    """The transformers modules of the catalog's local models, for the fork server to load."""
+    types = set()
+    for model in catalog.models:
+        location = catalog.location(model.repo_id)
+        if location is not None and (location / "config.json").is_file():
+            try:
+                settings = json.loads((location / "config.json").read_text(encoding="utf-8"))
+            except ValueError:
+                continue  # the cell's own record will say so
+            types.add(str(settings.get("model_type", "")).replace("-", "_"))
+    return [f"transformers.models.{t}.modeling_{t}" for t in sorted(types) if t.isidentifier()]
+
+
+@cache
+def hardware() -> str:
+    """The device that a run without further settings trains on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of what decides a result."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

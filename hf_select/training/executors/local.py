@@ -1,0 +1,349 @@
+"""A subprocess a job, one job per device or core: what kills a job costs that job only.
+
+Jobs are forked from a server process that has imported the libraries already (and never touches
+a device), so a job starts in a fraction of a second. Where there is no fork, jobs are spawned.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, Protocol
+
+from hf_select.errors import InputError, StoppedError
+
+GRACE_SECONDS = 30.0
+"""How long a job may take to save and leave after it was asked to stop."""
+
+TICK_SECONDS = 0.25
+STOPPED_EXIT_CODE = StoppedError.exit_code
+PRELOAD = "hf_select.training.executors.preload"
+
+
+class StopFlag:
+    """Whether a job was asked to stop; called between steps."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def __call__(self) -> bool:
+        """True from the first request on."""
+        return self._set
+
+    def set(self, *_: Any) -> None:
+        """Ask to stop; also fits as a signal handler."""
+        self._set = True
+
+
+class JobFunction(Protocol):
+    """What a job runs. It has to be importable by name and leaves its result in a file."""
+
+    def __call__(self, argument: Any, stop: Callable[[], bool]) -> None:
+        """Do the job; raise `StoppedError` soon after `stop()` is True."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: a name that is a good file name, and what the function gets (pickled)."""
+
+    id: str
+    argument: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: `ok`, `stopped`, `timeout`, or `failed` with the reason."""
+
+    id: str
+    status: str
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: Any
+    slot: int
+    began: float
+
+
+class LocalExecutor:
+    """Runs jobs on this machine.
+
+    `jobs` is how many run at once: by default one per GPU, or one per core without GPUs. Each gets
+    its own GPU (`CUDA_VISIBLE_DEVICES`) and its share of the cores. `timeout` is in seconds a job.
+    `logs` is the folder for what jobs print; the log of a job that went well is removed.
+    `preload` names more modules to import once.
+    """
+
+    def __init__(
+        self,
+        function: JobFunction,
+        *,
+        logs: Path,
+        jobs: int | None = None,
+        timeout: float | None = None,
+        preload: Iterable[str] = (),
+    ) -> None:
+        if jobs is not None and jobs < 1:
+            raise InputError(f"value of `jobs` is {jobs}, but must be at least 1")
+        if timeout is not None and timeout <= 0:
+            raise InputError(f"value of `timeout` is {timeout}, but must be above 0 seconds")
+        self._function, self._logs, self._timeout = function, logs, timeout
+        self._devices = visible_devices()
+        self.slots = jobs or len(self._devices) or cores()
+        self._threads = max(1, cores() // self.slots)
+        self._preload = tuple(preload)
+        self._live: list[_Running] = []
+        self._signals: list[int] = []
+
+    def run(
+        self,
+        jobs: Iterable[Job],
+        *,
+        on_end: Callable[[Outcome], None],
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Run them all, asking for the next job only when a slot is free.
+
+        `on_end` hears of every job that was started, `on_tick` is called a few times a second.
+        SIGINT or SIGTERM: running jobs are asked to stop, and when they have, `StoppedError` is
+        raised. A second SIGINT kills them and raises `KeyboardInterrupt`.
+        """
+        context = self._context()
+        self._logs.mkdir(parents=True, exist_ok=True)
+        waiting, exhausted = iter(jobs), False
+        with self._listening():
+            try:
+                while True:
+                    while not (exhausted or self._signals) and len(self._live) < self.slots:
+                        job = next(waiting, None)
+                        exhausted = job is None
+                        if job is not None:
+                            self._start(context, job)
+                    if not self._live:
+                        break
+                    connection.wait([r.process.sentinel for r in self._live], TICK_SECONDS)
+                    self._reap(on_end)
+                    on_tick()
+            finally:
+                for running in self._live:
+                    _kill(running.process)
+                self._live.clear()
+        if self._signals:
+            name = signal.Signals(self._signals[0]).name
+            raise StoppedError(f"stopped by {name}", hint="the same command goes on from here")
+
+    # ---------------------------------------------------------------------------- start and end
+
+    def _context(self) -> Any:
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            return multiprocessing.get_context("spawn")
+        from multiprocessing import forkserver
+
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([PRELOAD, *self._preload])
+        # The server inherits this: thread pools are sized when the libraries load, and a signal to
+        # the whole process group must not take the server before its jobs have saved.
+        with _environment(self._variables()), _ignored(signal.SIGTERM, signal.SIGINT):
+            forkserver.ensure_running()
+        return context
+
+    def _variables(self, slot: int | None = None) -> dict[str, str]:
+        variables = {"OMP_NUM_THREADS": str(self._threads), "TOKENIZERS_PARALLELISM": "false"}
+        if slot is not None and self._devices:
+            variables["CUDA_VISIBLE_DEVICES"] = self._devices[slot % len(self._devices)]
+        return variables
+
+    def _start(self, context: Any, job: Job) -> None:
+        slot = min(set(range(self.slots)) - {running.slot for running in self._live})
+        process = context.Process(
+            target=_child,
+            name=job.id,
+            args=(self._function, job, self._variables(slot), self._threads, self._log(job)),
+        )
+        with _environment(self._variables(slot)):  # for spawn, which reads it now
+            process.start()
+        self._live.append(_Running(job, process, slot, time.monotonic()))
+
+    def _log(self, job: Job) -> Path:
+        return self._logs / f"{job.id}.log"
+
+    def _reap(self, on_end: Callable[[Outcome], None]) -> None:
+        now = time.monotonic()
+        for running in list(self._live):
+            process, late = running.process, False
+            if process.is_alive():
+                late = self._timeout is not None and now - running.began > self._timeout
+                stuck = self._signals and now - self._stopping_since > GRACE_SECONDS
+                if self._signals:  # again and again: the first may come before it listens
+                    process.terminate()
+                if not (late or stuck):
+                    continue
+                _kill(process)
+            process.join()
+            self._live.remove(running)
+            on_end(self._outcome(running, process.exitcode, late, now - running.began))
+            process.close()
+
+    def _outcome(self, running: _Running, exit_code: int, late: bool, seconds: float) -> Outcome:
+        job, log = running.job, self._log(running.job)
+        if late:
+            reason = f"took longer than {self._timeout:g} seconds"
+            return Outcome(job.id, "timeout", reason, seconds)
+        if exit_code in (0, STOPPED_EXIT_CODE):
+            log.unlink(missing_ok=True)
+            return Outcome(job.id, "ok" if exit_code == 0 else "stopped", "", seconds)
+        if exit_code < 0 and self._signals:
+            return Outcome(job.id, "stopped", "", seconds)
+        if exit_code < 0:
+            return Outcome(job.id, "failed", f"killed by {_signal_name(-exit_code)}", seconds)
+        return Outcome(job.id, "failed", _last_line(log) or f"exit code {exit_code}", seconds)
+
+    # ---------------------------------------------------------------------------------- signals
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Our handlers for SIGINT and SIGTERM; only the main thread can have any."""
+        self._signals, self._stopping_since = [], 0.0
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in old:
+            signal.signal(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        if self._signals and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self._signals:
+            self._stopping_since = time.monotonic()
+        self._signals.append(number)
+
+
+# ----------------------------------------------------------------------------- inside the job
+
+
+def _child(
+    function: JobFunction, job: Job, variables: dict[str, str], threads: int, log: Path
+) -> None:
+    """The job's process: its own group, its own log, and it does not outlive the parent."""
+    stop = StopFlag()
+    if os.name == "posix":
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, stop.set)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ.update(variables)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable()
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+    try:
+        function(job.argument, stop)
+    except StoppedError:
+        raise SystemExit(STOPPED_EXIT_CODE) from None
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        if os.name == "posix":
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+
+# ------------------------------------------------------------------------------------ helpers
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_devices() -> tuple[str, ...]:
+    """The ids of the GPUs that may be used, as `CUDA_VISIBLE_DEVICES` has them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return tuple(part.strip() for part in named.split(",") if part.strip() not in ("", "-1"))
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+        return ()
+    import torch
+
+    return tuple(str(i) for i in range(torch.cuda.device_count()))
+
+
+def _kill(process: Any) -> None:
+    """End a job and all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, ProcessLookupError, PermissionError):
+        process.kill()  # no groups here, or it has not made its own yet
+    process.join()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_line(log: Path) -> str:
+    """The last line that was printed: of a traceback, the error itself."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    old = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in old.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _ignored(*numbers: signal.Signals) -> Iterator[None]:
+    """Ignore signals for a moment, so that a process started in it ignores them for good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,29 @@
+"""What every job needs, imported once: the fork server loads this, and each job starts from it."""
+
+import accelerate
+import datasets
+import torch
+import transformers
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+import hf_select.tasks.base
+import hf_select.tasks.data
+import hf_select.training.benchmark
+import hf_select.training.trial
+
+__all__ = [
+    "AutoImageProcessor",
+    "AutoModelForImageClassification",
+    "AutoModelForSequenceClassification",
+    "AutoTokenizer",
+    "accelerate",
+    "datasets",
+    "hf_select",
+    "torch",
+    "transformers",
+]

@@ -1,0 +1,99 @@
+"""Which rows are the same, which wins, which disagree."""
+
+from dataclasses import replace
+
+import pytest
+from made import RECIPE, dataset, model, run
+
+from hf_select.records import ProxyRow
+from hf_select.results.state import State
+
+
+def test_a_run_is_taken_in_once():
+    state = State()
+    assert state.add(run())
+    assert not state.add(run(created="later"))
+    assert len(list(state.best())) == 1
+
+
+def test_an_ok_run_wins_over_a_failed_one_and_the_first_over_a_later_one():
+    state = State()
+    for row in (
+        run(status="oom", created="2025-01-04"),
+        run(test=0.6, created="2025-01-03"),
+        run(test=0.7, created="2025-01-02"),
+    ):
+        assert state.add(row)
+    (best,) = state.best()
+    assert best.test == 0.7
+
+
+def test_of_failures_the_last_is_shown():
+    state = State()
+    state.add(run(status="timeout", created="2025-01-02"))
+    state.add(run(status="oom", created="2025-01-01"))
+    assert [r.status for r in state.best()] == ["timeout"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (model(), model(license="mit")),
+        (dataset(), dataset(baseline=0.6)),
+        (dataset(baseline=float("nan")), dataset()),
+        (
+            ProxyRow("a", "0", "x", "0", "leep", -1.0, task="t"),
+            ProxyRow("a", "0", "x", "0", "leep", -2.0, task="t"),
+        ),
+        (RECIPE, replace(RECIPE, fractions=())),
+    ],
+)
+def test_a_later_entry_replaces_the_earlier_one(old, new):
+    state = State()
+    assert state.add(old)
+    assert not state.add(old)
+    assert state.add(new)
+    assert not state.add(new)
+    assert list(state.entries.values()) == [new]
+
+
+def test_nan_is_the_same_as_nan():
+    state = State()
+    row = ProxyRow("a", "0", "x", "0", "leep", float("nan"), task="t")
+    assert state.add(row)
+    assert not state.add(replace(row, value=float("nan")))
+    assert state.add(dataset(baseline=float("nan")))
+    assert not state.add(dataset(baseline=float("nan")))
+
+
+def test_of_two_revisions_the_one_added_last_comes_last():
+    state = State()
+    state.add(model(revision="f" * 40))
+    state.add(model(revision="0" * 40))
+    assert [m.revision[0] for m in state.models()] == ["f", "0"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "rows", "flagged"),
+    [
+        # standard error of the difference at p = .75, n = 400: sqrt(2 * .75 * .25 / 400) = .0306
+        ((0.72, 0.78), 400, False),
+        ((0.70, 0.80), 400, True),
+        ((0.72, 0.78), 0, True),  # size of the test split not known
+    ],
+)
+def test_scores_far_apart_are_flagged(scores, rows, flagged):
+    state = State()
+    state.add(dataset(splits={"test": rows}))
+    for score in scores:
+        state.add(run(test=score))
+    (clash,) = state.disagreements()
+    assert [r.test for r in clash.runs] == list(scores)
+    assert clash.flagged is flagged
+
+
+def test_a_retry_is_no_disagreement():
+    state = State()
+    state.add(run(status="oom"))
+    state.add(run(test=0.7))
+    assert state.disagreements() == []

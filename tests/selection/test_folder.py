@@ -1,0 +1,69 @@
+"""The folder of a selection: whose it is, what resumes, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hf_select.errors import InputError
+from hf_select.selection.folder import SelectionFolder
+
+SETTINGS = {"target": "abc", "seed": 0}
+
+
+def save_nothing(folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
+
+
+def test_creating_it_writes_nothing(tmp_path: Path) -> None:
+    folder = SelectionFolder(tmp_path / "out", SETTINGS)
+    assert folder.finished() is None
+    assert not (tmp_path / "out").exists()
+
+
+def test_same_settings_resume_and_finish(tmp_path: Path) -> None:
+    folder = SelectionFolder(tmp_path / "out", SETTINGS)
+    folder.start()
+    (folder.state / "journal.jsonl").write_text("kept")
+    again = SelectionFolder(tmp_path / "out", SETTINGS)
+    again.start()
+    assert (again.state / "journal.jsonl").read_text() == "kept"
+    again.finish({"winner": "m"}, save_nothing, "<html>")
+    assert not again.state.exists()
+    done = SelectionFolder(tmp_path / "out", SETTINGS).finished()
+    assert done is not None
+    assert done["winner"] == "m"
+    assert json.loads((tmp_path / "out" / "selection.json").read_text()) == done
+
+
+def test_other_settings_are_refused_before_and_after_the_end(tmp_path: Path) -> None:
+    folder = SelectionFolder(tmp_path / "out", SETTINGS)
+    folder.start()
+    with pytest.raises(InputError, match="other settings"):
+        SelectionFolder(tmp_path / "out", {**SETTINGS, "seed": 1})
+    folder.finish({}, save_nothing, "")
+    with pytest.raises(InputError, match="other settings"):
+        SelectionFolder(tmp_path / "out", {**SETTINGS, "seed": 1})
+
+
+def test_somebody_elses_folder_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="not empty"):
+        SelectionFolder(tmp_path, SETTINGS)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(InputError, match="is a file"):
+        SelectionFolder(tmp_path / "out", SETTINGS)
+
+
+def test_a_document_with_nan_is_never_written(tmp_path: Path) -> None:
+    folder = SelectionFolder(tmp_path / "out", SETTINGS)
+    folder.start()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.finish({"price": float("nan")}, save_nothing, "")
+    assert SelectionFolder(tmp_path / "out", SETTINGS).finished() is None

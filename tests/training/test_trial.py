@@ -1,0 +1,362 @@
+import numpy as np
+import pytest
+import torch
+from dataclasses import replace
+
+import tiny
+from hf_select.errors import InputError, TrialError
+from hf_select.records import Recipe
+from hf_select.training.trial import AccelerateTrial, EncodingCache
+
+RECIPE = tiny.RECIPE
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny.make_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    return tiny.make_target(tmp_path_factory.mktemp("target") / "words")
+
+
+@pytest.fixture
+def make(model, target):
+    def build(recipe=RECIPE, *, seed=0, **options):
+        return AccelerateTrial("tiny", model, target, recipe, seed=seed, **options)
+
+    return build
+
+
+def weights(trial):
+    return {name: tensor.clone() for name, tensor in trial.module.state_dict().items()}
+
+
+def same_weights(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def same_curve(one, other):
+    names = ("epochs", "val", "val_loss", "train_loss")
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
+
+
+def same(one, other):
+    return same_curve(one.curve, other.curve) and same_weights(weights(one), weights(other))
+
+
+# ------------------------------------------------------------------------------- the protocol
+
+
+def test_it_evaluates_at_every_rung_on_the_way_and_at_the_end(make):
+    trial = make(replace(RECIPE, fractions=(0.25, 0.5)))
+    assert (trial.model, trial.horizon, len(trial.curve)) == ("tiny", 2.0, 0)
+    assert trial.advance(0.4).epochs.tolist() == [0.25, 0.4]
+    assert trial.advance(1).epochs.tolist() == [0.25, 0.4, 0.5, 1.0]
+    curve = trial.advance(9)
+    assert curve.epochs.tolist() == [0.25, 0.4, 0.5, 1.0, 2.0]
+    assert np.isfinite(curve.val_loss).all()
+    assert np.isfinite(curve.train_loss).all()
+    assert (np.diff(curve.seconds) > 0).all()
+
+
+def test_what_is_reached_is_not_trained_again(make):
+    trial = make()
+    trial.advance(1)
+    before, curve = weights(trial), trial.curve
+    assert trial.advance(0.5) == curve
+    assert trial.advance(1) == curve
+    assert same_weights(before, weights(trial))
+
+
+def test_it_learns_and_gives_a_raw_test_score(model, tmp_path):
+    target = tiny.make_target(tmp_path, train=200)
+    trial = AccelerateTrial("tiny", model, target, replace(RECIPE, learning_rate=1e-2, epochs=4))
+    trial.advance(4)
+    score = trial.test()
+    assert score >= 0.8
+    assert score * len(target.test) == pytest.approx(round(score * len(target.test)))
+    assert trial.test() == score
+
+
+def test_fractions_are_steps_of_the_epoch(make):
+    trial = make(replace(RECIPE, fractions=(0.01, 0.5)))  # 52 rows in batches of 8: 7 steps
+    trial.advance(0.01)
+    assert trial.epochs_trained == pytest.approx(1 / 7)
+    trial.advance(0.5)
+    assert trial.epochs_trained == pytest.approx(4 / 7)
+
+
+def test_more_evaluations_change_nothing_else(make):
+    few, many = make(), make(replace(RECIPE, fractions=(0.2, 0.4, 0.5, 0.7)))
+    few.advance(2)
+    many.advance(2)
+    assert same_weights(weights(few), weights(many))
+    assert [many.curve.at(e) for e in (0.5, 1, 2)] == few.curve.val.tolist()
+
+
+# ---------------------------------------------------------------------- interleaving, resuming
+
+
+def test_trials_that_take_turns_train_as_they_would_alone(make):
+    alone = []
+    for seed in (0, 1):
+        trial = make(seed=seed)
+        trial.advance(2)
+        trial.test()
+        alone.append(trial)
+    first, second = make(seed=0), make(seed=1)
+    for epoch in (0.5, 1, 1.3, 2):
+        first.advance(epoch)
+        torch.rand(3)  # and the process has other uses for random numbers
+        np.random.rand()  # noqa: NPY002
+        second.advance(epoch)
+    assert same_weights(weights(first), weights(alone[0]))
+    assert same_weights(weights(second), weights(alone[1]))
+    assert not same_weights(weights(first), weights(second))
+    assert [first.curve.at(e) for e in (0.5, 1, 2)] == alone[0].curve.val.tolist()
+    assert [first.test(), second.test()] == [alone[0].test(), alone[1].test()]
+
+
+def test_it_leaves_the_random_state_of_the_process_alone(make):
+    torch.manual_seed(4)
+    expected = torch.rand(2)
+    torch.manual_seed(4)
+    trial = make()
+    trial.advance(0.5)
+    trial.test()
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("pause", [0.5, 0.3, 1.0, 1.6])
+def test_saved_and_loaded_it_goes_on_bit_by_bit(make, tmp_path, pause):
+    straight = make()
+    straight.advance(min(pause, 2))
+    straight.advance(2)
+    paused = make()
+    paused.advance(pause)
+    paused.save(tmp_path)
+    seconds = paused.seconds
+    paused.close()
+    resumed = make()
+    assert resumed.load(tmp_path)
+    assert resumed.seconds == seconds
+    resumed.advance(2)
+    assert same(straight, resumed)
+    assert straight.test() == resumed.test()
+    assert resumed.curve.seconds[-1] > seconds
+
+
+class Stop(Exception):
+    pass
+
+
+def test_stopped_between_any_two_steps_it_goes_on_bit_by_bit(make, tmp_path):
+    straight = make()
+    straight.advance(2)
+
+    def save_and_stop(trial):
+        trial.save(tmp_path)
+        raise Stop
+
+    for _ in range(14):  # two epochs of seven steps
+        trial = make(on_step=save_and_stop)
+        trial.load(tmp_path)
+        with pytest.raises(Stop):
+            trial.advance(2)
+    last = make()
+    assert last.load(tmp_path)
+    assert last.epochs_trained == 2
+    last.advance(2)
+    assert same(straight, last)
+
+
+def test_a_checkpoint_of_another_trial_is_not_taken(make, tmp_path):
+    trial = make(seed=1)
+    trial.advance(0.5)
+    trial.save(tmp_path)
+    assert not make(seed=0).load(tmp_path)
+    assert not make(replace(RECIPE, learning_rate=1e-4), seed=1).load(tmp_path)
+    assert not make(seed=1).load(tmp_path / "absent")
+    assert make(seed=1).load(tmp_path)
+
+
+def test_the_schedule_spans_the_horizon_not_the_next_stop(make):
+    rates = []
+    trial = make(on_step=lambda t: rates.append(t._optimizer.param_groups[0]["lr"]))
+    for epoch in (0.5, 1, 2):
+        trial.advance(epoch)
+    assert len(rates) == 14
+    assert max(rates) == pytest.approx(RECIPE.learning_rate)
+    assert rates[-1] == pytest.approx(RECIPE.learning_rate / 13)
+    assert all(a > b for a, b in zip(rates[1:], rates[2:], strict=False))
+
+
+# --------------------------------------------------------------------------- data and metrics
+
+
+def test_trials_with_the_same_processor_share_the_encoded_rows(make, tmp_path, target):
+    cache = EncodingCache()
+    one, two = make(cache=cache), make(cache=cache, seed=1)
+    assert one._train_rows is two._train_rows
+    assert one._validation_rows is two._validation_rows
+    other = make(replace(RECIPE, max_length=8), cache=cache)
+    assert other._train_rows is not one._train_rows
+
+
+def test_samples_are_drawn_per_seed_for_training_and_once_for_validation(make):
+    recipe = replace(RECIPE, max_train_samples=20, max_eval_samples=10)
+    one, two = make(recipe, seed=0), make(recipe, seed=1)
+    assert len(one._train_rows) == len(two._train_rows) == 20
+    assert len(one._validation_rows) == 10
+
+    def ids(encoded):
+        return [encoded[i]["input_ids"].tolist() for i in range(len(encoded))]
+
+    assert ids(one._train_rows) != ids(two._train_rows)
+    assert ids(one._validation_rows) == ids(two._validation_rows)
+
+
+def test_every_row_is_evaluated_once_and_the_score_is_the_metric_s(make, target):
+    trial = make()
+    rows, logits = trial._logits(trial._validation_rows)
+    assert rows.tolist() == list(range(len(target.validation)))
+    one_by_one = []
+    for i in range(len(rows)):
+        batch = trial._batch(trial._validation_rows, np.array([i]))
+        with torch.inference_mode():
+            one_by_one.append(trial.module(**batch).logits)
+    torch.testing.assert_close(torch.cat(one_by_one), logits, atol=1e-5, rtol=1e-4)
+    score, loss = trial._evaluate(trial._validation_rows)
+    labels = np.asarray(target.validation["label"])
+    assert score == np.mean(logits.argmax(1).numpy() == labels)
+    log_p = torch.log_softmax(logits.double(), 1).numpy()
+    assert loss == pytest.approx(-log_p[np.arange(len(labels)), labels].mean())
+
+
+def test_regression_learns_and_answers_in_the_label_s_units(model, tmp_path):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    target = tiny.make_target(tmp_path / "data", train=200, regression=True)
+    recipe = replace(RECIPE, epochs=5, learning_rate=1e-2)
+    trial = AccelerateTrial("tiny", model, target, recipe)
+    trial.advance(5)
+    test = np.asarray(target.test["label"])
+    assert trial.test() < 0.6 * test.std()
+    before = weights(trial)
+    trial.save_pretrained(tmp_path)
+    assert same_weights(before, weights(trial))
+    saved = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    words = AutoTokenizer.from_pretrained(tmp_path)
+    batch = words(list(target.test["text"]), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        values = saved(**batch).logits.reshape(-1).numpy()
+    assert np.sqrt(np.mean((values - test) ** 2)) == pytest.approx(trial.test(), rel=1e-4)
+
+
+def test_the_saved_model_names_its_labels_and_gives_the_test_score(make, target, tmp_path):
+    from transformers import pipeline
+
+    trial = make()
+    trial.advance(2)
+    trial.save_pretrained(tmp_path)
+    classify = pipeline("text-classification", model=str(tmp_path), device=-1)
+    answers = [answer["label"] for answer in classify(list(target.test["text"]))]
+    names = [target.label_names[i] for i in target.test["label"]]
+    assert np.mean([a == b for a, b in zip(answers, names, strict=True)]) == trial.test()
+
+
+# ------------------------------------------------------------------------------------- faults
+
+
+def test_a_loss_that_is_not_finite_stops_within_one_interval(make):
+    trial = make(replace(RECIPE, fractions=()))
+
+    def poison(trial):
+        with torch.no_grad():
+            next(trial.module.parameters()).fill_(float("nan"))
+
+    trial.on_step = poison
+    with pytest.raises(TrialError, match="training loss is nan by epoch 1") as caught:
+        trial.advance(2)
+    assert caught.value.status == "diverged"
+    assert len(trial.curve) == 0
+
+
+def test_a_huge_learning_rate_diverges_or_survives_but_never_scores_nan(make):
+    trial = make(replace(RECIPE, learning_rate=1e30, max_grad_norm=0))
+    with pytest.raises(TrialError) as caught:
+        trial.advance(2)
+    assert caught.value.status == "diverged"
+
+
+def out_of_memory_above(trial, rows):
+    """Make the model raise as a full GPU does when a training batch has more than `rows` rows."""
+    forward = trial.module.forward
+    sizes = []
+
+    def limited(*args, **batch):
+        sizes.append(len(batch["input_ids"]))
+        if sizes[-1] > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(*args, **batch)
+
+    trial.module.forward = limited
+    return sizes
+
+
+@pytest.fixture(scope="module")
+def still_model(tmp_path_factory):
+    return tiny.make_model(tmp_path_factory.mktemp("still") / "tiny", dropout=0.0)
+
+
+def test_out_of_memory_halves_the_parts_and_keeps_the_effective_batch(still_model, target):
+    whole = AccelerateTrial("tiny", still_model, target, RECIPE)
+    whole.advance(1)
+    parts = AccelerateTrial("tiny", still_model, target, RECIPE)
+    sizes = out_of_memory_above(parts, 3)
+    parts.advance(1)
+    assert (whole.micro_batch, parts.micro_batch) == (0, 2)
+    assert sizes[:6] == [8, 4, 2, 2, 2, 2]
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(weights(parts)[name], tensor, atol=2e-4, rtol=1e-3)
+    np.testing.assert_allclose(parts.curve.train_loss, whole.curve.train_loss, rtol=1e-4)
+
+
+def test_the_part_size_survives_a_checkpoint(make, tmp_path):
+    trial = make()
+    out_of_memory_above(trial, 4)
+    trial.advance(0.5)
+    trial.save(tmp_path)
+    resumed = make()
+    resumed.load(tmp_path)
+    assert resumed.micro_batch == 4
+
+
+def test_a_single_row_that_does_not_fit_is_oom(make):
+    trial = make()
+    out_of_memory_above(trial, 0)
+    with pytest.raises(TrialError, match="a single row") as caught:
+        trial.advance(1)
+    assert caught.value.status == "oom"
+
+
+def test_evaluation_that_does_not_fit_takes_smaller_batches(make):
+    trial = make()
+    expected = trial._evaluate(trial._validation_rows)
+    out_of_memory_above(trial, 5)
+    assert trial._evaluate(trial._validation_rows) == pytest.approx(expected)
+    assert trial._eval_batch == 4
+
+
+def test_fewer_processes_than_asked_for_is_an_error(make):
+    with pytest.raises(InputError, match="2 processes were asked for, but 1"):
+        make(expected_processes=2)
+
+
+def test_half_precision_on_a_cpu_is_refused(make):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="fp16 needs a GPU"):
+        make(Recipe(precision="fp16"))
