@@ -20,7 +20,17 @@ _PUBLIC = {
     "ResultsRepo": "hf_select.results.repo",
     "HfSelectError": "hf_select.errors",
 }
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [
+    "HfSelectError",
+    "Recipe",
+    "ResultsRepo",
+    "__version__",
+    "benchmark",
+    "cluster",
+    "recall",
+    "replay",
+    "select",
+]
 
 if TYPE_CHECKING:
     from hf_select.errors import HfSelectError

@@ -49,7 +49,8 @@ def extract_features(
 
     `max_length` in tokens. `key`: the model's revision; a local folder's is computed, and a Hub
     id without one is not cached. With `cache`, a folder, the result is kept there and found again
-    for the same model, data, rows, seed and length; `seconds` is then that of the first time.
+    for the same model, data, rows, seed and length. `seconds` is what encoding and the pass took
+    (the first time).
     Raises `ModelError` if the model can't be loaded.
     """
     rows = sample_rows(target.labels("train"), max_rows, seed)
@@ -61,9 +62,9 @@ def extract_features(
         found = _load(path)
         if found is not None:
             return found
-    start = time.perf_counter()
     processor = task.load_processor(location)
     model, head_is_trained = task.load_checkpoint(location)
+    start = time.perf_counter()
     encoded = task.encode(processor, target.train.select(rows), max_length=max_length)
     layers, logits = forward(model, encoded, device=device)
     # One output is a value, and a probability of 1 for every row says nothing.

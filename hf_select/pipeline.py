@@ -20,14 +20,17 @@ from hf_select.catalog import Catalog
 from hf_select.errors import DataError, HfSelectError, InputError, RecordError, UnknownNameError
 from hf_select.metrics import get_metric
 from hf_select.records import (
+    TASK_KINDS,
     Clustering,
     ModelEntry,
     PerformanceMatrix,
+    ProxyRow,
     ProxyScores,
     RecallResult,
     Recipe,
     Rejected,
     Rung,
+    RunRecord,
     SelectionResult,
     check_task_name,
 )
@@ -152,22 +155,31 @@ def import_results(
     kind: str = "runs",
     format: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    datasets_file: str | Path | None = None,
 ) -> dict[str, Any]:
     """Add somebody else's table of results to a record; rows that can't be used are named."""
     from hf_select.results.foreign import import_table
 
     check_task_name(task)
     table = import_table(
-        file, task=task, metric=metric, kind=kind, format=format, mapping=dict(mapping or {})
+        file,
+        task=task,
+        metric=metric,
+        kind=kind,
+        format=format,
+        mapping=dict(mapping or {}),
+        datasets_file=datasets_file,
     )
     if not table.rows:
         reason = table.rejected[0].reason if table.rejected else "the file has no rows"
         raise DataError(f"{file}: no row can be used; the first: {reason}")
     repo = ResultsRepo.open_or_create(results)
-    if kind == "proxies":
-        repo.append(proxies=table.rows, models=table.models, datasets=table.datasets)
-    else:
-        repo.append(table.rows, models=table.models, datasets=table.datasets)
+    repo.append(
+        [row for row in table.rows if isinstance(row, RunRecord)],
+        proxies=[row for row in table.rows if isinstance(row, ProxyRow)],
+        models=table.models,
+        datasets=table.datasets,
+    )
     repo.compact()
     return {
         "file": str(file),
@@ -677,7 +689,6 @@ def _replay_selection(
     cost: str,
     raw: bool,
 ) -> dict[str, Any]:
-    from hf_select.recall import replay_candidates
     from hf_select.selection.policies import POLICIES, get_policy
     from hf_select.selection.replay import replay_selection
 
@@ -687,10 +698,50 @@ def _replay_selection(
         word, _, count = candidates.partition(":")
         if word != "recall" or not count.isdigit() or int(count) < 1:
             raise InputError(f"candidates is {candidates!r}, but must be `all` or `recall:K`")
-        choose = replay_candidates(
-            repo.matrix(task), repo.curves(task), _recorded_proxies(repo, task), int(count), raw=raw
-        )
+        choose = _recaller(repo, task, int(count), raw)
     return replay_selection(repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw)
+
+
+def _recaller(
+    repo: ResultsRepo, task: str, top: int, raw: bool
+) -> Callable[[str], tuple[tuple[str, ...], float]]:
+    """For a benchmark as target: the paper's recall without it, and what the proxies cost.
+
+    The cost is in epochs: recorded seconds of the proxy passes over those of a training epoch.
+    """
+    from hf_select.clustering.algorithms import cluster_models
+    from hf_select.recall import needs_proxy, recall_models, recorded_scores
+
+    matrix, curves = repo.matrix(task), repo.curves(task)
+    proxies = _recorded_proxies(repo, task)
+    spent_on = {(row.proxy, row.dataset, row.model): row.seconds for row in repo.proxies(task)}
+
+    def choose(dataset: str) -> tuple[tuple[str, ...], float]:
+        hidden = matrix.without_dataset(dataset)
+        clustering = cluster_models(hidden, raw=raw)
+        wanted = needs_proxy("paper", hidden, clustering)
+        scores = recorded_scores("paper", wanted, dataset, TASK_KINDS[task], proxies)
+        if scores is None:
+            raise RecordError(
+                f"{repo.path} holds no proxy scores of the representatives on {dataset}",
+                hint="recall can't be replayed without them; use --candidates all",
+            )
+        seconds = [spent_on.get((scores.proxy, dataset, model), np.nan) for model in wanted]
+        spent = curves.seconds[:, curves.datasets.index(dataset)]
+        epoch = float(np.nanmean(spent[..., -1])) / float(curves.epochs[-1])
+        found = recall_models(
+            "paper",
+            target=dataset,
+            task=task,
+            matrix=hidden,
+            clustering=clustering,
+            proxies=scores,
+            top=top,
+            raw=raw,
+        )
+        return tuple(c.model for c in found.candidates), float(np.nansum(seconds)) / epoch
+
+    return choose
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:

@@ -395,7 +395,7 @@ def replay_recall(
             wanted = needs_proxy(method, hidden, clustering)
             found = None
             if wanted:
-                found = _recorded(method, wanted, dataset, metric.kind, proxies or {})
+                found = recorded_scores(method, wanted, dataset, metric.kind, proxies or {})
                 if found is None:
                     continue
             runs = [
@@ -422,7 +422,7 @@ def replay_recall(
     return {"summary": summary, "targets": targets}
 
 
-def _recorded(
+def recorded_scores(
     method: str,
     wanted: tuple[str, ...],
     dataset: str,

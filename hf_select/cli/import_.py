@@ -19,7 +19,12 @@ from hf_select.errors import InputError
 @options.task()
 @click.option("--metric", default="accuracy", show_default=True, help="Metric of the scores.")
 @click.option("--kind", default="runs", show_default=True, help="runs or proxies.")
-@click.option("--format", "format_", metavar="FORMAT", help="long or wide; seen from the header.")
+@click.option(
+    "--format", "format_", metavar="FORMAT", help="long, wide or paper; seen from the header."
+)
+@click.option(
+    "--datasets-file", metavar="FILE", help="Names of the datasets, for the paper's own tables."
+)
 @click.option("--map", "mapping", metavar="model=COL,dataset=COL,score=COL", help="Column names.")
 @options.common
 def command(
@@ -29,6 +34,7 @@ def command(
     metric: str,
     kind: str,
     format_: str | None,
+    datasets_file: str | None,
     mapping: str | None,
     output: Output,
 ) -> None:
@@ -49,6 +55,7 @@ def command(
         kind=kind,
         format=format_,
         mapping=_parse(mapping),
+        datasets_file=datasets_file,
     )
 
     def show(out: Output) -> None:

@@ -152,7 +152,7 @@ def clean(value: Any) -> Any:
 
 def epochs_text(epochs: float) -> str:
     """A number of epochs in words: "1/8 epoch", "1 epoch", "2 epochs"."""
-    plural = "" if epochs <= 1 else "s"
+    plural = "" if 0 < epochs <= 1 else "s"
     return f"{_number(epochs)} epoch{plural}"
 
 
@@ -187,7 +187,8 @@ def score_text(value: float | None, metric: str) -> str:
     how = METRICS.get(metric)
     if how is not None and how.perfect == 1.0:
         return f"{value:.3f}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")
+    text = f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
+    return text.replace("-", "−")
 
 
 # ------------------------------------------------------------------------------- the parts
@@ -290,7 +291,10 @@ def _why_it_won(result: SelectionResult, metric: Metric) -> str:
     left = [m for m in last.live if m not in {d.model for d in last.dropped}]
     if left == [result.winner] and last.epoch < result.horizon - 1e-9:
         return f"The last one standing after {epochs_text(last.epoch)}; {end}, validation {score}."
-    return f"The best validation score ({score}) of the {len(last.live)} {end}."
+    others = [last.val[m] for m in last.live if m in last.val and m != result.winner]
+    if all(metric.direction * (result.val - other) >= 0 for other in others):
+        return f"The best validation score ({score}) of the {len(last.live)} {end}."
+    return f"Chosen among the last {len(last.live)}; {end}, validation {score}."
 
 
 def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:
@@ -304,7 +308,9 @@ def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:
         return f"Trained for {trained}; {scores}."
     if gap <= 0:
         return f"Trained for {trained}; {scores}, no worse than the winner's."
-    return f"Trained for {trained}; {scores}, {score_text(gap, metric.name)} behind the winner."
+    behind = score_text(gap, metric.name)
+    behind = "less than 0.001" if behind == "0.000" else behind
+    return f"Trained for {trained}; {scores}, {behind} behind the winner."
 
 
 def _recall(

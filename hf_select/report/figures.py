@@ -7,7 +7,6 @@ markup for a page that already has the palette in its style sheet.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -69,9 +68,18 @@ def short_names(models: Sequence[str], limit: int = 26) -> dict[str, str]:
     twins = Counter(short.values())
     for text in [text for text, times in twins.items() if times > 1]:
         alike = [m for m in names if short[m] == text]
-        same = len(os.path.commonprefix([names[m] for m in alike]))
+        same = next(
+            (
+                i
+                for i, c in enumerate(zip(*(names[m] for m in alike), strict=False))
+                if len({*c}) > 1
+            ),
+            0,
+        )
         for m in alike:
-            short[m] = shorten(f"{names[m][:6]}…{names[m][max(6, same - 4) :]}", limit)
+            rest = names[m][max(6, same - 4) :]
+            tail = rest if len(rest) <= limit - 7 else f"{rest[: limit - 8]}…"
+            short[m] = f"{names[m][:6]}…{tail}"
     return short
 
 
@@ -118,6 +126,8 @@ def curve_series(document: Mapping[str, Any]) -> list[Series]:
         if not points:
             continue
         status = row.get("status", "dropped")
+        if status not in ("winner", "finished", "failed"):
+            status = "dropped"  # it becomes a class name, so nothing else may pass
         last_few = row["model"] in finalists and len(finalists) <= MAX_FINALISTS
         role = "finalist" if last_few and status != "winner" else status
         found.append(
@@ -141,7 +151,8 @@ def fate_text(row: Mapping[str, Any]) -> str:
     if status == "dropped":
         return f"dropped after {epochs_text(row.get('dropped_at') or 0)}"
     if status == "failed":
-        return f"failed after {epochs_text(row.get('dropped_at') or 0)}"
+        at = row.get("dropped_at") or 0
+        return f"failed after {epochs_text(at)}" if at else "failed before its first evaluation"
     return {"winner": "winner", "finished": "trained to the end"}.get(status, "not trained")
 
 

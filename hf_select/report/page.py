@@ -118,11 +118,17 @@ def _times(price: float | None) -> str:
     """A price: 1.9×, 24×."""
     if price is None:
         return "–"
-    return f"{price:.2g}×" if price < 10 else f"{price:.3g}×"
+    if price < 10:
+        return f"{price:.2g}×"
+    return f"{price:.3g}×" if price < 100 else f"{price:,.0f}×"
 
 
 def _amount(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}".replace("-", "−")
+    """A number of any size in about four digits."""
+    if value is None:
+        return "–"
+    text = f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
+    return text.replace("-", "−")
 
 
 def _fixed(value: float | None) -> str:
@@ -194,9 +200,10 @@ def _answer(document: Mapping[str, Any]) -> str:
     winner, metric = _winner(document), str(document.get("metric", "score"))
     name, target = winner.get("model", "–"), document.get("target", "")
     task = str(document.get("task", "")).replace("-", " ")
+    long = ' class="long"' if len(f"{target}{name}") > 48 else ""
     return (
         f'<header>\n<p class="kicker">Model selection <span>·</span> {esc(task)}</p>\n'
-        f"<h1>For {esc(target)}, choose <em>{esc(name)}</em></h1>\n"
+        f"<h1{long}>For {esc(target)}, choose <em>{esc(name)}</em></h1>\n"
         f'<p class="standfirst">{_standfirst(document, metric)}</p>\n'
         f"{_numbers(document, metric)}{_funnel(document)}</header>\n"
     )
@@ -402,9 +409,10 @@ def _fates(document: Mapping[str, Any]) -> str:
     )
     head = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
     policy = esc(document.get("policy", ""))
+    any_dropped = any(row.get("status", "dropped") == "dropped" for row in ranking)
     return _section(
         "dropped",
-        "Why each model was dropped",
+        "Why each model was dropped" if any_dropped else "Why the others were not chosen",
         f"<p>Decided by the policy <b>{policy}</b>, from validation scores only.</p>\n",
         f'<table class="fates"><thead><tr>{head}</tr></thead>\n{body}</table>\n',
     )

@@ -252,36 +252,49 @@ def _choose_rank(scores: Array, seed: int) -> tuple[int, Array]:
 
 
 def _fit(scores: Array, rank: int) -> Array:
-    """Predictions (M, D) of the additive model plus `rank` products, by ridge least squares."""
+    """Predictions (M, D) of the additive model plus `rank` products, by ridge least squares.
+
+    Given the datasets, every model's effect and factors are one small least-squares problem, and
+    the other way round. It starts from the additive fit and the leading singular vectors of
+    what that leaves.
+    """
     known = (~np.isnan(scores)).astype(np.float64)
-    values = np.where(known > 0, scores, 0.0)
-    mean = values.sum() / max(known.sum(), 1.0)
-    models, datasets = np.zeros(scores.shape[0]), np.zeros(scores.shape[1])
-    for _ in range(SWEEPS):
-        rest = (values - mean - models[:, None]) * known
-        datasets = rest.sum(axis=0) / (known.sum(axis=0) + RIDGE)
-        rest = (values - mean - datasets) * known
-        models = rest.sum(axis=1) / (known.sum(axis=1) + RIDGE)
-    base = mean + models[:, None] + datasets
+    mean = float(np.nansum(scores) / known.sum())
+    values = np.where(known > 0, scores - mean, 0.0)
     rank = min(rank, *scores.shape)
-    if rank == 0:
-        return base
-    rest = (values - base) * known
-    left, weights, right = np.linalg.svd(rest, full_matrices=False)
-    root = np.sqrt(weights[:rank])
-    u, v = left[:, :rank] * root, right[:rank].T * root
-    variance = float((rest**2).sum() / max(known.sum(), 1.0))
-    ridge = RIDGE * np.sqrt(variance) * np.eye(rank) + 1e-12 * np.eye(rank)
+    rows, columns = _alternate(values, known, *(np.zeros((n, 1)) for n in scores.shape))
+    if rank:
+        rest = (values - rows - columns.T) * known
+        left, weights, right = np.linalg.svd(rest, full_matrices=False)
+        root = np.sqrt(weights[:rank])
+        rows, columns = _alternate(
+            values,
+            known,
+            np.hstack([rows, left[:, :rank] * root]),
+            np.hstack([columns, right[:rank].T * root]),
+        )
+    return mean + rows[:, :1] + columns[:, 0] + rows[:, 1:] @ columns[:, 1:].T
+
+
+def _alternate(values: Array, known: Array, rows: Array, columns: Array) -> tuple[Array, Array]:
+    """Solve rows (M, 1 + r) and columns (D, 1 + r) in turn: the effect, then the factors."""
     for _ in range(SWEEPS):
-        u = _solve(rest, known, v, ridge)
-        v = _solve(rest.T, known.T, u, ridge)
-    return base + u @ v.T
+        columns = _solve(values.T, known.T, rows)
+        rows = _solve(values, known, columns)
+    return rows, columns
 
 
-def _solve(rest: Array, known: Array, factors: Array, ridge: Array) -> Array:
-    """Least squares of every row of `rest` (A, B) on `factors` (B, r), over its known cells."""
-    gram = np.einsum("ab,br,bs->ars", known, factors, factors) + ridge
-    return np.linalg.solve(gram, (rest @ factors)[..., None])[..., 0]
+def _solve(values: Array, known: Array, other: Array) -> Array:
+    """For each row of `values` (A, B) the effect and factors that fit its known cells.
+
+    `other` (B, 1 + r) are the effects and factors of the columns. The ridge is worth `RIDGE`
+    cells with average factors.
+    """
+    design = np.hstack([np.ones((len(other), 1)), other[:, 1:]])
+    scale = (design**2).mean(axis=0) + 1e-12
+    gram = np.einsum("ab,br,bs->ars", known, design, design) + RIDGE * np.diag(scale)
+    target = (values - other[:, 0]) * known
+    return np.linalg.solve(gram, (target @ design)[..., None])[..., 0]
 
 
 def _variance(known: Array, errors: Array) -> Array:

@@ -1,9 +1,9 @@
 """The folder that a selection leaves behind, and the state that lets a killed one go on.
 
-    out/                    config.json, model.safetensors, ...: the fine-tuned winner
-        selection.json      everything; written last, so a folder that has it is complete
-        report.html
-        .select/            only while it runs: settings.json, journal.jsonl, features/, trials/
+out/                    config.json, model.safetensors, ...: the fine-tuned winner
+    selection.json      everything; written last, so a folder that has it is complete
+    report.html
+    .select/            only while it runs: settings.json, journal.jsonl, features/, trials/
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class SelectionFolder:
         write_atomically(self.path / "report.html", report)
         document = {**document, "settings_digest": self.digest}
         write_atomically(
-            self.path / DOCUMENT, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+            self.path / DOCUMENT,
+            json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False),
         )
         shutil.rmtree(self.state, ignore_errors=True)
 

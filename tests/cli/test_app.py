@@ -70,21 +70,34 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(
         (["recall"], "Missing argument"),
         (["cluster", "--results", "nowhere", "--task", "image-classification"], "nowhere"),
         (["cluster", "--results", "demo", "--task", "poetry"], "unknown task 'poetry'"),
-        (["replay", "--results", "demo", "--task", "image-classification", "--phase", "third"], "phase"),
-        (["replay", "--results", "demo", "--task", "image-classification", "--policies", "luck"],
-         "unknown policy 'luck'"),
+        (
+            ["replay", "--results", "demo", "--task", "image-classification", "--phase", "third"],
+            "phase",
+        ),
+        (
+            ["replay", "--results", "demo", "--task", "image-classification", "--policies", "luck"],
+            "unknown policy 'luck'",
+        ),
         (["demo", "--task", "audio"], "unknown demo task 'audio'"),
         (["benchmark", "--catalog", "nowhere.json", "--results", "r"], "no catalog"),
         (["benchmark", "--catalog", "demo", "--results", "r", "--seeds", "a"], "--seeds"),
         (["benchmark", "--catalog", "demo", "--results", "r", "--shard", "3/2"], "--shard"),
-        (["benchmark", "--catalog", "demo", "--results", "r", "--learning-rate", "-1"],
-         "learning_rate"),
+        (
+            ["benchmark", "--catalog", "demo", "--results", "r", "--learning-rate", "-1"],
+            "learning_rate",
+        ),
         (["report", "nowhere"], "no finished selection"),
-        (["import", "nowhere.csv", "--results", "r", "--task", "text-classification"], "nowhere.csv"),
+        (
+            ["import", "nowhere.csv", "--results", "r", "--task", "text-classification"],
+            "nowhere.csv",
+        ),
     ],
 )
 def test_bad_usage_is_exit_2_one_json_document_and_nothing_written(
-    args: list[str], expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    args: list[str],
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)

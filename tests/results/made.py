@@ -48,8 +48,8 @@ def run(
     curve = LearningCurve(
         rungs,
         np.linspace(0.3, 0.7, len(rungs)),
-        np.linspace(1.5, 0.5, len(rungs)),
-        np.linspace(1.25, 0.25, len(rungs)),
+        np.linspace(1.5, 0.5, len(rungs)).astype(np.float32),
+        np.linspace(1.25, 0.25, len(rungs)).astype(np.float32),
         np.arange(1.0, len(rungs) + 1),
     )
     details: dict[str, Any] = {

@@ -309,7 +309,6 @@ def die_at(path: Path, step: int) -> None:
         return call
 
     Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
-    Path.mkdir = counted(Path.mkdir)
     shutil.rmtree = counted(shutil.rmtree)
     ResultsRepo.open(path).compact()
 

@@ -1,0 +1,317 @@
+"""hf_select.report.page: self-contained, escaped, complete, and it runs in a browser."""
+
+from __future__ import annotations
+
+import copy
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from hf_select.report import page
+from hf_select.report.page import embed_json, render, seconds_text, write_report
+
+EVIL = "<script>alert(1)</script></script><!-- \"'& --><img src=x onerror=alert(2)>\x00\ud800"
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+
+
+class Page(HTMLParser):
+    """Collects tags, checks that they nest, and keeps what is visible."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def poison(value, keep=()):
+    """The document with every free text made hostile (names alike everywhere)."""
+    if isinstance(value, dict):
+        return {
+            (f"{k}{EVIL}" if "/" in k else k): v if k in keep else poison(v, keep)
+            for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [poison(item, keep) for item in value]
+    return f"{value}{EVIL}" if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("name", ["document", "regression_document", "bare_document"])
+def test_every_candidate_and_reason_appears(name, request):
+    document = request.getfixturevalue(name)
+    words = Page(render(document)).words
+    for row in document["ranking"]:
+        assert row["model"] in words
+        assert " ".join(row["reason"].split()) in words
+    for candidate in document["recall"]["candidates"]:
+        assert candidate["reason"] in words
+    for note in document["data"]["notes"]:
+        assert note in words
+    assert document["recipe"]["digest"] in words
+
+
+def test_it_is_drawn_from_the_json_file_alone(document):
+    assert render(json.loads(json.dumps(document))) == render(document)
+
+
+def test_the_answer_comes_first(document):
+    words = Page(render(document)).words
+    start = words.index("choose")
+    assert document["winner"]["model"] in words[start : start + 80]
+    assert "always answering the majority class scores 0.101" in words
+    assert "Choosing it among 24 models cost 1.5×" in words
+    assert "training them all would have cost 24×, successive halving 9.2×" in words
+
+
+def test_regression_says_what_is_better(regression_document):
+    words = Page(render(regression_document)).words
+    assert "RMSE" in words
+    assert "lower is better" in words
+    assert "always answering the mean scores 1.432" in words
+
+
+def test_the_oracle_of_a_demo_is_shown(document):
+    words = Page(
+        render({**document, "oracle": {"model": "zoo/best", "test": 0.931}, "regret": 0.57})
+    ).words
+    assert "zoo/best with 0.931" in words
+    assert "0.57 points" in words
+
+
+def test_nothing_is_loaded(document):
+    text = render(document)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+    for tag, attributes in Page(text).tags:
+        assert tag not in ("iframe", "object", "embed", "base", "form")
+        for name in ("src", "href", "action", "data", "srcset"):
+            assert attributes.get(name) in (None, "data:,"), (tag, name)
+        assert not any(name.startswith("on") for name in attributes)
+
+
+def test_only_our_script_may_run(document):
+    parsed = Page(render(document))
+    policies = [a["content"] for t, a in parsed.tags if a.get("http-equiv")]
+    assert len(policies) == 1
+    assert "default-src 'none'" in policies[0]
+    script = policies[0].split("script-src")[1].split(";")[0]
+    assert "'sha256-" in script
+    assert "unsafe" not in script
+
+
+def test_hostile_text_stays_text(document):
+    keep = ("status", "metric", "created")
+    text = render(poison(copy.deepcopy(document), keep))
+    parsed = Page(text)
+    assert [t for t, _ in parsed.tags].count("script") == 2
+    assert not [t for t, _ in parsed.tags if t == "img"]
+    assert not any(name.startswith("on") for _, a in parsed.tags for name in a)
+    assert "<script>alert" not in text
+    assert text.count("</script>") == 2
+    assert "<!--" not in text
+    assert len(parsed.scripts) == 2
+    shown = json.loads(parsed.scripts[0])
+    assert EVIL in shown["1"]["name"]
+    assert html.escape(EVIL[:25]) in text
+    assert "\x00" not in text
+    text.encode("utf-8")
+
+
+def test_a_hostile_metric_and_status_stay_text(document):
+    evil = copy.deepcopy(document)
+    evil["metric"] = EVIL
+    for row in evil["ranking"]:
+        row["status"] = EVIL
+    Page(render(evil))
+    assert "<script>alert" not in render(evil)
+    assert "<img" not in render(evil)
+
+
+def test_embedded_json_cannot_end_its_script():
+    text = embed_json({"a": "</script><!--&>"})
+    assert "<" not in text
+    assert ">" not in text
+    assert json.loads(text) == {"a": "</script><!--&>"}
+    with pytest.raises(ValueError, match="JSON"):
+        embed_json(float("nan"))
+
+
+def test_it_is_small(document):
+    assert len(render(document).encode()) < 250_000
+
+
+def test_a_large_record_still_makes_a_page_under_a_megabyte(document):
+    large = copy.deepcopy(document)
+    names = [f"organisation/model-with-a-name-{i}" for i in range(2000)]
+    large["matrix"]["models"] = names
+    large["matrix"]["skill"] = [[0.5] * 10 for _ in names]
+    large["matrix"]["scores"] = [[0.55] * 10 for _ in names]
+    large["clusters"]["groups"] = [
+        {"id": k, "models": names[k * 100 : k * 100 + 100], "representative": names[k * 100]}
+        for k in range(20)
+    ]
+    large["recall"]["ranking"] = names
+    large["funnel"]["record"] = 2000
+    assert len(render(large).encode()) < 1_000_000
+
+
+def test_little_is_enough():
+    parsed = Page(render({}))
+    assert "hf-select" in " ".join(a.get("content") or "" for _, a in parsed.tags) + parsed.words
+    Page(render({"winner": {"model": "m", "test": None}, "target": "t", "metric": "accuracy"}))
+
+
+def test_parts_that_are_not_there_leave_no_empty_section(bare_document):
+    words = Page(render(bare_document)).words
+    assert "The record behind it" not in words
+    assert "P(best)" not in words
+    assert "forecast" not in words
+    assert "Why the others were not chosen" in words
+
+
+def test_ids_are_unique_and_labels_lead_somewhere(document):
+    parsed = Page(render(document))
+    ids = [a["id"] for _, a in parsed.tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+    for _, attributes in parsed.tags:
+        if attributes.get("aria-labelledby"):
+            assert attributes["aria-labelledby"] in ids
+
+
+def test_write_report_replaces_the_file_whole(document, tmp_path, monkeypatch):
+    path = tmp_path / "new" / "report.html"
+    assert write_report(document, path) == path
+    assert path.read_text(encoding="utf-8") == render(document)
+    path.write_text("old", encoding="utf-8")
+
+    def fail(descriptor: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(page.os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(document, path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (8.44, "8.4 s"), (59.6, "1 min 0 s"), (108, "1 min 48 s"), (7500, "2 h 5 min")],
+)
+def test_seconds_text(seconds, text):
+    assert seconds_text(seconds) == text
+
+
+def test_the_report_room_imports_nothing_heavy():
+    code = (
+        "import sys, hf_select.report.page; "
+        "print(sorted({'torch', 'transformers', 'datasets', 'sklearn', 'matplotlib'} "
+        "& set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------------------- in a browser
+
+DRIVE = """
+const out = [];
+const chart = document.querySelector(".chart"), tip = chart.querySelector(".tip");
+const shown = (i) => [...chart.querySelectorAll(`.series[data-i="${i}"]`)]
+  .filter((n) => getComputedStyle(n).display !== "none").length;
+out.push(document.documentElement.classList.contains("js"));
+const button = chart.querySelector(".legend button");
+const before = shown(1);
+button.click();
+out.push(before > 0 && shown(1) === 0 && button.getAttribute("aria-pressed") === "false");
+button.click();
+out.push(shown(1) === before);
+const line = chart.querySelector(".wide .series.winner");
+line.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+out.push(!tip.hidden && /after 4 epochs/.test(tip.textContent));
+line.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+out.push(tip.hidden);
+const dot = line.querySelector("circle").getBoundingClientRect();
+line.ownerSVGElement.dispatchEvent(new PointerEvent("pointermove", {
+  clientX: dot.x + 2, clientY: dot.y + 2, bubbles: true }));
+out.push(!tip.hidden && /after 1\\/8 epoch/.test(tip.textContent));
+out.push(document.documentElement.scrollWidth <= innerWidth);
+document.title = "drove " + out.join(" ");
+"""
+
+
+def browse(path, tmp_path, *flags: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--enable-logging=stderr",
+        "--window-size=1280,2000",
+        *flags,
+        "--dump-dom",
+        path.as_uri(),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("hostile", [False, True])
+def test_a_browser_finds_no_fault(document, hostile, tmp_path):
+    shown = poison(copy.deepcopy(document), ("status", "metric")) if hostile else document
+    done = browse(write_report(shown, tmp_path / "page.html"), tmp_path)
+    assert "CONSOLE" not in done.stderr
+    assert '<html lang="en" class="js">' in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_legend_keyboard_and_pointer_work(document, tmp_path):
+    """The page is driven by a script of ours, so this copy goes without its content policy."""
+    text = re.sub(r"<meta http-equiv[^>]*>", "", render(document))
+    path = tmp_path / "driven.html"
+    path.write_text(text.replace("</body>", f"<script>{DRIVE}</script></body>"), encoding="utf-8")
+    done = browse(path, tmp_path)
+    assert "CONSOLE" not in done.stderr
+    assert re.search(r"<title>([^<]*)", done.stdout)[1] == "drove" + " true" * 7

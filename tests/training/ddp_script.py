@@ -1,0 +1,49 @@
+"""What the processes of `test_distributed.py` run: one trial together, then its numbers as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+import tiny
+from hf_select.tasks.data import load_target
+from hf_select.training.trial import AccelerateTrial
+
+
+def main(model: str, data: str, out: str, pause_at: str) -> None:
+    torch.set_num_threads(1)
+    folder = Path(out)
+    target = load_target(data, task="text-classification")
+    processes = int(sys.argv[5])
+
+    def build() -> AccelerateTrial:
+        return AccelerateTrial(
+            "tiny", model, target, tiny.RECIPE, expected_processes=processes
+        )
+
+    trial = build()
+    if pause_at:
+        trial.advance(float(pause_at))
+        trial.save(folder / "checkpoints")
+        trial.close()
+        trial = build()
+        assert trial.load(folder / "checkpoints")
+    curve = trial.advance(2)
+    rows, logits = trial._logits(trial._validation_rows)
+    result = {
+        "processes": trial.num_processes,
+        "test": trial.test(),
+        "curve": curve.to_dict(),
+        "rows": rows.tolist(),
+        "logits": logits.tolist(),
+        "weights": [p.sum().item() for p in trial.module.parameters()],
+    }
+    rank = trial._accelerator.process_index
+    (folder / f"rank{rank}.json").write_text(json.dumps(result))
+    trial.save_pretrained(folder / "model")
+    trial._accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])
