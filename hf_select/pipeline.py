@@ -319,7 +319,11 @@ def recall(
         seed=seed,
         seconds=0.0,
     )
-    result = replace(result, skipped=skipped, seconds=time.perf_counter() - started)
+    result = replace(
+        result,
+        skipped=(*result.skipped, *skipped),
+        seconds=time.perf_counter() - started,
+    )
     return Recalled(result, clustering, matrix, entries, scores)
 
 

@@ -62,17 +62,18 @@ def command(
     def show(out: Output) -> None:
         groups = [c for c in clusters if len(c["models"]) > 1]
         singles = [c["models"][0] for c in clusters if len(c["models"]) == 1]
-        out.table(
+        out.line(
             f"{len(groups)} clusters of two or more, {len(singles)} singletons; "
             f"cut at {found.threshold:.4g}, silhouette {found.silhouette:.4f}",
-            ["id", "size", "representative", "models"],
-            [
-                (c["id"], len(c["models"]), c["representative"], ", ".join(c["models"]))
-                for c in groups
-            ],
-            wrap="models",
+            style="bold",
         )
+        for c in groups:
+            out.line(f"\ncluster {c['id']}: {len(c['models'])} models")
+            for model in c["models"]:
+                mark = "* " if model == c["representative"] else "  "
+                out.line(f"  {mark}{model}")
         if singles:
-            out.line(f"singletons: {', '.join(singles)}")
+            out.line(f"\nsingletons: {', '.join(singles)}")
+        out.line("\n* represents its cluster: the highest mean benchmark score")
 
     output.data(document, show)

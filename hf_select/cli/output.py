@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe."""
 
 
 class Output:
@@ -18,7 +22,9 @@ class Output:
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        self.stdout = Console(highlight=False, soft_wrap=True)
+        # Piped output has no width of its own: don't break lines that a program may read.
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        self.stdout = Console(highlight=False, soft_wrap=True, width=width)
         self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def message(self, text: str, *, style: str = "") -> None:
@@ -57,9 +63,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(escape(cell(value)) for value in row))
-        # Piped output has no width of its own: don't break lines that a program may read.
-        width = None if self.stdout.is_terminal else 160
-        self.stdout.print(table, width=width)
+        self.stdout.print(table, soft_wrap=False)
 
     def error(self, document: dict[str, dict[str, str]]) -> None:
         """An error: the JSON document on stdout with `--json`, else two lines on stderr."""

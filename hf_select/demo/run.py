@@ -13,6 +13,7 @@ from hf_select.demo.targets import DEMO_TASKS, check_demo_task, write_target
 from hf_select.errors import RecordError
 from hf_select.metrics import get_metric
 from hf_select.records import Rung
+from hf_select.report.page import write_report
 from hf_select.results.repo import ResultsRepo
 
 FOLDER = Path(__file__).parent
@@ -49,7 +50,9 @@ def run_demo(
         say=say,
     )
     oracle, regret = judge(task, selected.document["winner"]["model"])
-    return {**selected.document, "oracle": oracle, "regret": regret}
+    document = {**selected.document, "oracle": oracle, "regret": regret}
+    write_report(document, selected.out / "report.html")
+    return document
 
 
 def judge(task: str, winner: str) -> tuple[dict[str, Any], float]:

@@ -243,7 +243,8 @@ def _ranking(
         elif name in failed:
             status, at, reason = "failed", trained, failed[name]
         elif name in dropped:
-            status, (at, reason) = "dropped", dropped[name]
+            at, reason = dropped[name]
+            status = "finished" if at >= result.horizon - 1e-9 else "dropped"
         elif len(curve):
             status, reason = "finished", _why_it_lost(name, result, metric)
         else:

@@ -613,14 +613,14 @@ def price_svg(
     """Price of choosing (log axis) against mean regret in points, a dot a policy.
 
     `replay` is the document of `replay --phase selection`: its `summary` maps a policy to
-    {"regret", "price", and, where known, "regret_interval": [low, high]}. Policies on the dashed
+    {"regret", "price", and, where known, "regret_ci": [low, high]}. Policies on the dashed
     front are those that nothing else beats on both counts; bottom left is best.
     """
     found = []
     for name, row in replay.get("summary", {}).items():
         price, regret = row.get("price"), row.get("regret")
         if price is not None and regret is not None and price > 0:
-            low, high = row.get("regret_interval") or (regret, regret)
+            low, high = row.get("regret_ci") or (regret, regret)
             found.append((str(name), float(price), float(regret), float(low), float(high)))
     title = "The price of choosing, and the regret"
     if not found:

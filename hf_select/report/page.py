@@ -354,7 +354,8 @@ def _until(line: Series) -> str:
 def _lede(document: Mapping[str, Any]) -> str:
     """The story of the rungs in one or two sentences."""
     winner = esc(_winner(document).get("model", "–"))
-    steps = [rung for rung in document.get("rungs", []) if rung["dropped"]]
+    horizon = document.get("horizon") or 0.0
+    steps = [r for r in document.get("rungs", []) if r["dropped"] and r["epoch"] < horizon - 1e-9]
     if not steps:
         return f"No candidate was dropped on the way; {winner} was the best at the end."
     first = steps[0]
@@ -367,7 +368,7 @@ def _lede(document: Mapping[str, Any]) -> str:
         said += ", " + ", ".join(rest[:3])
     if len(rest) > 3:
         said += f", and {sum(len(r['dropped']) for r in steps[4:])} later"
-    return f"{said}. {winner} trained on to {epochs_text(document.get('horizon') or 0)}."
+    return f"{said}. {winner} trained on to {epochs_text(horizon)}."
 
 
 # ------------------------------------------------------------------------------ who was dropped
@@ -670,7 +671,10 @@ def _details(document: Mapping[str, Any]) -> str:
         else '<p class="note">The data checks found nothing to say.</p>'
     )
     digest = recipe.pop("digest", None)
-    settings = [(k.replace("_", " "), _setting(v)) for k, v in recipe.items()]
+    settings = [
+        (k.replace("_", " "), "all" if k.endswith("_samples") and v == 0 else _setting(v))
+        for k, v in recipe.items()
+    ]
     if digest:
         settings.append(("digest", str(digest)))
     origin = [

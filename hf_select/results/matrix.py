@@ -203,7 +203,7 @@ def _baseline(runs: Sequence[RunRecord], fallback: float) -> float:
 RANKS = (0, 1, 2)
 FOLDS = 5
 RIDGE = 0.1
-"""Shrinkage of the effects, in units of one measured cell."""
+"""Shrinkage of effects and factors, in units of one measured cell with average factors."""
 SWEEPS = 60
 
 
@@ -292,7 +292,8 @@ def _solve(values: Array, known: Array, other: Array) -> Array:
     """
     design = np.hstack([np.ones((len(other), 1)), other[:, 1:]])
     scale = (design**2).mean(axis=0) + 1e-12
-    gram = np.einsum("ab,br,bs->ars", known, design, design) + RIDGE * np.diag(scale)
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    gram = (known @ products).reshape(-1, *scale.shape * 2) + RIDGE * np.diag(scale)
     target = (values - other[:, 0]) * known
     return np.linalg.solve(gram, (target @ design)[..., None])[..., 0]
 

@@ -173,6 +173,14 @@ def _numbers(
     for split, values in cells.items():
         found[split] = _parsed(values)
         words[split] = np.isnan(found[split])
+    for split, array in found.items():
+        fits = np.isnan(array) | (np.abs(array) <= np.finfo(np.float32).max)
+        if not fits.all():
+            row = int(np.argmin(fits))
+            raise DataError(
+                f"{where[split]}: {array[row]} in row {row + 1}, column {column!r}, is no finite "
+                "32-bit number"
+            )
     total = sum(len(array) for array in words.values())
     bad = sum(int(array.sum()) for array in words.values())
     numeric = np.concatenate([array[~np.isnan(array)] for array in found.values()])
@@ -186,13 +194,6 @@ def _numbers(
         )
     if bad:
         return None
-    for split, array in found.items():
-        if not np.isfinite(array.astype(np.float32)).all():
-            row = int(np.argmin(np.isfinite(array.astype(np.float32))))
-            raise DataError(
-                f"{where[split]}: {array[row]} in row {row + 1}, column {column!r}, is no finite "
-                "32-bit number"
-            )
     return found
 
 

@@ -79,7 +79,7 @@ def load_network(
         )
     if type(config) not in auto._model_mapping:
         raise ModelError(
-            f"{location} is a {config.model_type!r} model, which has no {modality} head"
+            f"{location} is a {config.model_type!r} model, which can't do {modality} classification"
         )
     if modality == "text" and config.get_text_config().pad_token_id is None:
         config.pad_token_id = _first(config.eos_token_id)

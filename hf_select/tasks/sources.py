@@ -70,7 +70,7 @@ def read_source(
     if path.is_file():
         if path.suffix.lower() not in FILES:
             raise DataError(
-                f"{path}: can't read {path.suffix or 'a file without ending'}", hint=EXPECTED
+                f"{path}: its ending {path.suffix!r} is not that of a data file", hint=EXPECTED
             )
         return _from_tables(path.stem, {"all": [path]}, path.parent)
     text = str(source)
@@ -119,7 +119,10 @@ def _read_csv(path: Path) -> pa.Table:
         return arrow_csv.read_csv(
             pa.BufferReader(data),
             # One block, because a quoted cell must not be longer than a block.
-            read_options=arrow_csv.ReadOptions(block_size=min(len(data) + 1, 2**31 - 1)),
+            # One thread, because only then does an error say which row it is about.
+            read_options=arrow_csv.ReadOptions(
+                block_size=min(len(data) + 1, 2**31 - 1), use_threads=False
+            ),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types={name: pa.string() for name in header}, strings_can_be_null=False

@@ -41,6 +41,7 @@ from hf_select.results.repo import ResultsRepo
 from hf_select.training.executors.local import Job, LocalExecutor, Outcome
 
 if TYPE_CHECKING:
+    from hf_select.tasks.data import TargetData
     from hf_select.training.trial import AccelerateTrial
 
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
@@ -213,9 +214,7 @@ def _sharded(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
 
 
 def _recorded(repo: ResultsRepo, retry_failed: bool) -> set[str]:
-    return {
-        run.key.id for run in repo.runs() if not (retry_failed and run.status in RETRIED)
-    }
+    return {run.key.id for run in repo.runs() if not (retry_failed and run.status in RETRIED)}
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -242,13 +241,15 @@ def run_cell(
     try:
         target = _target(cell)
         baseline = target.trivial("test")
-        trial = _trial(cell, target, stop)
+        between_steps = _Checkpoints(cell, stop)
+        trial = _trial(cell, target, between_steps)
         trial.load(cell.scratch)
         on_event(_event(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
             if len(trial.curve) and rung <= trial.curve.epochs[-1]:
                 continue
             curve = trial.advance(rung)
+            between_steps(trial)
             on_event(_event(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
         score = trial.test()
         note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
@@ -280,19 +281,23 @@ def run_cell(
     )
 
 
-def _trial(cell: Cell, target: Any, stop: Callable[[], bool]) -> AccelerateTrial:
-    from hf_select.training.trial import AccelerateTrial
+class _Checkpoints:
+    """Called between steps: saves the trial when it is time to, stops it when asked to."""
 
-    saved = time.monotonic()
+    def __init__(self, cell: Cell, stop: Callable[[], bool]) -> None:
+        self._cell, self._stop, self._saved = cell, stop, time.monotonic()
 
-    def on_step(trial: AccelerateTrial) -> None:
-        nonlocal saved
-        stopping = stop()
-        if stopping or time.monotonic() - saved >= cell.checkpoint_every:
-            trial.save(cell.scratch)
-            saved = time.monotonic()
+    def __call__(self, trial: AccelerateTrial) -> None:
+        stopping = self._stop()
+        if stopping or time.monotonic() - self._saved >= self._cell.checkpoint_every:
+            trial.save(self._cell.scratch)
+            self._saved = time.monotonic()
         if stopping:
-            raise StoppedError(f"{cell.model.repo_id}: stopped", hint="run it again to go on")
+            raise StoppedError(f"{trial.model}: stopped", hint="run it again to go on")
+
+
+def _trial(cell: Cell, target: TargetData, on_step: _Checkpoints) -> AccelerateTrial:
+    from hf_select.training.trial import AccelerateTrial
 
     local = cell.model_location is not None
     return AccelerateTrial(
@@ -306,7 +311,7 @@ def _trial(cell: Cell, target: Any, stop: Callable[[], bool]) -> AccelerateTrial
     )
 
 
-def _target(cell: Cell) -> Any:
+def _target(cell: Cell) -> TargetData:
     from hf_select.tasks.data import load_benchmark
 
     return load_benchmark(cell.dataset, cell.dataset_location)

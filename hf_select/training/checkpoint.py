@@ -21,7 +21,9 @@ def write(folder: Path, *, meta: Mapping[str, Any], state: Mapping[str, Any]) ->
     point leaves one that can be resumed from. Raises `OSError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    number = max((int(path.name[len(PREFIX) :]) for path in folder.glob(f"{PREFIX}*")), default=0) + 1
+    number = (
+        max((int(path.name[len(PREFIX) :]) for path in folder.glob(f"{PREFIX}*")), default=0) + 1
+    )
     final, temporary = folder / f"{PREFIX}{number:09d}", folder / f".writing-{number:09d}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:

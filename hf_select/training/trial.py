@@ -478,9 +478,7 @@ class AccelerateTrial:
             linear[-1].weight.data, linear[-1].bias.data = weight, bias
 
 
-def _adamw(
-    module: torch.nn.Module, recipe: Recipe, device: torch.device
-) -> torch.optim.AdamW:
+def _adamw(module: torch.nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
     """AdamW; biases and normalisation weights don't decay."""
     decayed = [p for p in module.parameters() if p.ndim >= 2]
     others = [p for p in module.parameters() if p.ndim < 2]

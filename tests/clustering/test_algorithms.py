@@ -82,6 +82,14 @@ def test_chosen_threshold_reproduces_the_clusters():
     np.testing.assert_array_equal(again.labels, found.labels)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_chosen_threshold_reproduces_the_clusters_with_tied_heights(seed):
+    scores = np.random.default_rng(seed).integers(0, 6, (20, 3)) / 10
+    found = cluster_models(matrix_of(scores))
+    again = cluster_models(matrix_of(scores), threshold=found.threshold)
+    np.testing.assert_array_equal(again.labels, found.labels)
+
+
 @pytest.mark.parametrize("algorithm", CLUSTERERS)
 def test_number_of_clusters(algorithm):
     found = cluster_models(matrix_of(FIVE), algorithm=algorithm, n_clusters=3, k=2)

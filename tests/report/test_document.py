@@ -157,6 +157,16 @@ def test_the_reason_of_the_winner_is_true_when_another_had_a_better_score():
     assert "no worse than the winner's" in document["ranking"][1]["reason"]
 
 
+def test_a_model_dropped_at_the_horizon_was_trained_to_the_end():
+    end = Drop("b", "trained to the end: a is better")
+    rungs = (Rung(2.0, ("a", "b"), {"a": 0.8, "b": 0.7}, dropped=(end,)),)
+    curves = {m: LearningCurve.of([2.0], [v]) for m, v in (("a", 0.8), ("b", 0.7))}
+    document = tiny(rungs=rungs, curves=curves, failed=())
+    row = document["ranking"][1]
+    assert (row["status"], row["dropped_at"], row["reason"]) == ("finished", 2.0, end.reason)
+    assert document["ranking"][0]["reason"].startswith("The best validation score (0.800) of the 2")
+
+
 def test_what_was_never_measured_is_none():
     document = tiny(test=math.nan, seconds=math.inf)
     assert document["winner"]["test"] is None

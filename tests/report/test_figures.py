@@ -24,7 +24,7 @@ EVIL = "<script>alert('x')</script>&\"]]>\x00\ud800"
 REPLAY = {
     "phase": "selection",
     "summary": {
-        "brute-force": {"price": 24.0, "regret": 0.6, "regret_interval": [0.2, 1.0]},
+        "brute-force": {"price": 24.0, "regret": 0.6, "regret_ci": [0.2, 1.0]},
         "halving": {"price": 9.2, "regret": 0.4},
         "paper": {"price": 3.0, "regret": 0.5},
         "worse": {"price": 4.0, "regret": 0.9},

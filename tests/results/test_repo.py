@@ -484,7 +484,9 @@ def synthetic(count: int) -> list[RunRecord]:
         )
         runs.append(
             RunRecord(
-                RunKey(f"zoo/m{name}", f"{name:040x}", f"d{column}", f"{column:040x}", "", "r", seed),
+                RunKey(
+                    f"zoo/m{name}", f"{name:040x}", f"d{column}", f"{column:040x}", "", "r", seed
+                ),
                 task="image-classification",
                 metric="accuracy",
                 status="ok",

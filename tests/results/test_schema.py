@@ -138,7 +138,10 @@ def test_a_row_that_cannot_be_used_is_named_and_the_others_stay():
 
 def metadata(**values: str):
     return lambda table: table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), **{f"hf_select.{k}".encode(): v for k, v in values.items()}}
+        {
+            **(table.schema.metadata or {}),
+            **{f"hf_select.{k}".encode(): v for k, v in values.items()},
+        }
     )
 
 
@@ -174,7 +177,9 @@ def test_a_missing_value_is_a_problem_not_a_crash():
     assert "dataset" in shard.problems[0]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "/etc/passwd", "../../up", "a/../b", "two\nlines", "\0"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "/etc/passwd", "../../up", "a/../b", "two\nlines", "\0"]
+)
 def test_unsafe_names_are_refused(name):
     with pytest.raises(ValueError, match="model"):
         check(run(name))

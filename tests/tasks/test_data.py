@@ -168,10 +168,11 @@ def test_images_are_fingerprinted_by_what_they_show(tmp_path: Path) -> None:
 
 
 def test_cells_of_a_csv_stay_text(tmp_path: Path) -> None:
-    rows = [("NA", "a"), ("007", "b"), ("2020-01-01", "a"), ("null", "b"), ("1.50", "a")] * 4
-    target = load_target(write_csv(tmp_path / "a.csv", rows))
-    texts = {row["text"] for split in (target.train, target.test) for row in split}
-    assert texts <= {"NA", "007", "2020-01-01", "null", "1.50"}
+    cells = ["NA", "007", "2020-01-01", "null", "1.50", *(f"0{i}" for i in range(25))]
+    path = write_csv(tmp_path / "a.csv", [(cell, "ab"[i % 2]) for i, cell in enumerate(cells)])
+    target = load_target(path)
+    splits = (target.train, target.validation, target.test)
+    assert {row["text"] for split in splits for row in split} == set(cells)
 
 
 def test_quoted_cells_semicolons_and_a_byte_order_mark(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,20 +12,18 @@ from hf_select.tasks.data import load_target
 from hf_select.training.trial import AccelerateTrial
 
 
-def main(model: str, data: str, out: str, pause_at: str) -> None:
+def main(model, data, out, *, processes=1, pause_at=0.0, batch_size=8):
     torch.set_num_threads(1)
     folder = Path(out)
     target = load_target(data, task="text-classification")
-    processes = int(sys.argv[5])
+    recipe = replace(tiny.RECIPE, global_batch_size=batch_size)
 
-    def build() -> AccelerateTrial:
-        return AccelerateTrial(
-            "tiny", model, target, tiny.RECIPE, expected_processes=processes
-        )
+    def build():
+        return AccelerateTrial("tiny", model, target, recipe, expected_processes=processes)
 
     trial = build()
     if pause_at:
-        trial.advance(float(pause_at))
+        trial.advance(pause_at)
         trial.save(folder / "checkpoints")
         trial.close()
         trial = build()
@@ -42,8 +41,8 @@ def main(model: str, data: str, out: str, pause_at: str) -> None:
     rank = trial._accelerator.process_index
     (folder / f"rank{rank}.json").write_text(json.dumps(result))
     trial.save_pretrained(folder / "model")
-    trial._accelerator.end_training()
+    trial.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:4], **json.loads(sys.argv[4]))

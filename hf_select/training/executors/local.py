@@ -167,12 +167,14 @@ class LocalExecutor:
 
     def _start(self, context: Any, job: Job) -> None:
         slot = min(set(range(self.slots)) - {running.slot for running in self._live})
+        # all of it: the fork server has that of the time when it was started
+        environment = {**os.environ, **self._variables(slot)}
         process = context.Process(
             target=_child,
             name=job.id,
-            args=(self._function, job, self._variables(slot), self._threads, self._log(job)),
+            args=(self._function, job, environment, self._threads, self._log(job)),
         )
-        with _environment(self._variables(slot)):  # for spawn, which reads it now
+        with _environment(self._variables(slot)):  # a spawned job loads its libraries with it
             process.start()
         self._live.append(_Running(job, process, slot, time.monotonic()))
 
@@ -240,7 +242,7 @@ class LocalExecutor:
 
 
 def _child(
-    function: JobFunction, job: Job, variables: dict[str, str], threads: int, log: Path
+    function: JobFunction, job: Job, environment: dict[str, str], threads: int, log: Path
 ) -> None:
     """The job's process: its own group, its own log, and it does not outlive the parent."""
     stop = StopFlag()
@@ -249,7 +251,8 @@ def _child(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, stop.set)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ.update(variables)
+    os.environ.clear()
+    os.environ.update(environment)
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -1,0 +1,236 @@
+"""The whole way on tiny models: benchmark, cluster, recall, select, replay; and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny_text_csv, tiny_text_model
+from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
+
+from hf_select import pipeline
+from hf_select.cli.app import run
+from hf_select.errors import InputError, StoppedError
+from hf_select.results.repo import ResultsRepo
+from hf_select.selection.policies import POLICIES
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with catalog.json, a benchmarked `record` and a `target.csv`."""
+    folder = tmp_path_factory.mktemp("zoo")
+    catalog = tiny_catalog(folder)
+    summary = pipeline.benchmark(folder / "record", catalog, recipe=RECIPE, seeds=(0, 1), jobs=2)
+    assert (summary.done, summary.failed) == (len(MODELS) * len(DATASETS) * 2, 0)
+    tiny_text_csv(folder / "target.csv", 90, seed=3)
+    return folder
+
+
+def select(zoo: Path, out: Path, **options: object) -> pipeline.Selected:
+    """A selection on the tiny zoo."""
+    return pipeline.select(
+        zoo / "target.csv",
+        zoo / "record",
+        out,
+        catalog=zoo / "catalog.json",
+        **{"top": 3, **options},  # type: ignore[arg-type]
+    )
+
+
+def test_a_second_benchmark_trains_nothing(zoo: Path) -> None:
+    summary = pipeline.benchmark(
+        zoo / "record", zoo / "catalog.json", recipe=RECIPE, seeds=(0, 1), jobs=2
+    )
+    assert (summary.done, summary.skipped) == (0, len(MODELS) * len(DATASETS) * 2)
+
+
+def test_the_record_is_complete_and_models_differ_from_the_trivial_predictor(zoo: Path) -> None:
+    matrix = ResultsRepo.open(zoo / "record").matrix(TASK)
+    assert matrix.scores.shape == (len(MODELS), len(DATASETS))
+    assert np.isfinite(matrix.scores).all()
+    assert np.isfinite(matrix.baselines).all()
+    assert np.nanmax(matrix.skill) > 0.5
+
+
+def test_recall_trains_nothing_and_explains(zoo: Path) -> None:
+    recalled = pipeline.recall(
+        zoo / "target.csv", zoo / "record", catalog=zoo / "catalog.json", top=3
+    )
+    candidates = recalled.result.candidates
+    assert len(candidates) == 3
+    assert all(c.reason and len(c.revision) == 40 for c in candidates)
+    assert [c.score for c in candidates] == sorted((c.score for c in candidates), reverse=True)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_select_hands_over_a_winner_that_gives_the_reported_score(
+    zoo: Path, tmp_path: Path, policy: str
+) -> None:
+    out = tmp_path / "out"
+    document = select(zoo, out, policy=policy).document
+    winner = document["winner"]
+    assert document["policy"] == policy
+    assert len(document["ranking"]) == 3
+    assert document["ranking"][0]["model"] == winner["model"]
+    assert all(row["reason"] for row in document["ranking"])
+    assert document["price"] >= 1
+    assert json.loads((out / "selection.json").read_text()) == document
+    assert winner["model"] in (out / "report.html").read_text()
+    assert not (out / ".select").exists()
+    assert score_with_plain_transformers(out, zoo / "target.csv") == pytest.approx(
+        winner["test"], abs=1e-9
+    )
+
+
+def score_with_plain_transformers(folder: Path, target: Path) -> float:
+    """Accuracy on the target's test rows of the model in a folder, with nothing of ours."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from hf_select.tasks.data import load_target
+
+    data = load_target(target)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    hits = 0
+    for row in data.test:
+        inputs = tokenizer(row["text"], truncation=True, max_length=16, return_tensors="pt")
+        with torch.no_grad():
+            guess = int(model(**inputs).logits.argmax())
+        assert model.config.id2label[guess] == data.label_names[guess]
+        hits += guess == row["label"]
+    return hits / len(data.test)
+
+
+def test_the_same_selection_again_trains_nothing(zoo: Path, tmp_path: Path) -> None:
+    first = select(zoo, tmp_path / "out").document
+    said: list[str] = []
+    again = select(zoo, tmp_path / "out", say=said.append).document
+    assert again == first
+    assert any("nothing was trained" in line for line in said)
+    with pytest.raises(InputError, match="other settings"):
+        select(zoo, tmp_path / "out", seed=5)
+
+
+def test_stopping_anywhere_and_going_on_changes_nothing(zoo: Path, tmp_path: Path) -> None:
+    whole = select(zoo, tmp_path / "whole", policy="fractional-halving").document
+    out, asked = tmp_path / "parts", [0]
+
+    def every_ninth() -> bool:
+        asked[0] += 1
+        return asked[0] % 9 == 0
+
+    stops, parts = 0, None
+    while parts is None:
+        assert stops < 200
+        try:
+            parts = select(zoo, out, policy="fractional-halving", should_stop=every_ninth).document
+        except StoppedError:
+            stops += 1
+            assert not (out / "selection.json").exists()
+    assert stops > 1
+    assert scores(parts) == scores(whole)
+    name = "model.safetensors"
+    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def scores(document: dict) -> dict:
+    """What must be identical between two runs of one selection: all but times and folders."""
+    return {
+        "curves": {
+            model: {key: values for key, values in curve.items() if key != "seconds"}
+            for model, curve in document["curves"].items()
+        },
+        "winner": {k: v for k, v in document["winner"].items() if k != "checkpoint"},
+        "ranking": document["ranking"],
+        "rungs": document["rungs"],
+        "epochs": document["cost"]["epochs"],
+    }
+
+
+def test_a_target_that_is_in_the_record_is_hidden_from_it(zoo: Path) -> None:
+    recalled = pipeline.recall(
+        zoo / "data" / "reviews.csv", zoo / "record", catalog=zoo / "catalog.json", top=2
+    )
+    assert "tiny/reviews" not in recalled.matrix.datasets
+    assert len(recalled.matrix.datasets) == len(DATASETS) - 1
+
+
+def test_replay_of_both_phases(zoo: Path) -> None:
+    document = pipeline.replay(zoo / "record", TASK, phase="selection")
+    assert set(document["targets"]) == {f"tiny/{name}" for name in DATASETS}
+    assert document["summary"]["brute-force"]["price"] == pytest.approx(len(MODELS))
+    assert {"regret", "regret_max", "price", "epochs"} <= set(document["summary"]["paper"])
+    document = pipeline.replay(zoo / "record", TASK, phase="recall")
+    assert {"regret@1", "regret@10", "spearman"} <= set(document["summary"]["mean"])
+
+
+def test_a_broken_model_is_reported_and_the_rest_goes_on(zoo: Path, tmp_path: Path) -> None:
+    catalog = json.loads((zoo / "catalog.json").read_text())
+    for row in catalog["models"] + catalog["datasets"]:
+        row["location"] = str(zoo / row["location"])
+    first = pipeline.recall(
+        zoo / "target.csv", zoo / "record", catalog=zoo / "catalog.json", top=3
+    ).result.candidates[0]
+    broken = tiny_text_model(tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    next(r for r in catalog["models"] if r["repo_id"] == first.model)["location"] = str(broken)
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+    document = pipeline.select(
+        zoo / "target.csv",
+        zoo / "record",
+        tmp_path / "out",
+        catalog=tmp_path / "catalog.json",
+        top=3,
+        method="mean",
+    ).document
+    assert document["winner"]["model"] != first.model
+    assert any(first.model == bad["model"] for bad in document["failed"]) or first.model not in [
+        c["model"] for c in document["recall"]["candidates"]
+    ]
+
+
+BAD = [
+    (["select", "nowhere.csv"], "nowhere.csv"),
+    (["select", "target.csv", "--label-column", "stars"], "stars"),
+    (["select", "one.csv"], "class"),
+    (["select", "empty.csv"], "empty"),
+    (["select", "target.csv", "--task", "poetry"], "poetry"),
+    (["select", "target.csv", "--policy", "luck"], "luck"),
+    (["select", "target.csv", "--method", "astrology"], "astrology"),
+    (["select", "target.csv", "--proxy", "tarot"], "tarot"),
+    (["select", "target.csv", "--metric", "beauty"], "beauty"),
+    (["select", "target.csv", "--top", "0"], "top"),
+    (["select", "target.csv", "--preset", "poem"], "poem"),
+    (["select", "rated.csv"], "text-regression"),
+    (["select", "target.csv", "--exclude", "tiny/unicorn"], "unicorn"),
+    (["recall", "rated.csv", "--proxy", "leep", "--task", "text-regression"], ""),
+]
+
+
+@pytest.mark.parametrize(("args", "expected"), BAD, ids=[" ".join(args) for args, _ in BAD])
+def test_bad_input_is_exit_2_and_nothing_is_written(
+    zoo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_text_csv(tmp_path / "target.csv", 60)
+    tiny_text_csv(tmp_path / "one.csv", 60, classes=1)
+    tiny_text_csv(tmp_path / "rated.csv", 60, regression=True)
+    (tmp_path / "empty.csv").write_text("text,label\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    command = [args[0], args[1], "--results", str(zoo / "record"), *args[2:]]
+    command += ["--catalog", str(zoo / "catalog.json"), "--json"]
+    if args[0] == "select":
+        command += ["--out", "out"]
+    assert run(command) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert expected in error["message"] + error["hint"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

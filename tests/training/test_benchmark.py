@@ -1,0 +1,379 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import job_functions
+import tiny
+from hf_select.errors import InputError, RecordError, StoppedError
+from hf_select.records import Recipe
+from hf_select.results.repo import ResultsRepo
+from hf_select.training import benchmark
+from hf_select.training.benchmark import (
+    BenchmarkEvent,
+    Cell,
+    missing_cells,
+    record_from_dict,
+    record_to_dict,
+    run_benchmark,
+    run_cell,
+)
+
+SCRIPT = Path(__file__).with_name("benchmark_script.py")
+RECIPE = tiny.RECIPE
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    return tiny.make_catalog(tmp_path_factory.mktemp("catalog"))
+
+
+@pytest.fixture
+def repo(tmp_path):
+    return ResultsRepo.open_or_create(tmp_path / "results")
+
+
+def events(results):
+    lines = (Path(results) / ".work" / "events.jsonl").read_text().splitlines()
+    return [BenchmarkEvent.from_json(line) for line in lines]
+
+
+def curves(results):
+    """What must be the same however often the work was interrupted."""
+    found = {}
+    for run in ResultsRepo.open(results).runs():
+        c = run.curve
+        numbers = [c.epochs, c.val, c.val_loss, c.train_loss]
+        found[run.key] = (run.status, run.test, [np.float64(n).tolist() for n in numbers])
+    return found
+
+
+# ------------------------------------------------------------------------------------- cells
+
+
+def test_every_model_meets_every_dataset_of_its_task_once_per_seed(catalog, repo):
+    cells = missing_cells(catalog, repo, RECIPE, (0, 1))
+    assert len(cells) == len({cell.key.id for cell in cells}) == 2 * 2 * 2
+    assert [(c.model.repo_id, c.dataset.repo_id) for c in cells[:4]] == [
+        ("m0", "d0"),
+        ("m1", "d1"),
+        ("m0", "d1"),
+        ("m1", "d0"),
+    ]
+    other = replace(catalog.models[0], repo_id="picture", task="image-classification")
+    more = replace(catalog, models=(*catalog.models, other))
+    assert len(missing_cells(more, repo, RECIPE, (0, 1))) == 8
+
+
+def test_shards_split_the_cells(catalog, repo):
+    whole = {cell.key.id for cell in missing_cells(catalog, repo, RECIPE, range(5))}
+    parts = [
+        {cell.key.id for cell in missing_cells(catalog, repo, RECIPE, range(5), shard=(i, 3))}
+        for i in range(3)
+    ]
+    assert set().union(*parts) == whole
+    assert sum(map(len, parts)) == len(whole)
+    with pytest.raises(InputError, match="shard is 3/3"):
+        missing_cells(catalog, repo, RECIPE, shard=(3, 3))
+
+
+def test_a_cell_goes_through_json(catalog, repo):
+    for cell in missing_cells(catalog, repo, RECIPE, (3,), submitter="me"):
+        again = Cell.from_dict(json.loads(json.dumps(cell.to_dict())))
+        assert again == cell
+        assert again.key == cell.key
+
+
+def test_recorded_cells_are_not_missing_and_failed_ones_can_be_retried(catalog, repo):
+    cells = missing_cells(catalog, repo, RECIPE)
+    record = run_cell(cells[0])
+    nan = float("nan")
+    failed = [
+        replace(record, key=cell.key, status=status, test=nan, reason="x")
+        for cell, status in zip(cells[1:], ("timeout", "diverged"), strict=False)
+    ]
+    repo.append([record, *failed])
+    assert missing_cells(catalog, repo, RECIPE) == cells[3:]
+    assert missing_cells(catalog, repo, RECIPE, retry_failed=True) == [cells[1], cells[3]]
+    other = replace(RECIPE, learning_rate=1e-4)
+    assert len(missing_cells(catalog, repo, other)) == 4
+
+
+# ---------------------------------------------------------------------------------- one cell
+
+
+def test_a_cell_becomes_a_record_with_where_it_came_from(catalog, repo):
+    seen = []
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    record = run_cell(cell, on_event=seen.append)
+    assert (record.status, record.reason, record.key) == ("ok", "", cell.key)
+    assert record.curve.epochs.tolist() == [0.5, 1.0, 2.0]
+    assert 0 <= record.test <= 1
+    assert record.baseline == pytest.approx(catalog.datasets[0].baseline)
+    assert record.seconds > 0
+    assert record.hardware
+    assert set(record.versions) == {"torch", "transformers", "accelerate", "datasets", "hf-select"}
+    assert record.created.endswith("+00:00")
+    assert [(e.kind, e.epoch) for e in seen] == [
+        ("start", 0.0),
+        ("point", 0.5),
+        ("point", 1.0),
+        ("point", 2.0),
+    ]
+    again = record_from_dict(json.loads(json.dumps(record_to_dict(record))))
+    assert (again.key, again.curve, again.test) == (record.key, record.curve, record.test)
+    assert BenchmarkEvent.from_json(seen[1].to_json()).val == seen[1].val
+
+
+def test_a_stopped_cell_goes_on_where_it_was(catalog, repo):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    straight = run_cell(cell)
+    for steps in (3, 4, 2):
+        left = iter([False] * steps)
+        with pytest.raises(StoppedError):
+            run_cell(cell, stop=lambda left=left: next(left, True))
+    seen = []
+    record = run_cell(cell, on_event=seen.append)
+    assert seen[0].kind == "start"
+    assert seen[0].epoch > 1
+    assert record.test == straight.test
+    for name in ("epochs", "val", "val_loss", "train_loss"):
+        np.testing.assert_array_equal(
+            getattr(record.curve, name), getattr(straight.curve, name)
+        )
+
+
+def test_what_can_not_be_trained_is_a_record_with_the_reason(catalog, repo, tmp_path, monkeypatch):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    record = run_cell(replace(cell, model_location=empty))
+    assert (record.status, len(record.curve)) == ("failed", 0)
+    assert "config.json" in record.reason
+    assert np.isnan(record.test)
+
+    record = run_cell(replace(cell, dataset_location=tmp_path / "absent"))
+    assert (record.status, np.isnan(record.baseline)) == ("failed", True)
+    assert "absent" in record.reason
+
+    hot = replace(RECIPE, learning_rate=1e30, max_grad_norm=0)
+    assert run_cell(replace(cell, recipe=hot)).status == "diverged"
+
+    def full(self, folder):
+        raise OSError(28, "No space left on device", str(folder))
+
+    monkeypatch.setattr("hf_select.training.trial.AccelerateTrial.save", full)
+    record = run_cell(replace(cell, checkpoint_every=0))
+    assert record.status == "failed"
+    assert record.reason.startswith("disk: ")
+    assert "No space left" in record.reason
+
+
+# ---------------------------------------------------------------------------- all that are missing
+
+
+def test_a_benchmark_fills_the_record_and_does_it_once(catalog, repo, tmp_path):
+    broken = tiny.make_model(tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"\0" * 9)
+    entry = replace(catalog.models[0], repo_id="broken")
+    more = replace(
+        catalog,
+        models=(*catalog.models, entry),
+        locations={**catalog.locations, "broken": broken},
+    )
+    seen = []
+    summary = run_benchmark(more, repo, RECIPE, on_event=seen.append)
+    assert (summary.done, summary.failed, summary.skipped) == (4, 2, 0)
+    assert {run.status for run in repo.runs() if run.key.model == "broken"} == {"failed"}
+    assert all(run.reason for run in repo.runs(status="failed"))
+    assert len(repo.keys("ok")) == 4
+    assert {e.repo_id for e in repo.models()} == {"m0", "m1", "broken"}
+    assert not any(np.isnan(e.baseline) for e in repo.datasets())
+    assert repo.recipe(RECIPE.digest()) == RECIPE
+    assert Counter(e.kind for e in seen) == {"start": 4, "point": 12, "done": 4, "failed": 2}
+    assert [e.to_json() for e in seen] == [e.to_json() for e in events(repo.path)]
+    work = repo.path / ".work"
+    for name in ("trials", "finished", "locks", "logs"):
+        assert not list((work / name).iterdir())
+
+    before = curves(repo.path)
+    again = run_benchmark(more, repo, RECIPE)
+    assert (again.done, again.failed, again.skipped) == (0, 0, 6)
+    assert curves(repo.path) == before
+
+    shutil.copy(catalog.locations["m0"] / "model.safetensors", broken)
+    retried = run_benchmark(more, repo, RECIPE, retry_failed=True)
+    assert (retried.done, retried.failed, retried.skipped) == (2, 0, 4)
+    assert len(repo.keys("ok")) == 6
+
+
+def test_a_cell_that_another_process_holds_is_left_alone(catalog, repo):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    with benchmark._claimed(cell) as mine:
+        assert mine
+        benchmark.run_job(cell.to_dict(), lambda: False)
+    assert not (cell.work / "finished").exists()
+    benchmark.run_job(cell.to_dict(), lambda: False)
+    finished = cell.work / "finished" / f"{cell.key.id}.json"
+    written = finished.stat().st_mtime_ns
+    benchmark.run_job(cell.to_dict(), lambda: False)
+    assert finished.stat().st_mtime_ns == written
+
+
+def test_a_result_that_was_written_before_a_kill_is_taken_in_and_not_trained(catalog, repo):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    benchmark.run_job(cell.to_dict(), lambda: False)
+    only = catalog.only(models=["m0"], datasets=["d0"])
+    summary = run_benchmark(only, repo, RECIPE)
+    assert (summary.done, summary.skipped) == (0, 1)
+    assert repo.keys("ok") == {cell.key.id}
+
+
+def test_a_job_that_dies_or_hangs_is_recorded_and_the_others_go_on(catalog, repo, monkeypatch):
+    monkeypatch.setattr(benchmark, "run_job", job_functions.die_for_m1)
+    summary = run_benchmark(catalog, repo, RECIPE, timeout=20)
+    assert (summary.done, summary.failed) == (2, 2)
+    reasons = {run.key.model: run.reason for run in repo.runs(status="failed")}
+    assert set(reasons) == {"m1"}
+    assert "SIGSEGV" in reasons["m1"]
+
+
+def test_a_job_that_hangs_is_recorded(catalog, repo, monkeypatch):
+    monkeypatch.setattr(benchmark, "run_job", job_functions.hang)
+    only = catalog.only(models=["m0"], datasets=["d0"])
+    summary = run_benchmark(only, repo, RECIPE, timeout=0.5)
+    assert (summary.done, summary.failed) == (0, 1)
+    (run,) = repo.runs()
+    assert (run.status, run.reason) == ("timeout", "took longer than 0.5 seconds")
+
+
+def test_a_folder_that_can_not_be_written_is_an_error_before_any_training(catalog, repo):
+    (repo.path / ".work").write_text("a file where the folder should be")
+    with pytest.raises(RecordError, match="can't be written"):
+        run_benchmark(catalog, repo, RECIPE)
+
+
+def test_a_full_disk_under_the_store_stops_and_keeps_the_results(catalog, repo, monkeypatch):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    benchmark.run_job(cell.to_dict(), lambda: False)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repo, "append", full)
+        with pytest.raises(StoppedError, match="No space left"):
+            run_benchmark(catalog, repo, RECIPE)
+    only = catalog.only(models=["m0"], datasets=["d0"])
+    assert run_benchmark(only, repo, RECIPE).skipped == 1
+
+
+# -------------------------------------------------------------------------------------- kills
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """Cells that take a few seconds each, so that there is time to kill them."""
+    folder = tmp_path_factory.mktemp("long")
+    catalog = tiny.make_catalog(folder, train=160)
+    catalog.save(folder / "catalog.json")
+    recipe = replace(RECIPE, epochs=4)
+    undisturbed = ResultsRepo.open_or_create(folder / "undisturbed")
+    run_benchmark(catalog, undisturbed, recipe)
+    return folder / "catalog.json", recipe, curves(undisturbed.path)
+
+
+def start(catalog: Path, results: Path, recipe: Recipe, **options):
+    command = [sys.executable, str(SCRIPT), str(catalog), str(results)]
+    command += [json.dumps(recipe.to_dict()), json.dumps({"checkpoint_every": 0, **options})]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_until(condition, process, seconds=120.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"not reached: {process.communicate()}")
+
+
+def in_the_middle(results):
+    """One cell is done and another one is half way."""
+
+    def reached():
+        if not (results / ".work" / "events.jsonl").exists():
+            return False
+        seen = events(results)
+        over = {e.key for e in seen if e.kind == "done"}
+        return bool(over) and any(
+            e.kind == "point" and e.epoch == 1 and e.key not in over for e in seen
+        )
+
+    return reached
+
+
+def check_nothing_was_trained_twice(results, killed_at):
+    seen = events(results)
+    points = Counter((e.key, e.epoch) for e in seen if e.kind == "point")
+    assert set(points.values()) == {1}
+    assert all(count == 1 for count in Counter(e.key for e in seen if e.kind == "done").values())
+    done_before = {e.key for e in seen[:killed_at] if e.kind == "done"}
+    assert done_before
+    assert not done_before & {e.key for e in seen[killed_at:]}
+    resumed = [e.epoch for e in seen[killed_at:] if e.kind == "start"]
+    assert any(epoch >= 1 for epoch in resumed)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_killed_in_the_middle_the_same_command_goes_on(long, tmp_path):
+    catalog, recipe, expected = long
+    results = tmp_path / "results"
+    process = start(catalog, results, recipe, jobs=2)
+    wait_until(in_the_middle(results), process)
+    process.kill()
+    process.communicate()
+    time.sleep(1.0)  # the jobs notice within milliseconds; nothing may be written after that
+    killed_at = len(events(results))
+    before = curves(results)
+    assert 0 < len(before) < 4
+    time.sleep(0.5)
+    assert len(events(results)) == killed_at
+    again = start(catalog, results, recipe, jobs=2)
+    out, error = again.communicate(timeout=200)
+    assert again.returncode == 0, error
+    assert json.loads(out)["done"] + len(before) >= 4
+    assert curves(results) == expected
+    assert {key: value for key, value in curves(results).items() if key in before} == before
+    check_nothing_was_trained_twice(results, killed_at)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_terminated_it_saves_and_says_that_it_can_go_on(long, tmp_path):
+    catalog, recipe, expected = long
+    results = tmp_path / "results"
+    process = start(catalog, results, recipe, jobs=2, checkpoint_every=1000)
+    wait_until(in_the_middle(results), process)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "stopped by SIGTERM" in error
+    assert "run the same command again" in error
+    killed_at = len(events(results))
+    again = start(catalog, results, recipe, jobs=2)
+    _, error = again.communicate(timeout=200)
+    assert again.returncode == 0, error
+    assert curves(results) == expected
+    check_nothing_was_trained_twice(results, killed_at)
