@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,7 +224,7 @@ def _load(path: Path) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             count = sum(name.startswith("layer") for name in arrays.files)
             return Features(
                 layers=tuple(arrays[f"layer{i}"] for i in range(count)),
@@ -231,7 +232,7 @@ def _load(path: Path) -> Features | None:
                 source_probs=arrays["source_probs"] if "source_probs" in arrays.files else None,
                 seconds=float(arrays["seconds"]),
             )
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 

@@ -536,9 +536,12 @@ def select(
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    folder.finish(document, winner.trial.save_pretrained, render(document))
+    if is_main_process():
+        document = folder.finish(document, winner.trial.save_pretrained, render(document))
+    else:
+        winner.trial.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()
-    return Selected(folder.finished() or document, folder.path)
+    return Selected(document, folder.path)
 
 
 def _fine_select(

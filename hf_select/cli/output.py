@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,11 +18,15 @@ PIPED_WIDTH = 160
 
 
 class Output:
-    """Where a command's words go. `--json`: one document on stdout; `--quiet`: no messages."""
+    """Where a command's words go. `--json`: one document on stdout; `--quiet`: no messages.
+
+    Of the processes that `accelerate launch` has started, only the first one speaks.
+    """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
-        self.quiet = quiet
+        self.mute = os.environ.get("RANK", "0") != "0"
+        self.quiet = quiet or self.mute
         # Piped output has no width of its own: don't break lines that a program may read.
         width = None if sys.stdout.isatty() else PIPED_WIDTH
         self.stdout = Console(highlight=False, soft_wrap=True, width=width)
@@ -38,6 +43,8 @@ class Output:
 
     def data(self, document: dict[str, Any], show: Callable[[Output], None]) -> None:
         """The answer: the JSON document, or what `show` prints."""
+        if self.mute:
+            return
         if self.as_json:
             print(json.dumps(clean(document), ensure_ascii=False, indent=1), flush=True)
         else:

@@ -53,8 +53,11 @@ class SelectionFolder:
 
     def finish(
         self, document: dict[str, Any], save_winner: Callable[[Path], None], report: str
-    ) -> None:
-        """Put the winner, the report and, last of all, the document there; drop the state."""
+    ) -> dict[str, Any]:
+        """Put the winner, the report and, last of all, the document there; drop the state.
+
+        Returns the document as it was written.
+        """
         save_winner(self.path)
         write_atomically(self.path / "report.html", report)
         document = {**document, "settings_digest": self.digest}
@@ -63,6 +66,7 @@ class SelectionFolder:
             json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False),
         )
         shutil.rmtree(self.state, ignore_errors=True)
+        return document
 
     def _check_owner(self) -> None:
         """Refuse a folder that holds another selection, or anything that isn't ours."""

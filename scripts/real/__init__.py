@@ -1,0 +1,1 @@
+"""Pre-trained networks out of packages, as native transformers folders."""

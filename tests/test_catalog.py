@@ -1,0 +1,169 @@
+"""The catalog file, and which model folders are safe to load."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from hf_select.catalog import Catalog, check_model_folder, folder_revision, local_model
+from hf_select.errors import InputError, ModelError, UnknownNameError
+from hf_select.records import DatasetEntry, ModelEntry, Rejected
+
+TEXT, IMAGE = "text-classification", "image-classification"
+
+
+def catalog(root: Path) -> Catalog:
+    data = DatasetEntry(
+        "owner/data", "d" * 40, TEXT, ("text",), "label", 2, "accuracy", splits={"train": 9}
+    )
+    return Catalog(
+        models=(
+            ModelEntry("owner/one", "1" * 40, TEXT, languages=("en", "de")),
+            ModelEntry("two", "2" * 40, IMAGE),
+        ),
+        datasets=(data,),
+        rejected=(Rejected("owner/bad", "pickle only"),),
+        locations={"two": root / "zoo" / "two"},
+    )
+
+
+def test_a_catalog_survives_a_round_trip(tmp_path):
+    catalog(tmp_path).save(tmp_path / "new" / "catalog.json")
+    for path in (tmp_path / "new" / "catalog.json", tmp_path / "new"):
+        back = Catalog.load(path)
+        assert (back.models, back.rejected) == (
+            catalog(tmp_path).models,
+            catalog(tmp_path).rejected,
+        )
+        (data,) = back.datasets
+        assert data.input_columns == ("text",)
+        assert data.splits == {"train": 9}
+        assert back.location("two").resolve() == (tmp_path / "zoo" / "two").resolve()
+        assert back.location("owner/one") is None
+
+
+def test_a_saved_catalog_moves_with_its_folder(tmp_path):
+    catalog(tmp_path / "here").save(tmp_path / "here" / "catalog.json")
+    (tmp_path / "here").rename(tmp_path / "there")
+    back = Catalog.load(tmp_path / "there")
+    assert back.location("two") == tmp_path / "there" / "zoo" / "two"
+
+
+def test_a_saved_catalog_is_plain_json(tmp_path):
+    catalog(tmp_path).save(tmp_path / "catalog.json")
+    text = (tmp_path / "catalog.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["models"][1]["location"] == "zoo/two"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"models": [{"repo_id": "x"}]}', '{"models": 1}', '{"models": ["x"]}']
+)
+def test_a_file_that_is_no_catalog(tmp_path, text):
+    (tmp_path / "catalog.json").write_text(text)
+    with pytest.raises(InputError, match="not a catalog"):
+        Catalog.load(tmp_path)
+    with pytest.raises(InputError, match="no catalog at"):
+        Catalog.load(tmp_path / "missing.json")
+
+
+def test_the_part_for_a_task_and_for_names(tmp_path):
+    whole = catalog(tmp_path)
+    assert [m.repo_id for m in whole.only(task=IMAGE).models] == ["two"]
+    assert whole.only(task=IMAGE).datasets == ()
+    assert [m.repo_id for m in whole.only(models=["one", "owner/one"]).models] == ["owner/one"]
+    with pytest.raises(UnknownNameError, match="model 'three'") as error:
+        whole.only(models=["three"])
+    assert "owner/one" in error.value.hint
+    with pytest.raises(UnknownNameError, match="dataset"):
+        whole.only(task=IMAGE, datasets=["owner/data"])
+
+
+# -------------------------------------------------------------------------- model folders
+
+
+def safetensors(shape: list[int]) -> bytes:
+    size = 2
+    for dimension in shape:
+        size *= dimension
+    header = json.dumps(
+        {
+            "__metadata__": {"format": "pt"},
+            "w": {"dtype": "F16", "shape": shape, "data_offsets": [0, size]},
+            "b": {"dtype": "F16", "shape": [], "data_offsets": [size, size + 2]},
+        }
+    ).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(size + 2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "my-model"
+    path.mkdir()
+    (path / "config.json").write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
+    (path / "model.safetensors").write_bytes(safetensors([3, 4]))
+    return path
+
+
+def test_the_entry_of_a_local_model(folder):
+    entry = local_model(folder, TEXT)
+    assert (entry.repo_id, entry.task, entry.architecture) == ("my-model", TEXT, "BertModel")
+    assert entry.num_parameters == 13
+    assert entry.revision == folder_revision(folder)
+    assert len(entry.revision) == 40
+
+
+def test_the_revision_is_that_of_the_content(folder, tmp_path):
+    before = folder_revision(folder)
+    (folder / "README.md").write_text("words")
+    (folder / ".cache").write_text("x")
+    assert folder_revision(folder) == before
+    folder.rename(tmp_path / "moved")
+    assert folder_revision(tmp_path / "moved") == before
+    (tmp_path / "moved" / "config.json").write_text("{}")
+    assert folder_revision(tmp_path / "moved") != before
+
+
+def test_model_folders_that_are_refused(folder):
+    def refused(words: str) -> None:
+        with pytest.raises(ModelError, match=words):
+            check_model_folder(folder)
+        with pytest.raises(ModelError, match=words):
+            local_model(folder, TEXT)
+
+    assert check_model_folder(folder) == folder
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "x.Y"}}')
+    refused("custom code")
+    (folder / "config.json").write_text("{")
+    refused("not valid JSON")
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").unlink()
+    refused("has no weights")
+    (folder / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n")
+    refused("pickled weights only")
+    (folder / "config.json").unlink()
+    refused("no config")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0\0", struct.pack("<Q", 10**10) + b"{}", safetensors([3, 4])[:30]]
+)
+def test_weights_that_are_cut_off_are_refused(folder, data):
+    (folder / "model.safetensors").write_bytes(data)
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        local_model(folder, TEXT)
+
+
+@pytest.mark.parametrize("header", [b"not json", b"[1, 2]", b'{"w": 3}', b'{"w": {}}'])
+def test_weights_with_a_broken_header_are_refused(folder, header):
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        local_model(folder, TEXT)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"x"'])
+def test_a_config_that_is_no_object_is_refused(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        check_model_folder(folder)
