@@ -58,7 +58,7 @@ class Catalog:
                 for row in document.get("datasets", [])
             ]
             rejected = [Rejected(**row) for row in document.get("rejected", [])]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a catalog: {error!r}") from error
         return cls(tuple(models), tuple(datasets), tuple(rejected), locations)
 
@@ -119,13 +119,24 @@ def _pick(
     entries = tuple(e for e in entries if task is None or e.task == task)
     if names is None:
         return entries
-    by_name = {e.repo_id: e for e in entries} | {e.repo_id.split("/")[-1]: e for e in entries}
-    picked: dict[str, Entry] = {}
+    by_name: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.repo_id, []).append(entry)
+        if isinstance(entry, DatasetEntry) and entry.config:
+            by_name.setdefault(f"{entry.repo_id}/{entry.config}", []).append(entry)
+    picked: list[Entry] = []
     for name in names:
-        if name not in by_name:
-            raise UnknownNameError(kind, name, (e.repo_id for e in entries))
-        picked[by_name[name].repo_id] = by_name[name]
-    return tuple(picked.values())
+        short = [e for e in entries if e.repo_id.rpartition("/")[2] == name]
+        found = by_name.get(name, short)
+        if not found:
+            raise UnknownNameError(kind, name, by_name)
+        owners = sorted({e.repo_id for e in found})
+        if len(owners) > 1:
+            raise InputError(
+                f"{kind} {name!r} could be {' or '.join(owners)}", hint="give the whole name"
+            )
+        picked += [entry for entry in found if entry not in picked]
+    return tuple(picked)
 
 
 def check_model_folder(folder: str | Path) -> Path:
@@ -141,6 +152,8 @@ def check_model_folder(folder: str | Path) -> Path:
         settings = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{config} is not valid JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise ModelError(f"{config} is not a model's settings: it holds no JSON object")
     if not any((folder / name).is_file() for name in WEIGHTS):
         pickled = [name for name in PICKLED if (folder / name).is_file()]
         if pickled:
@@ -159,10 +172,12 @@ def folder_revision(folder: str | Path) -> str:
     folder = Path(folder)
     state = hashlib.sha1(usedforsecurity=False)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        if path.name == "README.md" or path.name.startswith("."):
+        name = path.relative_to(folder)
+        if path.name == "README.md" or any(part.startswith(".") for part in name.parts):
             continue
-        state.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        state.update(hashlib.sha256(path.read_bytes()).digest())
+        state.update(name.as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            state.update(hashlib.file_digest(file, "sha256").digest())
     return state.hexdigest()
 
 
@@ -182,17 +197,23 @@ def local_model(folder: str | Path, task: str) -> ModelEntry:
 
 def _count_parameters(folder: Path) -> int:
     """Numbers stored in the safetensors files, read from their headers."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size:
-                raise ModelError(f"{path} is cut off: its header claims {length} bytes")
-            header = json.loads(file.read(length))
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                size = 1
-                for dimension in tensor["shape"]:
-                    size *= dimension
-                total += size
+    return sum(_count_in(path) for path in sorted(folder.glob("*.safetensors")))
+
+
+def _count_in(path: Path) -> int:
+    """Numbers in one safetensors file; a `ModelError` if it is cut off or has no valid header."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise ModelError(f"{path} is cut off: its header claims {length} bytes of {size}")
+        header = file.read(length)
+    try:
+        tensors = [row for name, row in json.loads(header).items() if name != "__metadata__"]
+        end = max((row["data_offsets"][1] for row in tensors), default=0)
+        total = sum(math.prod(row["shape"]) for row in tensors)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ModelError(f"{path} is not a safetensors file: its header is damaged") from error
+    if end > size - 8 - length:
+        raise ModelError(f"{path} is cut off: {size} bytes, but its header names {end} of data")
     return total

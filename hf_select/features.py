@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.catalog import folder_revision
+from hf_select.errors import ModelError
 from hf_select.records import Features, digest
 from hf_select.tasks.base import Task
 from hf_select.tasks.data import TargetData
@@ -39,6 +40,7 @@ def extract_features(
     location: str | Path,
     target: TargetData,
     *,
+    revision: str | None = None,
     max_rows: int = 2000,
     max_length: int = 128,
     seed: int = 0,
@@ -48,26 +50,32 @@ def extract_features(
 ) -> Features:
     """Pooled features and source probabilities of a stratified sample of train rows.
 
-    `max_length` in tokens. `key`: the model's revision; a local folder's is computed, and a Hub
-    id without one is not cached. With `cache`, a folder, the result is kept there and found again
-    for the same model, data, rows, seed and length. `seconds` is what encoding and the pass took
-    (the first time).
-    Raises `ModelError` if the model can't be loaded.
+    `max_length` in tokens. `revision`: the commit of a Hub model. `key`: names the model's content
+    in the cache; without one it is that commit, or a local folder's content. With `cache`, a
+    folder, the result is kept there and found again for the same model, data, rows, seed and
+    length. `seconds` is what encoding and the pass took (the first time).
+    Raises `ModelError` if the model can't be loaded or doesn't work on these rows.
     """
     rows = sample_rows(target.labels("train"), max_rows, seed)
     path = None
-    if not key and Path(location).is_dir():
-        key = folder_revision(location)
+    if not key:
+        key = folder_revision(location) if Path(location).is_dir() else revision or ""
     if cache is not None and key:
         path = Path(cache) / f"{_cache_key(task, target, key, rows, max_length)}.npz"
         found = _load(path)
         if found is not None:
             return found
-    processor = task.load_processor(location)
-    model, head_is_trained = task.load_checkpoint(location)
+    processor = task.load_processor(location, revision=revision)
+    model, head_is_trained = task.load_checkpoint(location, revision=revision)
     start = time.perf_counter()
     encoded = task.encode(processor, target.train.select(rows), max_length=max_length)
-    layers, logits = forward(model, encoded, device=device)
+    try:
+        layers, logits = forward(model, encoded, device=device)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{location} fails on rows of {target.name}: {reason}") from error
+    if not all(np.isfinite(values).all() for values in (*layers, logits)):
+        raise ModelError(f"{location} gives values that are not finite on rows of {target.name}")
     # One output is a value, and a probability of 1 for every row says nothing.
     has_classes = head_is_trained and logits.shape[1] > 1
     features = Features(

@@ -46,7 +46,8 @@ class Metric:
                 f"predictions {predictions.shape} and references {references.shape} "
                 "must have the same, non-empty shape"
             )
-        return float(self.function(predictions, references))
+        score = self.function(predictions, references)
+        return float(np.clip(score, *self.bounds))  # rounding may carry a 1 past 1
 
     def trivial(self, references: NDArray) -> float:
         """The score of the predictor that always answers the majority class or the mean."""
@@ -114,11 +115,16 @@ def _r2(predictions: NDArray, references: NDArray) -> float:
 
 def _pearson(predictions: NDArray, references: NDArray) -> float:
     """Pearson correlation; a constant prediction has none and counts as 0."""
-    x, y = predictions.astype(np.float64), references.astype(np.float64)
-    x, y = x - x.mean(), y - y.mean()
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    tiny = 1e-12 * max(1.0, float(np.abs(predictions).max()) ** 2)
-    return float(x @ y) / scale if scale > tiny else 0.0
+    x, y = _direction(predictions), _direction(references)
+    return 0.0 if x is None or y is None else float(x @ y)
+
+
+def _direction(values: NDArray) -> NDArray | None:
+    """Centred values (N,) at length 1; None if they differ by no more than rounding."""
+    centred = values.astype(np.float64) - np.mean(values, dtype=np.float64)
+    length = np.linalg.norm(centred)
+    constant = length <= 1e-12 * np.sqrt(values.size) * np.abs(values).max()
+    return None if constant else centred / length
 
 
 def _spearman(predictions: NDArray, references: NDArray) -> float:

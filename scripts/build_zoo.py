@@ -9,16 +9,9 @@ give the same rows and the same weights.
 
 from __future__ import annotations
 
-import os
-
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_variable] = "1"  # one process a core: threads inside a process do not pay here
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +20,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+# Set before numpy or torch is imported, which happens inside the functions and worker processes.
+# One process a core: threads inside a process do not pay here.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_OFFLINE": "1",
+}
 
 
 def _say(line: str) -> None:
@@ -85,18 +89,34 @@ def build_texts(work: Path, demo: Path, workers: int) -> None:
     run_all(jobs, workers)
 
 
+def finish(work: Path, demo: Path, cards: Path) -> None:
+    """Catalog, row hashes and cards of what is there."""
+    from zoo.cards import write_cards
+    from zoo.catalog import write_catalog, write_row_hashes
+
+    _say(write_cards(work, demo, cards))
+    _say(write_row_hashes(work, demo))
+    _say(write_catalog(work, demo))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, build, finish."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "zoo")
-    parser.add_argument("--demo", type=Path, default=ROOT / "hf_select" / "demo", help="what is shipped")
+    parser.add_argument(
+        "--demo", type=Path, default=ROOT / "hf_select" / "demo", help="what is shipped"
+    )
     parser.add_argument("--only", choices=("image", "text"))
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args(arguments)
+    os.environ.update(ENVIRONMENT)
     if options.only in (None, "image"):
         build_images(options.work, options.demo, options.jobs)
     if options.only in (None, "text"):
         build_texts(options.work, options.demo, options.jobs)
+    finish(options.work, options.demo, ROOT / "model_cards")
     return 0
 
 

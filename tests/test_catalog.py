@@ -80,6 +80,24 @@ def test_the_part_for_a_task_and_for_names(tmp_path):
         whole.only(task=IMAGE, datasets=["owner/data"])
 
 
+def test_a_short_name_never_hides_a_whole_one():
+    models = tuple(ModelEntry(n, "1" * 40, TEXT) for n in ("bert", "me/bert", "me/gpt", "you/gpt"))
+    picked = Catalog(models).only(models=["bert", "me/gpt"]).models
+    assert [m.repo_id for m in picked] == ["bert", "me/gpt"]
+    with pytest.raises(InputError, match="me/gpt or you/gpt"):
+        Catalog(models).only(models=["gpt"])
+
+
+def test_configs_of_one_dataset_can_be_picked_together_or_one_by_one():
+    entries = tuple(
+        DatasetEntry("glue", "1" * 40, TEXT, ("a",), "label", 2, "accuracy", config=c)
+        for c in ("cola", "sst2")
+    )
+    whole = Catalog(datasets=entries)
+    assert whole.only(datasets=["glue"]).datasets == entries
+    assert whole.only(datasets=["glue/sst2", "glue/sst2"]).datasets == entries[1:]
+
+
 # -------------------------------------------------------------------------- model folders
 
 
@@ -117,7 +135,8 @@ def test_the_entry_of_a_local_model(folder):
 def test_the_revision_is_that_of_the_content(folder, tmp_path):
     before = folder_revision(folder)
     (folder / "README.md").write_text("words")
-    (folder / ".cache").write_text("x")
+    (folder / ".cache" / "hub").mkdir(parents=True)
+    (folder / ".cache" / "hub" / "lock").write_text("x")
     assert folder_revision(folder) == before
     folder.rename(tmp_path / "moved")
     assert folder_revision(tmp_path / "moved") == before
@@ -147,7 +166,14 @@ def test_model_folders_that_are_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\0\0", struct.pack("<Q", 10**10) + b"{}", safetensors([3, 4])[:30]]
+    "data",
+    [
+        b"",
+        b"\0\0",
+        struct.pack("<Q", 10**10) + b"{}",
+        safetensors([3, 4])[:30],
+        safetensors([3, 4])[:-1],
+    ],
 )
 def test_weights_that_are_cut_off_are_refused(folder, data):
     (folder / "model.safetensors").write_bytes(data)

@@ -322,6 +322,28 @@ def test_a_model_that_cannot_be_loaded(texts: TargetData, tmp_path: Path) -> Non
         extract_features(TEXT, tmp_path, texts)
 
 
+def test_a_model_that_fails_on_the_rows_is_named(
+    root: Path, texts: TargetData, tmp_path: Path
+) -> None:
+    """Its tokenizer knows more words than it has embeddings."""
+    import shutil
+
+    folder = tiny_text_model(tmp_path / "few")
+    model, _ = TEXT.load_checkpoint(folder)
+    model.resize_token_embeddings(6)
+    with quiet():
+        model.save_pretrained(folder)
+    with pytest.raises(ModelError, match="few fails on rows of text"):
+        extract_features(TEXT, folder, texts)
+    shutil.rmtree(folder)
+    model, _ = TEXT.load_checkpoint(tiny_text_model(folder))
+    torch.nn.init.constant_(model.distilbert.transformer.layer[1].ffn.lin2.bias, float("nan"))
+    with quiet():
+        model.save_pretrained(folder)
+    with pytest.raises(ModelError, match="not finite"):
+        extract_features(TEXT, folder, texts)
+
+
 def test_the_hook_is_gone_afterwards(root: Path, texts: TargetData) -> None:
     model, _ = TEXT.load_checkpoint(root / "bert")
     encoded = TEXT.encode(TEXT.load_processor(root / "bert"), texts.train, max_length=16)

@@ -189,6 +189,7 @@ def _tokenizer(max_tokens: int, *, segments: bool):  # type: ignore[no-untyped-d
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
+    names = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer = Tokenizer(models.WordLevel(_vocabulary(), unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -204,7 +205,7 @@ def _tokenizer(max_tokens: int, *, segments: bool):  # type: ignore[no-untyped-d
         cls_token="[CLS]",
         sep_token="[SEP]",
         mask_token="[MASK]",
-        model_input_names=["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
+        model_input_names=names if segments else [names[0], names[2]],
     )
 
 

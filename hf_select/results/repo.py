@@ -312,12 +312,11 @@ class ResultsRepo:
                 f"run {clash.key.id} ({clash.key.model} on {clash.key.dataset}, seed "
                 f"{clash.key.seed}) has several scores, {degree}: {scores}"
             )
-        aside = sorted((self.path / QUARANTINE).rglob("*.parquet"))
-        found += [
-            f"{path.relative_to(self.path).as_posix()}: {problem}"
-            for path in aside
-            for problem in decode(path.read_bytes()).problems
-        ]
+        for path in sorted((self.path / QUARANTINE).rglob("*.parquet")):
+            name = path.relative_to(self.path).as_posix()
+            shard = self._read_shard(name)
+            said = shard.problems if isinstance(shard, Shard) else (shard,)
+            found += [f"{name}: {problem}" for problem in said]
         used = {run.key.recipe for run in state.best() if run.origin == "measured"}
         found += [f"recipe {d} is not described" for d in sorted(used - set(state.recipes()))]
         return found

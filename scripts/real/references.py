@@ -55,7 +55,9 @@ def torchvision_mobilenet_v2(state: Tensors, x: torch.Tensor) -> torch.Tensor:
             inside = layer(functional.relu6(inside), f"{name}.{at + 1}", f"{name}.{at + 2}")
             x = x + inside if stride == 1 and x.shape[1] == channels else inside
     x = functional.relu6(layer(x, "features.18.0", "features.18.1"))
-    return functional.linear(x.mean((2, 3)), state["classifier.1.weight"], state["classifier.1.bias"])
+    return functional.linear(
+        x.mean((2, 3)), state["classifier.1.weight"], state["classifier.1.bias"]
+    )
 
 
 def same_padding(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:

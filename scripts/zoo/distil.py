@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import zlib
 from pathlib import Path
@@ -61,7 +60,7 @@ def teach(work: Path, source: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial.npy")
     np.save(temporary, vectors)
-    os.replace(temporary, path)
+    temporary.replace(path)
     seconds = time.process_time() - started
     return f"teacher on {source}: {len(texts)} texts in {seconds:.0f} CPU s"
 

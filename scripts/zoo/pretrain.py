@@ -24,7 +24,7 @@ SECOND_SEED_SHARE = 0.8
 
 
 def image_model(architecture: str, names: tuple[str, ...], seed: int) -> Any:
-    """A freshly initialised ResNet or ConvNeXt for 32 x 32 images, about a quarter million weights."""
+    """A freshly initialised ResNet or ConvNeXt of a quarter million weights, for 32 x 32 images."""
     import transformers
 
     torch.manual_seed(seed)

@@ -61,7 +61,9 @@ class Rows:
     def take(self, index: Sequence[int] | np.ndarray) -> Rows:
         """The rows at these positions."""
         at = np.asarray(index, dtype=int)
-        items = self.items[at] if isinstance(self.items, np.ndarray) else [self.items[i] for i in at]
+        items = (
+            self.items[at] if isinstance(self.items, np.ndarray) else [self.items[i] for i in at]
+        )
         groups = tuple(self.groups[i] for i in at)
         return Rows(items, self.labels[at], self.names, groups, self.hashes[at])
 
@@ -89,7 +91,9 @@ def make_rows(
     return Rows(items, labels, tuple(names), named, hashes).take(kept)
 
 
-def spread_order(rows: Rows, rng: np.random.Generator, *, per_class: int | None = None) -> list[str]:
+def spread_order(
+    rows: Rows, rng: np.random.Generator, *, per_class: int | None = None
+) -> list[str]:
     """Groups in an order whose every stretch has the classes in nearly their overall shares."""
     first_label: dict[str, Any] = {}
     for group, label in zip(rows.groups, rows.labels.tolist(), strict=True):

@@ -268,10 +268,10 @@ def test_a_changed_benchmark_is_refused(tmp_path: Path) -> None:
 
 def refuse(source: object, *parts: str, error: type[InputError] = DataError, **stated: str) -> None:
     """The error comes at once and its message (or hint) has all the parts."""
-    start = time.perf_counter()
+    start = time.process_time()  # of this process, whatever else the machine does
     with pytest.raises(error) as caught:
         load_target(source, **stated)  # type: ignore[arg-type]
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     text = f"{caught.value.message} {caught.value.hint}"
     for part in parts:
         assert part in text, text
