@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_select.catalog import Catalog
-from hf_select.errors import DataError, HfSelectError, InputError, RecordError, UnknownNameError
+from hf_select.catalog import Catalog, check_model_folder, local_model
+from hf_select.errors import (
+    DataError,
+    HfSelectError,
+    InputError,
+    ModelError,
+    RecordError,
+    UnknownNameError,
+)
 from hf_select.metrics import get_metric
 from hf_select.records import (
     TASK_KINDS,
@@ -72,12 +79,55 @@ def open_results(results: str | Path) -> ResultsRepo:
 
 
 def find_catalog(catalog: str | Path | None, results: str | Path) -> Catalog:
-    """The catalog that was named; without one the shipped zoo's for `demo`, else an empty one."""
+    """The catalog that was named; else the shipped zoo's for `demo`, else what `benchmark` kept.
+
+    Without any, models come from the Hub by the names and commits of the record.
+    """
     if catalog is not None:
         return Catalog.load(demo_folder() if str(catalog) == "demo" else catalog)
     if str(results) == "demo":
         return Catalog.load(demo_folder())
-    return Catalog()
+    kept = kept_catalog(results)
+    return Catalog.load(kept) if kept.is_file() else Catalog()
+
+
+def kept_catalog(results: str | Path) -> Path:
+    """Where `benchmark` notes which local models it used; not a part of the record."""
+    return Path(results) / ".work" / "catalog.json"
+
+
+def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str | None) -> Catalog:
+    """The catalog of model folders and data files that were named one by one."""
+    from hf_select.tasks.data import dataset_entry, load_target
+
+    if task is None:
+        raise InputError("without a catalog the task must be named", hint="add --task")
+    check_task_name(task)
+    entries, tables, locations = [], [], {}
+    for folder in models:
+        entries.append(local_model(folder, task))
+        locations[entries[-1].repo_id] = Path(folder).absolute()
+    for source in datasets:
+        tables.append(dataset_entry(load_target(source, task=task)))
+        locations[tables[-1].repo_id] = Path(source).absolute()
+    if len(locations) < len(entries) + len(tables):
+        raise InputError("two models or data sets have the same name", hint="rename one of them")
+    return Catalog(tuple(entries), tuple(tables), (), locations)
+
+
+def check_folders(catalog: Catalog) -> None:
+    """Refuse a catalog whose local model folders can't or mustn't be loaded."""
+    bad = []
+    for entry in catalog.models:
+        folder = catalog.location(entry.repo_id)
+        try:
+            if folder is not None:
+                check_model_folder(folder)
+        except ModelError as error:
+            bad.append(error)
+    if bad:
+        more = f" (and {len(bad) - 1} more models)" if len(bad) > 1 else ""
+        raise ModelError(bad[0].message + more, hint=bad[0].hint or "choose others with --models")
 
 
 def check_preset(preset: str | None) -> bool:
@@ -99,7 +149,7 @@ def check_task(repo: ResultsRepo, task: str) -> None:
 
 def benchmark(
     results: str | Path,
-    catalog: str | Path,
+    catalog: str | Path | None = None,
     *,
     recipe: Recipe | None = None,
     task: str | None = None,
@@ -117,18 +167,24 @@ def benchmark(
     """Fine-tune every model of a catalog on every dataset of its task that the record lacks.
 
     Resumable: what is done is skipped, a cell that was cut off goes on from its checkpoint.
+    `models` and `datasets` pick by name from the catalog; without one they are folders and files.
     `on_plan` is told how many cells there are to run, `on_event` what happens to each.
     """
     from hf_select.training.benchmark import missing_cells, run_benchmark
 
-    chosen = find_catalog(catalog, "").only(task=task, models=models, datasets=datasets)
+    if catalog is None:
+        chosen = folders_as_catalog(models or (), datasets or (), task)
+    else:
+        chosen = find_catalog(catalog, "").only(task=task, models=models, datasets=datasets)
     if not chosen.models or not chosen.datasets:
         raise InputError(
             f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
-    repo = ResultsRepo.open_or_create(results)
+    check_folders(chosen)
     recipe = recipe or Recipe()
+    repo = ResultsRepo.open_or_create(results)
+    keep_catalog(chosen, results)
     if on_plan is not None:
         cells = missing_cells(chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard)
         on_plan(len(cells))
@@ -144,6 +200,16 @@ def benchmark(
         checkpoint_every=checkpoint_every,
         on_event=on_event,
     )
+
+
+def keep_catalog(catalog: Catalog, results: str | Path) -> None:
+    """Note where the local models of a benchmark lie, beside those of earlier ones."""
+    path = kept_catalog(results)
+    known = Catalog.load(path) if path.is_file() else Catalog()
+    models = {e.repo_id: e for e in (*known.models, *catalog.models)}
+    datasets = {e.repo_id: e for e in (*known.datasets, *catalog.datasets)}
+    locations = {**known.locations, **catalog.locations}
+    Catalog(tuple(models.values()), tuple(datasets.values()), (), locations).save(path)
 
 
 def import_results(
@@ -261,29 +327,18 @@ def recall(
     what the representatives offer when it isn't named. Only train rows of the target are used.
     """
     from hf_select.clustering.algorithms import cluster_models
-    from hf_select.recall import check_method, needs_proxy, proxy_choice, recall_models
+    from hf_select.recall import needs_proxy, proxy_choice, recall_models
 
     raw = check_preset(preset)
-    check_method(method)
-    if top < 1:
-        raise InputError(f"top is {top}, but must be at least 1")
-    target = as_target(target, data_options)
     repo = open_results(results)
-    check_task(repo, target.task)
-    if proxy is not None:
-        from hf_select.proxies import check_proxy
-        from hf_select.tasks import get_task
-
-        check_proxy(proxy, get_task(target.task).kind)
+    target = as_target(target, data_options)
+    check_recall(repo, target.task, method=method, proxy=proxy, top=top, exclude=exclude)
     started = time.perf_counter()
     entries = {entry.repo_id: entry for entry in repo.models(target.task)}
     locations = find_catalog(catalog, results)
     entries |= {entry.repo_id: entry for entry in locations.models if entry.repo_id in entries}
     matrix = without_target(repo.matrix(target.task), repo, target)
     unwanted = set(exclude)
-    unknown = sorted(unwanted - set(matrix.models))
-    if unknown:
-        raise UnknownNameError("model", unknown[0], matrix.models)
     usable = [m for m in matrix.models if m in entries and m not in unwanted]
     matrix = matrix.only_models(usable)
     clustering = None
@@ -325,6 +380,31 @@ def recall(
         seconds=time.perf_counter() - started,
     )
     return Recalled(result, clustering, matrix, entries, scores)
+
+
+def check_recall(
+    repo: ResultsRepo,
+    task: str,
+    *,
+    method: str,
+    proxy: str | None,
+    top: int,
+    exclude: Iterable[str],
+) -> None:
+    """Refuse what phase one can't do, before anything is computed or written."""
+    from hf_select.proxies import check_proxy
+    from hf_select.recall import check_method
+
+    check_task(repo, task)
+    fixed = check_method(method)
+    if top < 1:
+        raise InputError(f"top is {top}, but must be at least 1")
+    for name in filter(None, (proxy, fixed)):
+        check_proxy(name, TASK_KINDS[task])
+    models = {entry.repo_id for entry in repo.models(task)}
+    for name in exclude:
+        if name not in models:
+            raise UnknownNameError("model", name, models)
 
 
 def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> TargetData:
@@ -444,16 +524,14 @@ def select(
     `report.html`. Everything is checked before anything is written; a run that was cut off goes
     on with the same call. Raises `InputError` on bad input, `StoppedError` when stopped.
     """
-    from hf_select.recall import check_method
     from hf_select.selection.policies import get_policy
     from hf_select.training.live import LiveTrials
 
     raw = check_preset(preset)
     chosen_policy = get_policy(policy)
-    check_method(method)
     repo = open_results(results)
     target = as_target(target, data_options)
-    check_task(repo, target.task)
+    check_recall(repo, target.task, method=method, proxy=proxy, top=top, exclude=exclude)
     recipe = recipe or record_recipe(repo, target.task)
     started = time.perf_counter()
     folder = SelectionFolder(

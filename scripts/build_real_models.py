@@ -18,19 +18,16 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from real import images, texts
 from real.packages import PACKAGES, Package
 from zoo.store import write_folder
 
+ROOT = Path(__file__).resolve().parent.parent
 Finder = Callable[[str], Package]
 
 

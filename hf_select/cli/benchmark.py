@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     epilog="Example: hf-select benchmark --catalog zoo/catalog.json --results my-record "
     "--task image-classification --seeds 0,1,2",
 )
-@click.option("--catalog", "-c", required=True, metavar="CATALOG", help="Catalog file or folder.")
+@click.option("--catalog", "-c", metavar="CATALOG", help="Catalog file or folder.")
 @options.results
 @options.task(required=False)
-@click.option("--models", metavar="A,B", help="Only these models.")
-@click.option("--datasets", metavar="A,B", help="Only these datasets.")
+@click.option("--models", metavar="A,B", help="Names in the catalog, or model folders.")
+@click.option("--datasets", metavar="A,B", help="Names in the catalog, or data files.")
 @click.option("--seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds to run.")
 @click.option("--jobs", "-j", type=int, help="Jobs at a time; one per device or core.")
 @click.option("--timeout", type=float, help="Seconds after which a job is ended.")
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @options.recipe
 @options.common
 def command(
-    catalog: str,
+    catalog: str | None,
     results: str,
     task: str | None,
     models: str | None,
@@ -47,6 +47,7 @@ def command(
 ) -> None:
     """Fine-tune every model of a catalog on every dataset of its task that RESULTS lacks.
 
+    Without a catalog, --models are model folders, --datasets are files, and --task is needed.
     Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
     the same command.
     """

@@ -25,16 +25,17 @@ def check_demo_task(task: str) -> str:
 
 def write_target(task: str, folder: Path) -> Path:
     """Write the demo's target as a `datasets` folder and return where; nothing is downloaded."""
-    destination = folder / ("digits" if check_demo_task(task) == "image" else "text")
+    name = "digits" if check_demo_task(task) == "image" else text_source().name
+    destination = folder / name
     if destination.exists():
         return destination
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{destination.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     if task == "image":
         _write_digits(temporary)
     else:
-        source = text_source()
-        shutil.copytree(source, temporary)
+        shutil.copytree(text_source(), temporary)
     temporary.replace(destination)
     return destination
 
@@ -52,6 +53,8 @@ def _write_digits(folder: Path) -> None:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
+    from hf_select.tasks.sources import quiet_datasets
+
     digits = load_digits()
     pixels = (digits.images * (255 / 16)).astype(np.uint8)
     rest, splits = np.arange(len(pixels)), {}
@@ -65,7 +68,7 @@ def _write_digits(folder: Path) -> None:
             "label": datasets.ClassLabel(names=[str(i) for i in range(10)]),
         }
     )
-    datasets.DatasetDict(
+    table = datasets.DatasetDict(
         {
             name: datasets.Dataset.from_dict(
                 {
@@ -76,4 +79,6 @@ def _write_digits(folder: Path) -> None:
             )
             for name, rows in splits.items()
         }
-    ).save_to_disk(str(folder))
+    )
+    with quiet_datasets():
+        table.save_to_disk(str(folder))

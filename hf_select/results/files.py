@@ -88,8 +88,11 @@ def sweep(folder: Path) -> int:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file; a second holder gets a `RecordError`. A killed holder lets go of it."""
+def exclusive(path: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold a lock file; `RecordError` if another process still has it after `wait` seconds.
+
+    A killed holder lets go of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         try:
@@ -97,13 +100,18 @@ def exclusive(path: Path) -> Iterator[None]:
         except ImportError:  # not POSIX: one compaction at a time is up to the user
             yield
             return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RecordError(
-                f"{path.parent.parent} is being compacted by another process",
-                hint="wait until it is done, then run the command again",
-            ) from error
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise RecordError(
+                        f"{path.parent.parent} is being compacted by another process",
+                        hint="wait until it is done, then run the command again",
+                    ) from error
+                time.sleep(0.02)
         yield
 
 

@@ -323,16 +323,16 @@ class ResultsRepo:
 
     # ------------------------------------------------------------------------------ compact
 
-    def compact(self) -> int:
+    def compact(self, *, wait: float = 60.0) -> int:
         """Fold the inbox into a new snapshot; returns the generation that is then current.
 
         Keeps the generation before it for readers that are under way, removes older ones and
         the folded shards, and sweeps what a killed writer left. A shard of which some rows
         can't be used is moved to `quarantine/`, one that can't be read at all stays where it
         is. With nothing new there is no new generation. `RecordError` if another compaction
-        is running.
+        still runs after `wait` seconds.
         """
-        with files.exclusive(self.path / ".work" / "compact.lock"):
+        with files.exclusive(self.path / ".work" / "compact.lock", wait=wait):
             files.sweep(self.path)
             manifest = self._manifest()
             generation = int(manifest["generation"])

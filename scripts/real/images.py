@@ -315,21 +315,21 @@ def resnet_nsfw(package: Package) -> Built:
 
 
 def _check_resnet(model: Any, path: Path) -> list[str]:
-    """Probabilities of noise against the ONNX graph, with its max-pooling and with HF's."""
-    pixels = 60 * _noise(1, 3, 224, 224)
+    """Log-probabilities of noise against the ONNX graph, with its max-pooling and with HF's."""
+    pixels = 20 * _noise(2, 3, 224, 224)
     bgr = np.ascontiguousarray(pixels.flip(1).permute(0, 2, 3, 1).numpy())
-    wanted = torch.from_numpy(run_onnx(path, {"input:0": bgr}, "outputs"))
+    wanted = torch.from_numpy(run_onnx(path, {"input:0": bgr}, "outputs")).log()
     embedder = model.resnet.embedder
     native = embedder.pooler
     with torch.no_grad():
         embedder.pooler = torch.nn.Sequential(
             torch.nn.ZeroPad2d((0, 1, 0, 1)), torch.nn.MaxPool2d(3, 2)
         )
-        exact = model(pixels).logits.softmax(1)
+        exact = model(pixels).logits.log_softmax(1)
         embedder.pooler = native
-        close = model(pixels).logits.softmax(1)
-    what = "probabilities against the ONNX graph"
+        close = model(pixels).logits.log_softmax(1)
+    what = "log-probabilities against the ONNX graph"
     return [
-        compare(f"{what}, pooling padded as there", exact, wanted, 1e-4),
-        compare(f"{what}, pooling padded as transformers does", close, wanted, 0.2),
+        compare(f"{what}, pooling padded as there", exact, wanted, 1e-3),
+        compare(f"{what}, pooling padded as transformers does", close, wanted, 0.5),
     ]

@@ -270,7 +270,24 @@ def test_a_second_compaction_at_the_same_time_is_refused(repo):
         files.exclusive(repo.path / ".work" / "compact.lock"),
         pytest.raises(RecordError, match="compacted by another"),
     ):
-        repo.compact()
+        repo.compact(wait=0.05)
+    assert repo.compact() == 0
+
+
+def compact_in_a_process(path: Path) -> None:
+    ResultsRepo.open(path).compact()
+
+
+def test_compactions_wait_for_each_other(tmp_path):
+    repo = filled(tmp_path / "r")
+    workers = [CONTEXT.Process(target=compact_in_a_process, args=(repo.path,)) for _ in range(3)]
+    for process in workers:
+        process.start()
+    for process in workers:
+        process.join()
+    assert [process.exitcode for process in workers] == [0, 0, 0]
+    assert repo.compact() == 1
+    assert len(repo) == 9
 
 
 def test_a_reader_that_was_open_before_a_compaction_goes_on(tmp_path):
@@ -284,15 +301,25 @@ def test_a_reader_that_was_open_before_a_compaction_goes_on(tmp_path):
     assert len(reader) == 10
 
 
-def test_a_compaction_between_listing_and_reading_is_noticed(tmp_path, monkeypatch):
-    repo = filled(tmp_path / "r")
-    reader = ResultsRepo(repo.path)
-    listed = reader._inbox()
-    answers = iter([listed])
-    real = reader._inbox
-    monkeypatch.setattr(reader, "_inbox", lambda: next(answers, None) or real())
-    repo.compact()
+def test_a_compaction_in_the_middle_of_reading_is_noticed(tmp_path, monkeypatch):
+    """The writer compacts between the reader's first and second look at the folder."""
+    writer = filled(tmp_path / "r")
+    reader = ResultsRepo(writer.path)
+    pending = [writer.compact]
+
+    def looking(real):
+        def look():
+            seen = real()
+            if pending:
+                pending.pop()()
+            return seen
+
+        return look
+
+    for name in ("_inbox", "_manifest"):
+        monkeypatch.setattr(reader, name, looking(getattr(reader, name)))
     assert len(reader) == 9
+    assert not pending
 
 
 def die_at(path: Path, step: int) -> None:
