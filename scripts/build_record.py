@@ -33,9 +33,15 @@ SEEDS = "0,1,2"
 TASKS = {"image": "image-classification", "text": "text-classification"}
 RECIPES = {
     "image": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32),
-    "text": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32, max_length=48),
+    "text": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32, max_length=32),
 }
 PROXY_ROWS = 600
+BENCHMARKS = {
+    "image": "animal cv_digits emoji_twitter emoji_vendor fashion_shoes fashion_tops "
+    "glyph_letters glyph_scripts glyph_style mnist5k".split(),
+    "text": "bbc_news film_texts fortunes8 gloss_verbs newsgroups8 reuters_r8 spamassassin "
+    "udhr_lang vader_tweets".split(),
+}
 
 
 def main() -> None:
@@ -59,7 +65,7 @@ def record_catalog(name: str, work: Path) -> Path:
     from hf_select.tasks.data import dataset_entry, load_target
 
     path = work / f"catalog-{name}.json"
-    shipped = Catalog.load(demo_folder()).only(task=TASKS[name])
+    shipped = Catalog.load(demo_folder()).only(task=TASKS[name], datasets=BENCHMARKS[name])
     locations = dict(shipped.locations)
     entries: list[DatasetEntry] = []
     for entry in shipped.datasets:

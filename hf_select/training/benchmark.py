@@ -101,13 +101,16 @@ class Cell:
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
         """The inverse of `to_dict`, also after JSON has made lists of tuples."""
         values = dict(values)
-        for name, kind in (("model", ModelEntry), ("dataset", DatasetEntry)):
-            row = {k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()}
-            values[name] = kind(**row)
+        values["model"] = ModelEntry(**_tuples(values["model"]))
+        values["dataset"] = DatasetEntry(**_tuples(values["dataset"]))
         values["recipe"] = Recipe.from_dict(values["recipe"])
         for name in ("results", "model_location", "dataset_location"):
             values[name] = None if values[name] is None else Path(values[name])
         return cls(**values)
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from hf_select.errors import InputError, TrialError
 from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
+from hf_select.tasks.models import quiet
 from hf_select.training import checkpoint, rng
 from hf_select.training.sampling import (
     batch_rows,
@@ -238,9 +239,10 @@ class AccelerateTrial:
         """
         if self._accelerator.is_main_process:
             module: Any = self.module
-            with self._own_units() if self.task.kind == "regression" else nullcontext():
+            units = self._own_units() if self.task.kind == "regression" else nullcontext()
+            with quiet(), units:
                 module.save_pretrained(folder)
-            self.processor.save_pretrained(folder)
+                self.processor.save_pretrained(folder)
         self._accelerator.wait_for_everyone()
 
     def close(self) -> None:

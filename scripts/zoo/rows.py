@@ -131,10 +131,10 @@ def split_rows(
     for split, size in zip(SPLITS, wanted, strict=True):
         picked: list[int] = []
         while len(picked) < size:
-            group = next(queue, None)
-            if group is None:
+            following = next(queue, None)
+            if following is None:
                 break
-            picked += positions[group]
+            picked += positions[following]
         result[split] = rows.take(picked[:size])
     return result
 

@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import tiny
 import torch
 
-import tiny
 from hf_select.tasks.data import load_target
 from hf_select.training.trial import AccelerateTrial
 

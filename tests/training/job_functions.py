@@ -21,7 +21,8 @@ def act(argument, stop):
     elif what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "raise":
-        print("a line of output")
+        sys.stdout.write("a line of output\n")
+        sys.stdout.flush()
         raise ValueError("no such thing as 3.5 layers")
     elif what == "hang":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import job_functions
 import numpy as np
 import pytest
-
-import job_functions
 import tiny
+
 from hf_select.errors import InputError, RecordError, StoppedError
 from hf_select.records import Recipe
 from hf_select.results.repo import ResultsRepo
@@ -148,9 +148,7 @@ def test_a_stopped_cell_goes_on_where_it_was(catalog, repo):
     assert seen[0].epoch > 1
     assert record.test == straight.test
     for name in ("epochs", "val", "val_loss", "train_loss"):
-        np.testing.assert_array_equal(
-            getattr(record.curve, name), getattr(straight.curve, name)
-        )
+        np.testing.assert_array_equal(getattr(record.curve, name), getattr(straight.curve, name))
 
 
 def test_what_can_not_be_trained_is_a_record_with_the_reason(catalog, repo, tmp_path, monkeypatch):

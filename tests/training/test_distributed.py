@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ddp_script
 import numpy as np
 import pytest
-
-import ddp_script
 import tiny
 
 SCRIPT = Path(ddp_script.__file__)

@@ -8,9 +8,9 @@ import threading
 import time
 from pathlib import Path
 
+import job_functions
 import pytest
 
-import job_functions
 from hf_select.errors import InputError, StoppedError
 from hf_select.training.executors import local
 from hf_select.training.executors.local import Job, LocalExecutor

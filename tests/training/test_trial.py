@@ -1,9 +1,11 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
-import torch
-from dataclasses import replace
-
 import tiny
+import torch
+
 from hf_select.errors import InputError, TrialError
 from hf_select.records import Recipe
 from hf_select.training.trial import AccelerateTrial, EncodingCache
@@ -190,7 +192,7 @@ def test_the_schedule_spans_the_horizon_not_the_next_stop(make):
     assert len(rates) == 14
     assert max(rates) == pytest.approx(RECIPE.learning_rate)
     assert rates[-1] == pytest.approx(RECIPE.learning_rate / 13)
-    assert all(a > b for a, b in zip(rates[1:], rates[2:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[1:]))
 
 
 # --------------------------------------------------------------------------- data and metrics

@@ -21,6 +21,8 @@ def make_model(folder: Path, *, seed: int = 0, dropout: float = 0.1, width: int 
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
+    from hf_select.tasks.models import quiet
+
     vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -40,7 +42,7 @@ def make_model(folder: Path, *, seed: int = 0, dropout: float = 0.1, width: int 
     ).save_pretrained(folder)
     state = torch.get_rng_state()
     torch.manual_seed(seed)
-    DistilBertModel(
+    network = DistilBertModel(
         DistilBertConfig(
             vocab_size=len(vocabulary),
             dim=width,
@@ -53,7 +55,9 @@ def make_model(folder: Path, *, seed: int = 0, dropout: float = 0.1, width: int 
             seq_classif_dropout=dropout,
             pad_token_id=0,
         )
-    ).save_pretrained(folder)
+    )
+    with quiet():
+        network.save_pretrained(folder)
     torch.set_rng_state(state)
     return folder
 
