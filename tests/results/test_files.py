@@ -1,18 +1,15 @@
 """Whole files or none: atomic writes, what a kill leaves, and the lock."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from victims import CONTEXT, die_before_rename
 
 from hf_select.errors import RecordError
 from hf_select.results import files
-
-SPAWN = multiprocessing.get_context("forkserver")
 
 
 def test_write_replaces_the_old_content(tmp_path):
@@ -45,15 +42,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def die_before_rename(path: Path) -> None:
-    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    files.write_atomic(path, b"new")
-
-
 def test_a_kill_before_the_rename_keeps_the_old_file_and_is_swept(tmp_path):
     path = tmp_path / "file"
     files.write_atomic(path, b"old")
-    process = SPAWN.Process(target=die_before_rename, args=(path,))
+    process = CONTEXT.Process(target=die_before_rename, args=(path,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

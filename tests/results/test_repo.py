@@ -1,8 +1,6 @@
 """The results repository: append, read, compact; kills, several writers, damaged files."""
 
 import json
-import multiprocessing
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made import RECIPE, TASK, dataset, model, run
+from victims import CONTEXT, compact_in_a_process, die_at, die_in_append, write_rows
 
 from hf_select.errors import InputError, RecordError, UnknownNameError
 from hf_select.records import LearningCurve, ProxyRow, Recipe, RunKey, RunRecord
 from hf_select.results import files
 from hf_select.results.repo import MANIFEST, ResultsRepo
 from hf_select.results.schema import encode
-
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["hf_select.results.repo"])
 
 
 @pytest.fixture
@@ -274,10 +270,6 @@ def test_a_second_compaction_at_the_same_time_is_refused(repo):
     assert repo.compact() == 0
 
 
-def compact_in_a_process(path: Path) -> None:
-    ResultsRepo.open(path).compact()
-
-
 def test_compactions_wait_for_each_other(tmp_path):
     repo = filled(tmp_path / "r")
     workers = [CONTEXT.Process(target=compact_in_a_process, args=(repo.path,)) for _ in range(3)]
@@ -322,25 +314,6 @@ def test_a_compaction_in_the_middle_of_reading_is_noticed(tmp_path, monkeypatch)
     assert not pending
 
 
-def die_at(path: Path, step: int) -> None:
-    """Compact, and be killed before the n-th change to the file system."""
-    count = 0
-
-    def counted(real):
-        def call(*args, **values):
-            nonlocal count
-            count += 1
-            if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **values)
-
-        return call
-
-    Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
-    shutil.rmtree = counted(shutil.rmtree)
-    ResultsRepo.open(path).compact()
-
-
 def test_a_kill_at_any_step_of_a_compaction_loses_and_doubles_nothing(tmp_path):
     master = filled(tmp_path / "master")
     for name in ("p", "q"):  # so that a generation is old enough to go
@@ -370,12 +343,6 @@ def test_a_kill_at_any_step_of_a_compaction_loses_and_doubles_nothing(tmp_path):
     assert process.exitcode == 0
 
 
-def die_in_append(path: Path) -> None:
-    repo = ResultsRepo.open(path)
-    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    repo.append([run("lost")])
-
-
 def test_a_kill_between_write_and_rename_leaves_the_record_whole(tmp_path):
     repo = filled(tmp_path / "r")
     before = contents(repo)
@@ -388,12 +355,6 @@ def test_a_kill_between_write_and_rename_leaves_the_record_whole(tmp_path):
     repo.compact()
     assert list(repo.path.rglob(".tmp-*")) == []
     assert contents(repo) == before
-
-
-def write_rows(path: Path, worker: int) -> None:
-    repo = ResultsRepo.open_or_create(path)
-    for n in range(8):
-        repo.append([run(f"w{worker}", f"d{n}"), run("shared", f"d{n}")], submitter=f"w{worker}")
 
 
 def test_four_writers_and_a_compaction_at_the_same_time(tmp_path):

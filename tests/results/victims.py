@@ -1,0 +1,60 @@
+"""What other processes do in the tests of the results repository; some are killed at it.
+
+Imports little, because every process that is started imports it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from made import run
+
+from hf_select.results import files
+from hf_select.results.repo import ResultsRepo
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["pytest", "hf_select.results.repo"])
+
+
+def compact_in_a_process(path: Path) -> None:
+    ResultsRepo.open(path).compact()
+
+
+def die_at(path: Path, step: int) -> None:
+    """Compact, and be killed before the n-th change to the file system."""
+    count = 0
+
+    def counted(real):
+        def call(*args, **values):
+            nonlocal count
+            count += 1
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **values)
+
+        return call
+
+    Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
+    shutil.rmtree = counted(shutil.rmtree)
+    ResultsRepo.open(path).compact()
+
+
+def die_in_append(path: Path) -> None:
+    repo = ResultsRepo.open(path)
+    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    repo.append([run("lost")])
+
+
+def write_rows(path: Path, worker: int) -> None:
+    repo = ResultsRepo.open_or_create(path)
+    for n in range(8):
+        repo.append([run(f"w{worker}", f"d{n}"), run("shared", f"d{n}")], submitter=f"w{worker}")
+
+
+def die_before_rename(path: Path) -> None:
+    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    files.write_atomic(path, b"new")
