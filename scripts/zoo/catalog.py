@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hf_select.catalog import folder_revision
+from hf_select.tasks.data import dataset_entry, load_target
 from zoo.rows import SPLITS
 from zoo.store import write_json
 
@@ -35,7 +37,6 @@ def _model_row(folder: Path) -> dict[str, Any]:
     return {
         "repo_id": f"{OWNER}/{facts['name']}",
         "location": f"models/{facts['name']}",
-        "path": f"models/{facts['name']}",
         "revision": folder_revision(folder),
         "task": facts["task"],
         "architecture": config["architectures"][0],
@@ -51,24 +52,12 @@ def _model_row(folder: Path) -> dict[str, Any]:
 
 def _dataset_row(folder: Path) -> dict[str, Any]:
     facts = read_facts(folder)
-    import datasets
-
-    features = datasets.load_from_disk(str(folder))["train"].features
-    item, label = features
-    named = getattr(features[label], "names", None)
+    licence = "; ".join(sorted({source["licence"] for source in facts["sources"]}))
+    target = load_target(folder, task=facts["task"], metric=facts["metric"])
+    entry = dataset_entry(target, repo_id=f"{OWNER}/{facts['name']}", license=licence)
     return {
-        "repo_id": f"{OWNER}/{facts['name']}",
-        "name": facts["name"],
-        "revision": facts["fingerprint"],
-        "fingerprint": facts["fingerprint"],
-        "task": facts["task"],
-        "input_columns": [item],
-        "label_column": label,
-        "num_labels": facts["num_labels"],
-        "label_names": list(named or ()),
-        "metric": facts["metric"],
-        "splits": facts["rows"],
-        "license": "; ".join(sorted({source["licence"] for source in facts["sources"]})),
+        **asdict(entry),
+        "row_hash": facts["fingerprint"],
         "sources": [
             {key: source[key] for key in ("name", "kind", "version", "licence")}
             for source in facts["sources"]

@@ -84,7 +84,7 @@ def build_text_data(work: Path, demo: Path) -> Iterator[str]:
             "name": name,
             "task": "text-classification" if rows.names else "text-regression",
             "num_labels": len(rows.names) or 1,
-            "metric": "accuracy" if rows.names else "spearmanr",
+            "metric": "accuracy" if rows.names else "spearman",
             "rows": {split: len(part) for split, part in splits.items()},
             "sources": [packages.facts(source) for source in benchmark.sources],
             "fingerprint": fingerprint(splits),
