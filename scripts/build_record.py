@@ -37,10 +37,29 @@ RECIPES = {
 }
 PROXY_ROWS = 600
 BENCHMARKS = {
-    "image": "animal cv_digits emoji_twitter emoji_vendor fashion_shoes fashion_tops "
-    "glyph_letters glyph_scripts glyph_style mnist5k".split(),
-    "text": "bbc_news film_texts fortunes8 gloss_verbs newsgroups8 reuters_r8 spamassassin "
-    "udhr_lang vader_tweets".split(),
+    "image": [
+        "animal",
+        "cv_digits",
+        "emoji_twitter",
+        "emoji_vendor",
+        "fashion_shoes",
+        "fashion_tops",
+        "glyph_letters",
+        "glyph_scripts",
+        "glyph_style",
+        "mnist5k",
+    ],
+    "text": [
+        "bbc_news",
+        "film_texts",
+        "fortunes8",
+        "gloss_verbs",
+        "newsgroups8",
+        "reuters_r8",
+        "spamassassin",
+        "udhr_lang",
+        "vader_tweets",
+    ],
 }
 
 

@@ -70,7 +70,9 @@ class TestNoLeak:
 
     def test_every_set_of_the_catalog_is_covered(self, hashes, catalog):
         for entry in catalog["datasets"]:
-            counts = {s: len(hashes["benchmark", entry["name"], s]) for s in SPLITS}
+            counts = {
+                s: len(hashes["benchmark", entry["repo_id"].split("/")[1], s]) for s in SPLITS
+            }
             assert counts == entry["splits"]
 
     def test_every_source_of_a_model_is_covered(self, hashes, catalog):
@@ -95,7 +97,9 @@ class TestNoLeak:
         for entry in catalog["datasets"]:
             digest = hashlib.sha1()
             for split in SPLITS:
-                rows = np.array(hashes["benchmark", entry["name"], split], np.uint64)
+                rows = np.array(
+                    hashes["benchmark", entry["repo_id"].split("/")[1], split], np.uint64
+                )
                 digest.update(split.encode() + rows.astype(">u8").tobytes())
             assert digest.hexdigest() == entry["row_hash"]
 
@@ -157,7 +161,7 @@ class TestTheModels:
     def test_the_catalog_pins_what_is_there(self, catalog):
         from hf_select.catalog import folder_revision
 
-        listed = {entry["path"]: entry for entry in catalog["models"]}
+        listed = {entry["location"]: entry for entry in catalog["models"]}
         assert set(listed) == {f"models/{folder.name}" for folder in MODELS}
         for folder in MODELS:
             entry = listed[f"models/{folder.name}"]
