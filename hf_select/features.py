@@ -74,7 +74,8 @@ def extract_features(
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{location} fails on rows of {target.name}: {reason}") from error
-    if not all(np.isfinite(values).all() for values in (*layers, logits)):
+    outputs: list[NDArray[Any]] = [*layers, logits]
+    if not all(np.isfinite(values).all() for values in outputs):
         raise ModelError(f"{location} gives values that are not finite on rows of {target.name}")
     # One output is a value, and a probability of 1 for every row says nothing.
     has_classes = head_is_trained and logits.shape[1] > 1

@@ -42,9 +42,9 @@ from hf_select.records import (
     check_task_name,
 )
 from hf_select.report.document import selection_document
-from hf_select.report.page import render
+from hf_select.report.page import render, write_report
 from hf_select.results.repo import ResultsRepo
-from hf_select.selection.folder import DOCUMENT, SelectionFolder, write_atomically
+from hf_select.selection.folder import DOCUMENT, SelectionFolder
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
@@ -838,8 +838,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
             hint="make one with `hf-select select` or `hf-select demo`",
         )
     path = Path(out) if out else Path(folder) / "report.html"
-    write_atomically(path, render(json.loads(document.read_text(encoding="utf-8"))))
-    return path
+    return write_report(json.loads(document.read_text(encoding="utf-8")), path)
 
 
 def is_main_process() -> bool:

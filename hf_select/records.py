@@ -225,7 +225,7 @@ class LearningCurve:
     @classmethod
     def empty(cls) -> LearningCurve:
         """A curve before the first evaluation."""
-        return cls(*(np.empty(0) for _ in fields(cls)))  # type: ignore[arg-type]
+        return cls(*(np.empty(0) for _ in fields(cls)))
 
     @classmethod
     def of(cls, epochs: Any, val: Any) -> LearningCurve:

@@ -38,6 +38,8 @@ def command(target: str, output: Output, **kwargs: Any) -> None:
         "notes": list(data.notes),
     }
 
+    what = "a number" if data.num_labels == 1 else f"{data.num_labels} classes"
+
     def show(out: Output) -> None:
         out.table(
             "",
@@ -46,7 +48,7 @@ def command(target: str, output: Output, **kwargs: Any) -> None:
                 ("target", data.name),
                 ("task", data.task),
                 ("inputs", ", ".join(data.input_columns)),
-                ("label", f"{data.label_column} ({data.num_labels} values)"),
+                ("label", f"{data.label_column} ({what})"),
                 ("rows", ", ".join(f"{name} {rows}" for name, rows in splits.items())),
                 ("metric", f"{data.metric} (trivial predictor: {data.trivial('test'):.4f})"),
             ],

@@ -85,7 +85,7 @@ def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
                 row["model"],
                 row["val"],
                 row["predicted"],
-                "-" if row["dropped_at"] is None else f"{row['dropped_at']:g} epochs",
+                "-" if row["dropped_at"] is None else f"epoch {row['dropped_at']:g}",
                 row["reason"],
             )
             for rank, row in enumerate(document["ranking"], 1)

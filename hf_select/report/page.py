@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from hf_select.report.figures import (
     short_names,
     tick_text,
 )
+from hf_select.results.files import write_atomic
 
 MAX_DOTS = 120
 """Above that many models the funnel counts in words only: dots would say nothing."""
@@ -43,18 +42,7 @@ def write_report(document: Mapping[str, Any], path: str | Path) -> Path:
     """Render the document into `path`, which is either the old file or the whole new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = render(document)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, render(document).encode())
     return path
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from hf_select.errors import InputError
 from hf_select.records import digest
+from hf_select.results.files import write_atomic
 
 STATE = ".select"
 DOCUMENT = "selection.json"
@@ -46,10 +47,8 @@ class SelectionFolder:
     def start(self) -> None:
         """Make the folder and its state; harmless where they exist."""
         self.state.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            self.state / "settings.json",
-            json.dumps({"digest": self.digest, "settings": self.settings}, indent=1),
-        )
+        text = json.dumps({"digest": self.digest, "settings": self.settings}, indent=1)
+        write_atomic(self.state / "settings.json", text.encode())
 
     def finish(
         self, document: dict[str, Any], save_winner: Callable[[Path], None], report: str
@@ -59,12 +58,10 @@ class SelectionFolder:
         Returns the document as it was written.
         """
         save_winner(self.path)
-        write_atomically(self.path / "report.html", report)
+        write_atomic(self.path / "report.html", report.encode())
         document = {**document, "settings_digest": self.digest}
-        write_atomically(
-            self.path / DOCUMENT,
-            json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False),
-        )
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(self.path / DOCUMENT, text.encode())
         shutil.rmtree(self.state, ignore_errors=True)
         return document
 
@@ -103,13 +100,3 @@ def _check_writable(path: Path) -> None:
         existing = existing.parent
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{existing} can't be written to", hint="name another folder with --out")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a temporary file, fsync, rename: a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

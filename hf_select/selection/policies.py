@@ -136,8 +136,8 @@ def _keep_best(
     return [
         Drop(
             model,
-            f"at epoch {at:g}: validation {state.show(score_at(state, model, at))} is number "
-            f"{rank} of {len(order)}; {why} the best {keep}: {beaten_by}",
+            f"At epoch {at:g}, {state.show(score_at(state, model, at))} is number {rank} of "
+            f"{len(order)}; {why} the best {keep}: {beaten_by}.",
         )
         for rank, model in enumerate(order[keep:], keep + 1)
     ]
@@ -205,11 +205,10 @@ def paper(state: SelectionState, *, threshold: float = 0.0, groups: int = 4) -> 
                 dropped.append(
                     Drop(
                         model,
-                        f"at epoch {at:g}: validation {state.show(val[model])} and a forecast of "
-                        f"{state.show(forecast[model])}; {rival} has a better validation, "
-                        f"{state.show(val[rival])}, and a forecast of "
-                        f"{state.show(forecast[rival])}, "
-                        + (f"more than {threshold:g} higher" if threshold else "which is higher"),
+                        f"At epoch {at:g}, {rival} is ahead with {state.show(val[rival])} against "
+                        f"{state.show(val[model])}, and its record forecasts more: "
+                        f"{state.show(forecast[rival])} against {state.show(forecast[model])}"
+                        + (f", a gap above {threshold:g}." if threshold else "."),
                     )
                 )
         keep = max(1, len(order) // 2)

@@ -13,7 +13,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from hf_select.report import page
 from hf_select.report.page import embed_json, render, seconds_text, write_report
 
 EVIL = "<script>alert(1)</script></script><!-- \"'& --><img src=x onerror=alert(2)>\x00\ud800"
@@ -220,7 +219,7 @@ def test_write_report_replaces_the_file_whole(document, tmp_path, monkeypatch):
     def fail(descriptor: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(page.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(document, path)
     assert path.read_text(encoding="utf-8") == "old"

@@ -143,12 +143,12 @@ def test_the_papers_rule_on_four_models():
     assert decision.forecast == {"a": 0.70, "b": 0.90, "c": 0.80, "d": 0.95}
     assert [drop.model for drop in decision.dropped] == ["c", "d"]
     assert decision.dropped[0].reason == (
-        "at epoch 1: validation 0.5500 and a forecast of 0.8000; b has a better validation, "
-        "0.6500, and a forecast of 0.9000, which is higher"
+        "At epoch 1, b is ahead with 0.6500 against 0.5500, and its record forecasts more: "
+        "0.9000 against 0.8000."
     )
     assert decision.dropped[1].reason == (
-        "at epoch 1: validation 0.4500 is number 3 of 3; the paper's halving keeps the best 2: "
-        "a has 0.7500 and b, the last kept, 0.6500"
+        "At epoch 1, 0.4500 is number 3 of 3; the paper's halving keeps the best 2: "
+        "a has 0.7500 and b, the last kept, 0.6500."
     )
     assert decision.advance == {"a": 2.0, "b": 2.0}
 
