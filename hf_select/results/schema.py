@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -173,7 +172,7 @@ def write_table(kind: str, columns: Mapping[str, Any], created: str = "") -> byt
     return sink.getvalue().to_pybytes()
 
 
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def _array(values: Sequence[Any] | np.ndarray, kind: pa.DataType) -> pa.Array:
     """Values as an Arrow array. `pa.array` would do the same, but imports pandas (0.3 s) for it."""
     if pa.types.is_list(kind):
         ends = np.cumsum([0, *(len(value) for value in values)])
@@ -184,8 +183,12 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
     parts = [b"" if value is None else value.encode() for value in values]
     ends = np.cumsum([0, *map(len, parts)], dtype=np.int32)
-    known = np.packbits([value is not None for value in values], bitorder="little")
-    buffers = [pa.py_buffer(known), pa.py_buffer(ends), pa.py_buffer(b"".join(parts))]
+    known = np.array([value is not None for value in values], dtype=bool)
+    buffers = [
+        pa.py_buffer(np.packbits(known, bitorder="little")),
+        pa.py_buffer(ends),
+        pa.py_buffer(b"".join(parts)),
+    ]
     return pa.Array.from_buffers(kind, len(parts), buffers)
 
 

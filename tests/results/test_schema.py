@@ -1,7 +1,10 @@
 """Rows to parquet and back; what may not enter the record."""
 
 import io
+import subprocess
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -217,3 +220,12 @@ def test_the_version_is_in_every_file():
         schema = pq.read_schema(io.BytesIO(encode(kind, ROWS[kind])))
         assert schema.metadata[META_VERSION] == str(SCHEMA_VERSION).encode()
         assert schema.names == SCHEMAS[kind].names
+
+
+def test_reading_and_writing_import_no_pandas():
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from made import run\n"
+        "from hf_select.results.schema import decode, encode\n"
+        "decode(encode('runs', [run()])); assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], check=True)

@@ -56,6 +56,17 @@ def die_for_m1(argument, stop):
     run_job(argument, stop)
 
 
+def slowly(argument, stop):
+    """As the benchmark's job, but a step takes so long that a signal can hit the middle."""
+    from hf_select.training.benchmark import run_job
+
+    def slow_stop():
+        time.sleep(0.05)
+        return stop()
+
+    run_job(argument, slow_stop)
+
+
 def hang(argument, stop):
     """Never ends."""
     time.sleep(600)

@@ -281,7 +281,7 @@ def test_a_full_disk_under_the_store_stops_and_keeps_the_results(catalog, repo, 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory):
-    """Cells that take a few seconds each, so that there is time to kill them."""
+    """Cells of 80 steps, and what comes out of them undisturbed."""
     folder = tmp_path_factory.mktemp("long")
     catalog = tiny.make_catalog(folder, train=160)
     catalog.save(folder / "catalog.json")
@@ -291,9 +291,10 @@ def long(tmp_path_factory):
     return folder / "catalog.json", recipe, curves(undisturbed.path)
 
 
-def start(catalog: Path, results: Path, recipe: Recipe, **options):
+def start(catalog: Path, results: Path, recipe: Recipe, *flags: str, **options):
     command = [sys.executable, str(SCRIPT), str(catalog), str(results)]
     command += [json.dumps(recipe.to_dict()), json.dumps({"checkpoint_every": 0, **options})]
+    command += flags
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -341,7 +342,7 @@ def check_nothing_was_trained_twice(results, killed_at):
 def test_killed_in_the_middle_the_same_command_goes_on(long, tmp_path):
     catalog, recipe, expected = long
     results = tmp_path / "results"
-    process = start(catalog, results, recipe, jobs=2)
+    process = start(catalog, results, recipe, "slowly", jobs=2)
     wait_until(in_the_middle(results), process)
     process.kill()
     process.communicate()
@@ -365,7 +366,7 @@ def test_killed_in_the_middle_the_same_command_goes_on(long, tmp_path):
 def test_terminated_it_saves_and_says_that_it_can_go_on(long, tmp_path):
     catalog, recipe, expected = long
     results = tmp_path / "results"
-    process = start(catalog, results, recipe, jobs=2, checkpoint_every=1000)
+    process = start(catalog, results, recipe, "slowly", jobs=2, checkpoint_every=1000)
     wait_until(in_the_middle(results), process)
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=WAIT)
