@@ -748,7 +748,7 @@ def _replay_recall(
     from hf_select.recall import check_method, replay_recall
 
     proxies = _recorded_proxies(repo, task)
-    recorded = {proxy for proxy, _ in proxies}
+    recorded = {name for (name, _), found in proxies.items() if np.isfinite(found.values).any()}
     if methods is None:
         methods = [
             name
