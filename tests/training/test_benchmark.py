@@ -317,10 +317,9 @@ def in_the_middle(results):
         if not (results / ".work" / "events.jsonl").exists():
             return False
         seen = events(results)
-        over = {e.key for e in seen if e.kind == "done"}
-        return bool(over) and any(
-            e.kind == "point" and e.epoch == 1 and e.key not in over for e in seen
-        )
+        done = any(e.kind == "done" for e in seen)
+        trained = {e.key for e in seen if e.epoch == 4}
+        return done and any(e.epoch == 1 and e.key not in trained for e in seen)
 
     return reached
 
