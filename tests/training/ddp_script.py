@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import tiny
+import tinytrial
 import torch
 
 from hf_select.tasks.data import load_target
@@ -16,7 +16,7 @@ def main(model, data, out, *, processes=1, pause_at=0.0, batch_size=8):
     torch.set_num_threads(1)
     folder = Path(out)
     target = load_target(data, task="text-classification")
-    recipe = replace(tiny.RECIPE, global_batch_size=batch_size)
+    recipe = replace(tinytrial.RECIPE, global_batch_size=batch_size)
 
     def build():
         return AccelerateTrial("tiny", model, target, recipe, expected_processes=processes)

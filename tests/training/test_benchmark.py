@@ -12,7 +12,7 @@ from pathlib import Path
 import job_functions
 import numpy as np
 import pytest
-import tiny
+import tinytrial
 
 from hf_select.errors import InputError, RecordError, StoppedError
 from hf_select.records import Recipe
@@ -29,13 +29,13 @@ from hf_select.training.benchmark import (
 )
 
 SCRIPT = Path(__file__).with_name("benchmark_script.py")
-RECIPE = tiny.RECIPE
+RECIPE = tinytrial.RECIPE
 WAIT = 400.0  # seconds; a few are enough on a machine that is not overloaded
 
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
-    return tiny.make_catalog(tmp_path_factory.mktemp("catalog"))
+    return tinytrial.make_catalog(tmp_path_factory.mktemp("catalog"))
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_what_can_not_be_trained_is_a_record_with_the_reason(catalog, repo, tmp_
 
 
 def test_a_benchmark_fills_the_record_and_does_it_once(catalog, repo, tmp_path):
-    broken = tiny.make_model(tmp_path / "broken")
+    broken = tinytrial.make_model(tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"\0" * 9)
     entry = replace(catalog.models[0], repo_id="broken")
     more = replace(
@@ -283,7 +283,7 @@ def test_a_full_disk_under_the_store_stops_and_keeps_the_results(catalog, repo, 
 def long(tmp_path_factory):
     """Cells of 80 steps, and what comes out of them undisturbed."""
     folder = tmp_path_factory.mktemp("long")
-    catalog = tiny.make_catalog(folder, train=160)
+    catalog = tinytrial.make_catalog(folder, train=160)
     catalog.save(folder / "catalog.json")
     recipe = replace(RECIPE, epochs=4)
     undisturbed = ResultsRepo.open_or_create(folder / "undisturbed")

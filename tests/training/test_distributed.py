@@ -9,7 +9,7 @@ from pathlib import Path
 import ddp_script
 import numpy as np
 import pytest
-import tiny
+import tinytrial
 
 SCRIPT = Path(ddp_script.__file__)
 
@@ -17,8 +17,10 @@ SCRIPT = Path(ddp_script.__file__)
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    model = tiny.make_model(folder / "model", dropout=0.0)
-    return model, tiny.make_dataset(folder / "data", train=51)  # the last batch is 3 rows: 2 and 1
+    model = tinytrial.make_model(folder / "model", dropout=0.0)
+    return model, tinytrial.make_dataset(
+        folder / "data", train=51
+    )  # the last batch is 3 rows: 2 and 1
 
 
 def alone(inputs, out, **options):

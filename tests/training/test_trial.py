@@ -3,24 +3,24 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import tiny
+import tinytrial
 import torch
 
 from hf_select.errors import InputError, TrialError
 from hf_select.records import Recipe
 from hf_select.training.trial import AccelerateTrial, EncodingCache
 
-RECIPE = tiny.RECIPE
+RECIPE = tinytrial.RECIPE
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return tiny.make_model(tmp_path_factory.mktemp("models") / "tiny")
+    return tinytrial.make_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory):
-    return tiny.make_target(tmp_path_factory.mktemp("target") / "words")
+    return tinytrial.make_target(tmp_path_factory.mktemp("target") / "words")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_what_is_reached_is_not_trained_again(make):
 
 
 def test_it_learns_and_gives_a_raw_test_score(model, tmp_path):
-    target = tiny.make_target(tmp_path, train=200)
+    target = tinytrial.make_target(tmp_path, train=200)
     trial = AccelerateTrial("tiny", model, target, replace(RECIPE, learning_rate=1e-2, epochs=4))
     trial.advance(4)
     score = trial.test()
@@ -240,7 +240,7 @@ def test_every_row_is_evaluated_once_and_the_score_is_the_metric_s(make, target)
 def test_regression_learns_and_answers_in_the_label_s_units(model, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    target = tiny.make_target(tmp_path / "data", train=200, regression=True)
+    target = tinytrial.make_target(tmp_path / "data", train=200, regression=True)
     recipe = replace(RECIPE, epochs=5, learning_rate=1e-2)
     trial = AccelerateTrial("tiny", model, target, recipe)
     trial.advance(5)
@@ -310,7 +310,7 @@ def out_of_memory_above(trial, rows):
 
 @pytest.fixture(scope="module")
 def still_model(tmp_path_factory):
-    return tiny.make_model(tmp_path_factory.mktemp("still") / "tiny", dropout=0.0)
+    return tinytrial.make_model(tmp_path_factory.mktemp("still") / "tiny", dropout=0.0)
 
 
 def test_out_of_memory_halves_the_parts_and_keeps_the_effective_batch(still_model, target):
