@@ -69,7 +69,7 @@ def test_a_selection_goes_on_where_it_was(zoo: Path, tmp_path: Path, kind: signa
     stdout, stderr = first.communicate(timeout=120)
     assert first.returncode == (-signal.SIGKILL if kind == signal.SIGKILL else 3), stderr
     if kind == signal.SIGINT:
-        assert "goes on" in json.loads(stdout)["error"]["hint"]
+        assert "same command" in json.loads(stdout)["error"]["hint"]
     assert not (out / "selection.json").exists()
     before = journal.read_bytes()
     second = start(zoo, out)
