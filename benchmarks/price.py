@@ -30,7 +30,11 @@ POLICIES = (
 )
 LETTER = "paper, raw scores (preset)"
 ALONE = "the first one alone"
-RECALLED = 10
+GROUPS = {
+    "all": "All models",
+    "recall:10": "The 10 of the paper's recall",
+    "recall:5:proxy:logme": "The 5 that LogME over all models puts first",
+}
 COLUMNS = ("policy", "regret", "95 % interval", "worst", "price", "epochs", "winner's rank")
 
 
@@ -46,7 +50,7 @@ def measure(results: str, task: str) -> dict[str, Any]:
         "epochs": float(curves.epochs[-1]),
         "candidates": {},
     }
-    for candidates in ("all", f"recall:{RECALLED}"):
+    for candidates in GROUPS:
         try:
             document["candidates"][candidates] = replay_both_scales(results, task, candidates)
         except HfSelectError as error:
@@ -64,7 +68,8 @@ def replay_both_scales(results: str, task: str, candidates: str) -> dict[str, An
         )
     }
     if candidates != "all":
-        first = pipeline.replay(results, task, policies=("brute-force",), candidates="recall:1")
+        only = re.sub(r"^recall:\d+", "recall:1", candidates)
+        first = pipeline.replay(results, task, policies=("brute-force",), candidates=only)
         others = {ALONE: first, **others}
     for name, other in others.items():
         (old,) = other["summary"]
@@ -118,8 +123,7 @@ def page(documents: Sequence[Mapping[str, Any]], results: str) -> str:
         shape = f"{document['models']} models x {len(document['datasets'])} sets"
         lines += ["", f"### {document['task']}: {shape} x {document['seeds']} seeds"]
         for candidates, found in document["candidates"].items():
-            title = "All models" if candidates == "all" else f"The {RECALLED} recalled"
-            lines += ["", f"{title}:", ""]
+            lines += ["", f"{GROUPS[candidates]}:", ""]
             if "error" in found:
                 lines.append(f"not available: {found['error']['message']}")
                 continue

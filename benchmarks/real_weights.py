@@ -71,6 +71,7 @@ def measure(task: str, work: Path, zoo: Path, top: int, jobs: int) -> dict[str, 
         catalog,
         recipe=side.recipe,
         jobs=jobs,
+        retry_failed=True,
         on_plan=lambda count: say(f"{task}: {count} cells to train"),
         on_event=lambda event: (
             say(f"  {event.model} on {event.dataset}: {event.test:.3f}, {event.seconds:.0f} s")

@@ -96,7 +96,7 @@ def measure(work: Path, zoo: Path, recipe: Recipe, top: int, jobs: int) -> dict[
     file.write_text(json.dumps(recipe.to_dict(), indent=1) + "\n", encoding="utf-8")
 
     record, brute = str(folder / "record"), str(folder / "brute-force")
-    how = ("--task", TASK, "--recipe", str(file), "--jobs", str(jobs))
+    how = ("--task", TASK, "--recipe", str(file), "--jobs", str(jobs), "--retry-failed")
     hf_select("benchmark", "--catalog", str(catalog), "--results", record, *how)
     clusters = hf_select("cluster", "--results", record, "--task", TASK)
     target = (str(csv), "--results", record, "--catalog", str(catalog), *COLUMNS)

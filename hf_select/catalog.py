@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -35,12 +36,23 @@ Entry = TypeVar("Entry", ModelEntry, DatasetEntry)
 
 @dataclass(frozen=True)
 class Catalog:
-    """Candidates and benchmarks; `locations` maps a repo_id to a local path."""
+    """Candidates and benchmarks; `locations` maps a repo_id to a local path.
+
+    A name that has a location is that of a model or of a data set, or it is an `InputError`.
+    """
 
     models: tuple[ModelEntry, ...] = ()
     datasets: tuple[DatasetEntry, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     locations: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        both = {e.repo_id for e in self.models} & {e.repo_id for e in self.datasets}
+        for name in sorted(both.intersection(self.locations)):
+            raise InputError(
+                f"{name!r} is both a model and a data set, so its local path is ambiguous",
+                hint="give one of them another name",
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Catalog:
@@ -63,15 +75,25 @@ class Catalog:
         return cls(tuple(models), tuple(datasets), tuple(rejected), locations)
 
     def save(self, path: str | Path) -> None:
-        """Write it, locations relative to the file."""
+        """Write it, locations relative to the file; a kill leaves the old file or the new one."""
         path = Path(path)
         document = {
             "models": [self._row(entry, path.parent) for entry in self.models],
             "datasets": [self._row(entry, path.parent) for entry in self.datasets],
             "rejected": [asdict(row) for row in self.rejected],
         }
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary = path.parent / f".tmp-catalog-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _row(self, entry: ModelEntry | DatasetEntry, base: Path) -> dict[str, Any]:
         row = {
@@ -109,7 +131,12 @@ def _read(kind: type[Entry], row: dict[str, Any], base: Path, locations: dict[st
         if key in known and not (key == "baseline" and value is None)
     }
     if row.get("location"):
-        locations[row["repo_id"]] = base / row["location"]
+        location = base / row["location"]
+        if locations.setdefault(row["repo_id"], location) != location:
+            raise InputError(
+                f"{row['repo_id']!r} has two locations, {locations[row['repo_id']]} and {location}",
+                hint="give each of them a name of its own",
+            )
     return kind(**values)
 
 
@@ -165,6 +192,39 @@ def check_model_folder(folder: str | Path) -> Path:
     if "auto_map" in settings:
         raise ModelError(f"{folder} needs custom code (auto_map in config.json)")
     return folder
+
+
+def verify_models(catalog: Catalog) -> None:
+    """Refuse a catalog whose local model folders aren't safe to load or aren't what it pins.
+
+    Reads every local model's files. Raises `ModelError`: the first bad one, and how many more.
+    """
+    bad = []
+    for entry in catalog.models:
+        folder = catalog.location(entry.repo_id)
+        try:
+            if folder is not None:
+                _verify(entry, folder)
+        except ModelError as error:
+            bad.append(error)
+    if bad:
+        more = f" (and {len(bad) - 1} more such model{'s' * (len(bad) > 2)})" * (len(bad) > 1)
+        raise ModelError(bad[0].message + more, hint=bad[0].hint or "leave it out of the choice")
+
+
+def _verify(entry: ModelEntry, folder: Path) -> None:
+    try:
+        found = folder_revision(check_model_folder(folder))
+    except ModelError as error:
+        raise ModelError(f"model {entry.repo_id!r}: {error.message}", hint=error.hint) from error
+    except OSError as error:
+        raise ModelError(f"model {entry.repo_id!r}: {folder} can't be read: {error}") from error
+    if found != entry.revision:
+        raise ModelError(
+            f"model {entry.repo_id!r}: the content of {folder} is {found[:8]}, but the catalog "
+            f"says {entry.revision[:8]}",
+            hint="the folder has changed since the catalog was written; write the catalog again",
+        )
 
 
 def folder_revision(folder: str | Path) -> str:

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_select.catalog import Catalog, check_model_folder, local_model
+from hf_select.catalog import (
+    Catalog,
+    verify_models,
+)
+from hf_select.environment import is_main_process, library_versions
 from hf_select.errors import (
     DataError,
     HfSelectError,
     InputError,
-    ModelError,
     RecordError,
+    StoppedError,
     UnknownNameError,
+)
+from hf_select.locations import (
+    demo_folder,
+    find_catalog,
+    folders_as_catalog,
+    keep_catalog,
+    locate,
 )
 from hf_select.metrics import get_metric
 from hf_select.records import (
@@ -43,6 +52,7 @@ from hf_select.records import (
 )
 from hf_select.report.document import selection_document
 from hf_select.report.page import render, write_report
+from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT, SelectionFolder
 
@@ -62,11 +72,6 @@ def silent(_: str) -> None:
 # ------------------------------------------------------------------------------ the record
 
 
-def demo_folder() -> Path:
-    """Where the starter zoo, its record and its targets lie inside the package."""
-    return Path(__file__).parent / "demo"
-
-
 def open_results(results: str | Path) -> ResultsRepo:
     """The results repository of that folder, or the shipped one for the word `demo`."""
     path = demo_folder() / "results" if str(results) == "demo" else Path(results)
@@ -78,56 +83,13 @@ def open_results(results: str | Path) -> ResultsRepo:
     return ResultsRepo.open(path)
 
 
-def find_catalog(catalog: str | Path | None, results: str | Path) -> Catalog:
-    """The catalog that was named; else the shipped zoo's for `demo`, else what `benchmark` kept.
-
-    Without any, models come from the Hub by the names and commits of the record.
-    """
-    if catalog is not None:
-        return Catalog.load(demo_folder() if str(catalog) == "demo" else catalog)
+def check_own_results(results: str | Path) -> None:
+    """Refuse to write to the shipped record, which `demo` stands for wherever it is read."""
     if str(results) == "demo":
-        return Catalog.load(demo_folder())
-    kept = kept_catalog(results)
-    return Catalog.load(kept) if kept.is_file() else Catalog()
-
-
-def kept_catalog(results: str | Path) -> Path:
-    """Where `benchmark` notes which local models it used; not a part of the record."""
-    return Path(results) / ".work" / "catalog.json"
-
-
-def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str | None) -> Catalog:
-    """The catalog of model folders and data files that were named one by one."""
-    from hf_select.tasks.data import dataset_entry, load_target
-
-    if task is None:
-        raise InputError("without a catalog the task must be named", hint="add --task")
-    check_task_name(task)
-    entries, tables, locations = [], [], {}
-    for folder in models:
-        entries.append(local_model(folder, task))
-        locations[entries[-1].repo_id] = Path(folder).absolute()
-    for source in datasets:
-        tables.append(dataset_entry(load_target(source, task=task)))
-        locations[tables[-1].repo_id] = Path(source).absolute()
-    if len(locations) < len(entries) + len(tables):
-        raise InputError("two models or data sets have the same name", hint="rename one of them")
-    return Catalog(tuple(entries), tuple(tables), (), locations)
-
-
-def check_folders(catalog: Catalog) -> None:
-    """Refuse a catalog whose local model folders can't or mustn't be loaded."""
-    bad = []
-    for entry in catalog.models:
-        folder = catalog.location(entry.repo_id)
-        try:
-            if folder is not None:
-                check_model_folder(folder)
-        except ModelError as error:
-            bad.append(error)
-    if bad:
-        more = f" (and {len(bad) - 1} more models)" if len(bad) > 1 else ""
-        raise ModelError(bad[0].message + more, hint=bad[0].hint or "choose others with --models")
+        raise InputError(
+            "the record `demo` ships with the package and can't be written to",
+            hint="name a folder with --results",
+        )
 
 
 def check_preset(preset: str | None) -> bool:
@@ -170,8 +132,14 @@ def benchmark(
     `models` and `datasets` pick by name from the catalog; without one they are folders and files.
     `on_plan` is told how many cells there are to run, `on_event` what happens to each.
     """
-    from hf_select.training.benchmark import missing_cells, run_benchmark
+    from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
 
+    check_own_results(results)
+    check_arguments(
+        seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
+    )
+    if task is not None:
+        check_task_name(task)
     if catalog is None:
         chosen = folders_as_catalog(models or (), datasets or (), task)
     else:
@@ -181,7 +149,7 @@ def benchmark(
             f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
-    check_folders(chosen)
+    verify_models(chosen)
     recipe = recipe or Recipe()
     repo = ResultsRepo.open_or_create(results)
     keep_catalog(chosen, results)
@@ -202,22 +170,12 @@ def benchmark(
     )
 
 
-def keep_catalog(catalog: Catalog, results: str | Path) -> None:
-    """Note where the local models of a benchmark lie, beside those of earlier ones."""
-    path = kept_catalog(results)
-    known = Catalog.load(path) if path.is_file() else Catalog()
-    models = {e.repo_id: e for e in (*known.models, *catalog.models)}
-    datasets = {e.repo_id: e for e in (*known.datasets, *catalog.datasets)}
-    locations = {**known.locations, **catalog.locations}
-    Catalog(tuple(models.values()), tuple(datasets.values()), (), locations).save(path)
-
-
 def import_results(
     file: str | Path,
     results: str | Path,
     *,
     task: str,
-    metric: str = "accuracy",
+    metric: str | None = None,
     kind: str = "runs",
     format: str | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -226,6 +184,7 @@ def import_results(
     """Add somebody else's table of results to a record; rows that can't be used are named."""
     from hf_select.results.foreign import import_table
 
+    check_own_results(results)
     check_task_name(task)
     table = import_table(
         file,
@@ -318,6 +277,7 @@ def recall(
     seed: int = 0,
     max_rows: int = 2000,
     cache: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     say: Say = silent,
     **data_options: Any,
 ) -> Recalled:
@@ -327,19 +287,34 @@ def recall(
     what the representatives offer when it isn't named. Only train rows of the target are used.
     """
     from hf_select.clustering.algorithms import cluster_models
-    from hf_select.recall import needs_proxy, proxy_choice, recall_models
+    from hf_select.recall import needs_proxy, recall_models
 
     raw = check_preset(preset)
     repo = open_results(results)
     target = as_target(target, data_options)
-    check_recall(repo, target.task, method=method, proxy=proxy, top=top, exclude=exclude)
+    check_recall(
+        repo,
+        target.task,
+        method=method,
+        proxy=proxy,
+        top=top,
+        threshold=threshold,
+        seed=seed,
+        exclude=exclude,
+    )
     started = time.perf_counter()
     entries = {entry.repo_id: entry for entry in repo.models(target.task)}
     locations = find_catalog(catalog, results)
-    entries |= {entry.repo_id: entry for entry in locations.models if entry.repo_id in entries}
-    matrix = without_target(repo.matrix(target.task), repo, target)
+    matrix = repo.matrix(target.task)
+    for column in columns_of(target, repo):
+        matrix = matrix.without_dataset(column)
     unwanted = set(exclude)
     usable = [m for m in matrix.models if m in entries and m not in unwanted]
+    unknown = [
+        Rejected(m, "the record has runs of it, but no entry that says what it is")
+        for m in matrix.models
+        if m not in entries and m not in unwanted
+    ]
     matrix = matrix.only_models(usable)
     clustering = None
     if len(usable) > 1 and len(matrix.datasets) > 0:
@@ -354,10 +329,11 @@ def recall(
             locations,
             target,
             proxy=proxy or (method.split(":", 1)[1] if method.startswith("proxy:") else None),
-            choose=proxy_choice,
             max_rows=max_rows,
+            max_length=record_recipe(repo, target.task).max_length,
             seed=seed,
             cache=cache,
+            should_stop=should_stop,
             say=say,
         )
     result = recall_models(
@@ -376,7 +352,7 @@ def recall(
     )
     result = replace(
         result,
-        skipped=(*result.skipped, *skipped),
+        skipped=(*result.skipped, *skipped, *unknown),
         seconds=time.perf_counter() - started,
     )
     return Recalled(result, clustering, matrix, entries, scores)
@@ -389,6 +365,8 @@ def check_recall(
     method: str,
     proxy: str | None,
     top: int,
+    threshold: float | None,
+    seed: int,
     exclude: Iterable[str],
 ) -> None:
     """Refuse what phase one can't do, before anything is computed or written."""
@@ -399,6 +377,10 @@ def check_recall(
     fixed = check_method(method)
     if top < 1:
         raise InputError(f"top is {top}, but must be at least 1")
+    if threshold is not None and not threshold >= 0:
+        raise InputError(f"threshold is {threshold}, but must be 0 or more")
+    if seed < 0:
+        raise InputError(f"seed is {seed}, but must be 0 or more")
     for name in filter(None, (proxy, fixed)):
         check_proxy(name, TASK_KINDS[task])
     models = {entry.repo_id for entry in repo.models(task)}
@@ -416,20 +398,14 @@ def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> Ta
     return load_target(target, **options)
 
 
-def without_target(
-    matrix: PerformanceMatrix, repo: ResultsRepo, target: TargetData
-) -> PerformanceMatrix:
-    """The matrix with no column of the target itself, should the record hold it."""
-    same = [d.repo_id for d in repo.datasets(target.task) if d.revision == target.fingerprint]
-    for name in same:
-        matrix = matrix.without_dataset(name)
-    return matrix
-
-
-def locate(entry: ModelEntry, catalog: Catalog) -> tuple[str | Path, str | None]:
-    """Where `from_pretrained` finds a model: a local folder, or a Hub id with its commit."""
-    folder = catalog.location(entry.repo_id)
-    return (folder, None) if folder is not None else (entry.repo_id, entry.revision)
+def columns_of(target: TargetData, repo: ResultsRepo) -> list[str]:
+    """The record's columns that are the target itself: by content, or by its Hub name."""
+    return [
+        dataset_name(entry.repo_id, entry.config)
+        for entry in repo.datasets(target.task)
+        if entry.revision == target.fingerprint
+        or dataset_name(entry.repo_id, entry.config) == target.name
+    ]
 
 
 def compute_proxies(
@@ -439,30 +415,41 @@ def compute_proxies(
     target: TargetData,
     *,
     proxy: str | None,
-    choose: Callable[[Mapping[str, bool], str], str],
     max_rows: int,
+    max_length: int,
     seed: int,
     cache: Path | None,
+    should_stop: Callable[[], bool],
     say: Say,
 ) -> tuple[ProxyScores, tuple[Rejected, ...]]:
     """One forward pass per named model, then its proxy score. A model that fails is reported."""
+    import torch
+
     from hf_select.features import extract_features
     from hf_select.proxies import score_features
+    from hf_select.recall import proxy_choice
     from hf_select.tasks import get_task
 
     task = get_task(target.task)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     features, skipped = {}, []
     for number, name in enumerate(names, 1):
         say(f"proxy pass {number}/{len(names)}: {name}")
-        location, revision = locate(entries[name], catalog)
+        if should_stop():
+            raise StoppedError(
+                f"stopped before the proxy pass of {name}", hint="the same command goes on"
+            )
         try:
+            location, revision = locate(entries[name], catalog)
             features[name] = extract_features(
                 task,
                 location,
                 target,
                 revision=revision,
                 max_rows=max_rows,
+                max_length=max_length,
                 seed=seed,
+                device=device,
                 cache=cache,
                 key=entries[name].revision,
             )
@@ -474,7 +461,7 @@ def compute_proxies(
             hint="name a catalog with --catalog that says where the models are",
         )
     heads = {name: found.source_probs is not None for name, found in features.items()}
-    chosen = proxy or choose(heads, task.kind)
+    chosen = proxy or proxy_choice(heads, task.kind)
     values = np.full(len(names), np.nan)
     reasons = {bad.repo_id: bad.reason for bad in skipped}
     for i, name in enumerate(names):
@@ -531,8 +518,18 @@ def select(
     chosen_policy = get_policy(policy)
     repo = open_results(results)
     target = as_target(target, data_options)
-    check_recall(repo, target.task, method=method, proxy=proxy, top=top, exclude=exclude)
+    check_recall(
+        repo,
+        target.task,
+        method=method,
+        proxy=proxy,
+        top=top,
+        threshold=threshold,
+        seed=seed,
+        exclude=exclude,
+    )
     recipe = recipe or record_recipe(repo, target.task)
+    locations = find_catalog(catalog, results)
     started = time.perf_counter()
     folder = SelectionFolder(
         out,
@@ -569,9 +566,9 @@ def select(
         exclude=exclude,
         seed=seed,
         cache=folder.state / "features",
+        should_stop=should_stop,
         say=say,
     )
-    locations = find_catalog(catalog, results)
     trials = LiveTrials(
         target,
         recipe,
@@ -618,7 +615,7 @@ def select(
         document = folder.finish(document, winner.trial.save_pretrained, render(document))
     else:
         winner.trial.save_pretrained(folder.path)  # a step that all processes take together
-    winner.close()
+    winner.trial.close()
     return Selected(document, folder.path)
 
 
@@ -639,9 +636,8 @@ def _fine_select(
     from hf_select.selection.run import run_selection
 
     curves = repo.curves(target.task)
-    for entry in repo.datasets(target.task):
-        if entry.revision == target.fingerprint:
-            curves = curves.without_dataset(entry.repo_id)
+    for column in columns_of(target, repo):
+        curves = curves.without_dataset(column)
 
     def noted(rung: Rung) -> None:
         for drop in rung.dropped:
@@ -729,7 +725,8 @@ def _recorded_proxies(repo: ResultsRepo, task: str) -> dict[tuple[str, str], Pro
     """(proxy, dataset) -> the proxy scores that the record holds."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for row in repo.proxies(task):
-        rows.setdefault((row.proxy, row.dataset), {})[row.model] = row
+        column = dataset_name(row.dataset, row.config)
+        rows.setdefault((row.proxy, column), {})[row.model] = row
     return {
         (proxy, dataset): ProxyScores(
             proxy,
@@ -780,42 +777,50 @@ def _replay_selection(
     chosen = {name: get_policy(name) for name in policies or POLICIES}
     choose = None
     if candidates != "all":
-        word, _, count = candidates.partition(":")
+        word, _, rest = candidates.partition(":")
+        count, _, method = rest.partition(":")
         if word != "recall" or not count.isdigit() or int(count) < 1:
-            raise InputError(f"candidates is {candidates!r}, but must be `all` or `recall:K`")
-        choose = _recaller(repo, task, int(count), raw)
+            raise InputError(
+                f"candidates is {candidates!r}, but must be `all`, `recall:K` or `recall:K:METHOD`"
+            )
+        choose = _recaller(repo, task, int(count), raw, method or "paper")
     return replay_selection(repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw)
 
 
 def _recaller(
-    repo: ResultsRepo, task: str, top: int, raw: bool
+    repo: ResultsRepo, task: str, top: int, raw: bool, method: str
 ) -> Callable[[str], tuple[tuple[str, ...], float]]:
-    """For a benchmark as target: the paper's recall without it, and what the proxies cost.
+    """For a benchmark as target: the recall by a method without it, and what the proxies cost.
 
     The cost is in epochs: recorded seconds of the proxy passes over those of a training epoch.
     """
     from hf_select.clustering.algorithms import cluster_models
-    from hf_select.recall import needs_proxy, recall_models, recorded_scores
+    from hf_select.recall import check_method, needs_proxy, recall_models, recorded_scores
 
+    check_method(method)
     matrix, curves = repo.matrix(task), repo.curves(task)
     proxies = _recorded_proxies(repo, task)
-    spent_on = {(row.proxy, row.dataset, row.model): row.seconds for row in repo.proxies(task)}
+    spent_on = {
+        (row.proxy, dataset_name(row.dataset, row.config), row.model): row.seconds
+        for row in repo.proxies(task)
+    }
 
     def choose(dataset: str) -> tuple[tuple[str, ...], float]:
         hidden = matrix.without_dataset(dataset)
         clustering = cluster_models(hidden, raw=raw)
-        wanted = needs_proxy("paper", hidden, clustering)
-        scores = recorded_scores("paper", wanted, dataset, TASK_KINDS[task], proxies)
-        if scores is None:
+        wanted = needs_proxy(method, hidden, clustering)
+        scores = recorded_scores(method, wanted, dataset, TASK_KINDS[task], proxies)
+        if wanted and scores is None:
             raise RecordError(
-                f"{repo.path} holds no proxy scores of the representatives on {dataset}",
+                f"{repo.path} holds no proxy scores for {method} on {dataset}",
                 hint="recall can't be replayed without them; use --candidates all",
             )
-        seconds = [spent_on.get((scores.proxy, dataset, model), np.nan) for model in wanted]
+        name = scores.proxy if scores else ""
+        seconds = [spent_on.get((name, dataset, model), np.nan) for model in wanted]
         spent = curves.seconds[:, curves.datasets.index(dataset)]
         epoch = float(np.nanmean(spent[..., -1])) / float(curves.epochs[-1])
         found = recall_models(
-            "paper",
+            method,
             target=dataset,
             task=task,
             matrix=hidden,
@@ -838,18 +843,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
             hint="make one with `hf-select select` or `hf-select demo`",
         )
     path = Path(out) if out else Path(folder) / "report.html"
-    return write_report(json.loads(document.read_text(encoding="utf-8")), path)
-
-
-def is_main_process() -> bool:
-    """True in the one process that writes, of those that `accelerate launch` has started."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    names = ("hf-select", "torch", "transformers", "accelerate", "datasets", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    try:
+        return write_report(json.loads(document.read_text(encoding="utf-8")), path)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{document} is not the document of a selection: {error!r}") from error
 
 
 def doctor() -> dict[str, Any]:

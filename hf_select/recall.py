@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.clustering.algorithms import benchmark_means, cluster_models, performance, row_means
+from hf_select.clustering.algorithms import (
+    benchmark_means,
+    cluster_models,
+    no_skill_hint,
+    performance,
+    row_means,
+)
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.metrics import get_metric
 from hf_select.proxies import check_proxy, get_proxy
@@ -225,7 +231,6 @@ def recall_models(
     top: int = 10,
     raw: bool = False,
     seed: int = 0,
-    proxy_epochs: float = 0.0,
     seconds: float = 0.0,
 ) -> RecallResult:
     """The `top` models for a target by one method, with the evidence for each, best first.
@@ -268,7 +273,8 @@ def recall_models(
     if not order:
         raise InputError(
             f"recall method {method!r} could rank none of {len(matrix.models)} models: "
-            + _why_not(matrix.models[0], proxies if wanted else None)
+            + _why_not(matrix, 0, proxies if wanted else None),
+            hint="" if wanted else no_skill_hint(matrix),
         )
     cluster = (
         dict(zip(clustering.models, clustering.labels.tolist(), strict=True)) if clustering else {}
@@ -298,12 +304,11 @@ def recall_models(
         candidates=tuple(candidates),
         ranking=tuple(matrix.models[i] for i in order),
         skipped=tuple(
-            Rejected(name, _why_not(name, proxies if wanted else None))
+            Rejected(name, _why_not(matrix, i, proxies if wanted else None))
             for i, name in enumerate(matrix.models)
             if not np.isfinite(scores[i])
         ),
         seconds=seconds,
-        proxy_epochs=proxy_epochs,
     )
 
 
@@ -313,9 +318,12 @@ def _gaps(matrix: PerformanceMatrix, row: int) -> str:
     return f"; measured on only {have} of {of} benchmarks" if 2 * have < of else ""
 
 
-def _why_not(name: str, proxies: ProxyScores | None) -> str:
+def _why_not(matrix: PerformanceMatrix, row: int, proxies: ProxyScores | None) -> str:
     if proxies is None:
+        if np.isfinite(matrix.scores[row]).any():
+            return "its benchmark scores can't be compared without the trivial predictor's"
         return "no benchmark score in the record"
+    name = matrix.models[row]
     return proxies.reasons.get(name) or f"no {proxies.proxy} score"
 
 
@@ -368,10 +376,11 @@ def replay_recall(
     alone, raw, oriented by its metric. `random` is the mean over `seeds`. For `paper` the proxy is
     LEEP where every representative has one on record, else LogME.
 
-    Returns {"summary": {method: {...}}, "targets": {dataset: {method: {...}}}} with the numbers of
-    `recall_regret`. A summary is the mean over the targets that the method could be run on, their
-    number as "targets", and the worst target as "regret@k_max"; where proxy scores are missing it
-    says so in "note". Raises `InputError` with fewer than two datasets.
+    Returns {"phase": "recall", "summary": {method: {...}}, "targets": {dataset: {method: {...}}}}
+    with the numbers of `recall_regret`. A summary is the mean over the targets that the method
+    could be run on, their number as "targets", and the worst target as "regret@k_max"; where proxy
+    scores are missing it says so in "note", which is "" otherwise. All summaries have the same
+    keys. Raises `InputError` with fewer than two datasets, and where a method can rank no model.
     """
     for method in methods:
         check_method(method)
@@ -416,10 +425,11 @@ def replay_recall(
             rows = [recall_regret(run.ranking, truth, ks) for run in runs]
             targets[dataset][method] = {key: _mean([r[key] for r in rows]) for key in rows[0]}
     summary = {
-        method: _summarise([of[method] for of in targets.values() if method in of], method, ks)
+        method: _summarise([of[method] for of in targets.values() if method in of], ks)
+        | {"note": _missing(method, sum(method not in of for of in targets.values()), len(targets))}
         for method in methods
     }
-    return {"summary": summary, "targets": targets}
+    return {"phase": "recall", "summary": summary, "targets": targets}
 
 
 def recorded_scores(
@@ -445,13 +455,17 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(finite)) if finite else NAN
 
 
-def _summarise(rows: list[dict[str, float]], method: str, ks: Sequence[int]) -> dict[str, Any]:
+def _missing(method: str, without: int, targets: int) -> str:
+    """What a summary says about the targets that a method could not be run on."""
+    where = f" on {without} of {targets} targets" if without < targets else ""
+    return f"no proxy scores on record for {method}{where}" if without else ""
+
+
+def _summarise(rows: list[dict[str, float]], ks: Sequence[int]) -> dict[str, Any]:
     keys = [*(f"regret@{k}" for k in ks), "spearman"]
     summary: dict[str, Any] = {key: _mean([row[key] for row in rows]) for key in keys}
     for k in ks:
         worst = [row[f"regret@{k}"] for row in rows if np.isfinite(row[f"regret@{k}"])]
         summary[f"regret@{k}_max"] = max(worst, default=NAN)
     summary["targets"] = len(rows)
-    if not rows:
-        summary["note"] = f"no proxy scores on record for {method}"
     return summary

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,9 @@ class Recipe:
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            # One spelling of each number: 1 and 1.0 have the same digest.
+            object.__setattr__(self, f.name, _setting(f.name, getattr(self, f.name), f.default))
         checks = (
             ("learning_rate", self.learning_rate > 0, "above 0"),
             ("epochs", self.epochs >= 1, "at least 1"),
@@ -129,6 +134,8 @@ class Recipe:
             ("optimizer", self.optimizer == "adamw", "'adamw'"),
             ("schedule", self.schedule == "linear", "'linear'"),
             ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("max_grad_norm", self.max_grad_norm >= 0, "0 or more"),
             ("max_length", self.max_length >= 2, "at least 2"),
             ("max_train_samples", self.max_train_samples >= 0, "0 or more"),
             ("max_eval_samples", self.max_eval_samples >= 0, "0 or more"),
@@ -137,9 +144,7 @@ class Recipe:
         )
         for name, good, expected in checks:
             if not good:
-                raise InputError(
-                    f"recipe: value of `{name}` is {getattr(self, name)!r}, but must be {expected}"
-                )
+                raise _bad_setting(name, getattr(self, name), expected)
 
     def digest(self) -> str:
         """16 hex digits that name the recipe."""
@@ -158,16 +163,45 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """A recipe from JSON values; an unknown key is an error that lists the known ones."""
+        if not isinstance(values, Mapping):
+            raise InputError(
+                f"a recipe must be an object of settings, but is {values!r}",
+                hint='for example {"epochs": 5, "learning_rate": 5e-5}',
+            )
         known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - known, key=str)
         if unknown:
             raise InputError(
                 f"recipe: unknown key {unknown[0]!r}", hint=f"keys: {', '.join(sorted(known))}"
             )
-        values = dict(values)
-        if "fractions" in values:
-            values["fractions"] = tuple(values["fractions"])
         return cls(**values)
+
+
+def _setting(name: str, value: Any, default: Any) -> Any:
+    """A setting of a recipe as its default's type; an `InputError` if it is of another one."""
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple) or not all(map(_is_number, value)):
+            raise _bad_setting(name, value, "a list of numbers")
+        return tuple(float(number) for number in value)
+    if isinstance(default, str):
+        if not isinstance(value, str):
+            raise _bad_setting(name, value, "a string")
+        return value
+    if isinstance(default, int):
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise _bad_setting(name, value, "a whole number")
+        return int(value)
+    if not _is_number(value):
+        raise _bad_setting(name, value, "a finite number")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _bad_setting(name: str, value: Any, expected: str) -> InputError:
+    return InputError(f"recipe: value of `{name}` is {value!r}, but must be {expected}")
 
 
 @dataclass(frozen=True)
@@ -512,7 +546,6 @@ class RecallResult:
     nearest_benchmarks: tuple[str, ...] = ()
     skipped: tuple[Rejected, ...] = ()
     seconds: float = 0.0
-    proxy_epochs: float = 0.0  # cost of the proxy passes, in epochs of one model
 
 
 # ------------------------------------------------------------------------------- selection

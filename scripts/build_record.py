@@ -23,7 +23,7 @@ from pathlib import Path
 from hf_select.catalog import Catalog
 from hf_select.demo.run import ORACLE
 from hf_select.demo.targets import write_target
-from hf_select.pipeline import demo_folder
+from hf_select.locations import demo_folder
 from hf_select.records import DatasetEntry, ModelEntry, ProxyRow, Recipe
 from hf_select.results.repo import ResultsRepo
 

@@ -1,12 +1,20 @@
 """The catalog file, and which model folders are safe to load."""
 
 import json
+import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hf_select.catalog import Catalog, check_model_folder, folder_revision, local_model
+from hf_select.catalog import (
+    Catalog,
+    check_model_folder,
+    folder_revision,
+    local_model,
+    verify_models,
+)
 from hf_select.errors import InputError, ModelError, UnknownNameError
 from hf_select.records import DatasetEntry, ModelEntry, Rejected
 
@@ -66,6 +74,62 @@ def test_a_file_that_is_no_catalog(tmp_path, text):
         Catalog.load(tmp_path)
     with pytest.raises(InputError, match="no catalog at"):
         Catalog.load(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_catalog_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch, step):
+    path = tmp_path / "catalog.json"
+    catalog(tmp_path).save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os if step == "fsync" else Path, step, full)
+    with pytest.raises(OSError, match="No space left"):
+        Catalog().save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_saved_catalog_can_be_read_by_others(tmp_path):
+    catalog(tmp_path).save(tmp_path / "catalog.json")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "catalog.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_model_and_a_data_set_of_one_name_have_no_place_for_two_locations(tmp_path):
+    one = ModelEntry("reviews", "1" * 40, TEXT)
+    data = DatasetEntry("reviews", "d" * 40, TEXT, ("text",), "label", 2, "accuracy")
+    both = Catalog((one,), (data,))  # on the Hub they are two things
+    assert both.location("reviews") is None
+    with pytest.raises(InputError, match="'reviews' is both a model and a data set") as error:
+        replace(both, locations={"reviews": tmp_path})
+    assert "another name" in error.value.hint
+
+    path = tmp_path / "catalog.json"
+    both.save(path)
+    assert Catalog.load(path).datasets == (data,)
+    document = json.loads(path.read_text())
+    document["models"][0]["location"] = "zoo/reviews"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="'reviews' is both a model and a data set"):
+        Catalog.load(path)
+
+
+def test_two_configs_of_a_data_set_can_not_lie_in_two_places(tmp_path):
+    path = tmp_path / "catalog.json"
+    entries = tuple(
+        DatasetEntry("glue", "1" * 40, TEXT, ("a",), "label", 2, "accuracy", config=c)
+        for c in ("cola", "sst2")
+    )
+    Catalog(datasets=entries, locations={"glue": tmp_path / "glue"}).save(path)
+    assert Catalog.load(path).location("glue") == tmp_path / "glue"
+    document = json.loads(path.read_text())
+    document["datasets"][1]["location"] = "elsewhere"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="'glue' has two locations"):
+        Catalog.load(path)
 
 
 def test_the_part_for_a_task_and_for_names(tmp_path):
@@ -142,6 +206,43 @@ def test_the_revision_is_that_of_the_content(folder, tmp_path):
     assert folder_revision(tmp_path / "moved") == before
     (tmp_path / "moved" / "config.json").write_text("{}")
     assert folder_revision(tmp_path / "moved") != before
+
+
+def test_models_that_are_what_the_catalog_pins_pass(folder):
+    entry = local_model(folder, TEXT)
+    elsewhere = ModelEntry("owner/on-the-hub", "1" * 40, TEXT)
+    verify_models(Catalog((entry, elsewhere), locations={entry.repo_id: folder}))
+
+
+def test_a_model_folder_that_has_changed_is_refused(folder):
+    entry = local_model(folder, TEXT)
+    chosen = Catalog((entry,), locations={entry.repo_id: folder})
+    (folder / "model.safetensors").write_bytes(safetensors([4, 3]))
+    with pytest.raises(ModelError) as error:
+        verify_models(chosen)
+    assert "'my-model'" in error.value.message
+    assert entry.revision[:8] in error.value.message
+    assert folder_revision(folder)[:8] in error.value.message
+    assert "more" not in error.value.message
+    assert "changed since the catalog was written" in error.value.hint
+
+    others = tuple(replace(entry, repo_id=name) for name in ("b", "c"))
+    names = (entry.repo_id, "b", "c")
+    more = Catalog((entry, *others), locations=dict.fromkeys(names, folder))
+    with pytest.raises(ModelError, match=r"'my-model'.*\(and 2 more such models\)"):
+        verify_models(more)
+
+
+def test_a_model_folder_that_is_not_safe_is_refused_by_name(folder, tmp_path):
+    entry = local_model(folder, TEXT)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    missing = replace(entry, repo_id="missing")
+    locations = {entry.repo_id: folder, "missing": tmp_path / "nowhere"}
+    with pytest.raises(
+        ModelError, match=r"'my-model': .*pickled.*\(and 1 more such model\)"
+    ) as error:
+        verify_models(Catalog((entry, missing), locations=locations))
+    assert "safetensors" in error.value.hint
 
 
 def test_model_folders_that_are_refused(folder):

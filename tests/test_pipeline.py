@@ -12,7 +12,7 @@ from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
 
 from hf_select import pipeline
 from hf_select.cli.app import run
-from hf_select.errors import InputError, StoppedError
+from hf_select.errors import HfSelectError, InputError, ModelError, StoppedError
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.policies import POLICIES
 
@@ -209,6 +209,8 @@ BAD = [
     (["select", "target.csv", "--preset", "poem"], "poem"),
     (["select", "rated.csv"], "text-regression"),
     (["select", "target.csv", "--exclude", "tiny/unicorn"], "unicorn"),
+    (["select", "target.csv", "--threshold", "-1"], "threshold"),
+    (["select", "target.csv", "--seed", "-1"], "seed"),
     (["recall", "rated.csv", "--proxy", "leep", "--task", "text-regression"], ""),
 ]
 
@@ -236,3 +238,107 @@ def test_bad_input_is_exit_2_and_nothing_is_written(
     error = json.loads(capsys.readouterr().out)["error"]
     assert expected in error["message"] + error["hint"]
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_wrong_catalog_can_be_put_right(zoo: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.json"
+    empty.write_text('{"models": [], "datasets": []}')
+    with pytest.raises(HfSelectError):
+        pipeline.select(
+            zoo / "target.csv",
+            zoo / "record",
+            tmp_path / "out",
+            catalog=empty,
+            top=2,
+            method="mean",
+        )
+    document = pipeline.select(
+        zoo / "target.csv",
+        zoo / "record",
+        tmp_path / "out",
+        catalog=zoo / "catalog.json",
+        top=2,
+        method="mean",
+    ).document
+    assert all(row["status"] != "failed" for row in document["ranking"])
+
+
+def test_a_model_that_changed_since_it_was_recorded_is_not_taken_for_it(
+    zoo: Path, tmp_path: Path
+) -> None:
+    catalog = json.loads((zoo / "catalog.json").read_text())
+    for row in catalog["models"] + catalog["datasets"]:
+        row["location"] = str(zoo / row["location"])
+    other = tiny_text_model(tmp_path / "other", seed=99)
+    catalog["models"][0]["location"] = str(other)
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+    changed = catalog["models"][0]["repo_id"]
+    with pytest.raises(ModelError, match=changed):
+        pipeline.benchmark(tmp_path / "record", tmp_path / "catalog.json", recipe=RECIPE)
+    assert not (tmp_path / "record").exists()
+    document = pipeline.select(
+        zoo / "target.csv",
+        zoo / "record",
+        tmp_path / "out",
+        catalog=tmp_path / "catalog.json",
+        top=len(MODELS),
+        method="size",
+    ).document
+    (failed,) = [row for row in document["ranking"] if row["status"] == "failed"]
+    assert failed["model"] == changed
+    assert "revision" in failed["reason"]
+
+
+def test_a_benchmark_of_named_folders_can_be_selected_from(zoo: Path, tmp_path: Path) -> None:
+    models = [str(zoo / "models" / name) for name in MODELS[:2]]
+    data = [str(zoo / "data" / f"{name}.csv") for name in DATASETS[:2]]
+    summary = pipeline.benchmark(
+        tmp_path / "own", models=models, datasets=data, task=TASK, recipe=RECIPE, jobs=2
+    )
+    assert summary.done == 4
+    # No catalog: the record's folder remembers where the models lie.
+    document = pipeline.select(zoo / "target.csv", tmp_path / "own", tmp_path / "out").document
+    assert document["winner"]["model"] in MODELS[:2]
+
+
+@pytest.mark.parametrize("weights", ["pytorch_model.bin", ""])
+def test_a_folder_without_safe_weights_is_refused_before_anything(
+    weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_text_model(tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    if weights:
+        (model / weights).write_bytes(b"not even a pickle")
+    data = tiny_text_csv(tmp_path / "data.csv", 60)
+    command = ["benchmark", "--models", str(model), "--datasets", str(data), "--task", TASK]
+    assert run([*command, "--results", str(tmp_path / "record"), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["type"] == "ModelError"
+    assert ("pickled" if weights else "no weights") in error["message"]
+    assert not (tmp_path / "record").exists()
+
+
+@pytest.mark.parametrize("command", ["cluster", "replay"])
+def test_a_record_of_another_task_says_what_it_holds(
+    zoo: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--results", str(zoo / "record"), "--task", "image-classification", "--json"]
+    assert run([command, *arguments]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["type"] == "RecordError"
+    assert TASK in error["hint"]
+
+
+@pytest.mark.parametrize("command", ["benchmark", "import"])
+def test_the_shipped_record_is_not_written_to(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("model,a\nm,0.5\n")
+    source = ["t.csv"] if command == "import" else []
+    assert run([command, *source, "--results", "demo", "--task", TASK, "--json"]) == 2
+    assert "demo" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]

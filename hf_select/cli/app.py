@@ -77,9 +77,7 @@ def run(args: list[str]) -> int:
     output = Output(as_json="--json" in args)
     try:
         # click swallows --json before a usage error can know of it, hence `output` above.
-        cli.main(args=args, prog_name="hf-select", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        code = cli.main(args=args, prog_name="hf-select", standalone_mode=False)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "hf-select"
         output.error(InputError(error.format_message(), hint=f"see `{where} --help`").to_dict())
@@ -90,11 +88,14 @@ def run(args: list[str]) -> int:
     except HfSelectError as error:
         output.error(error.to_dict())
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        output.error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
-        return 130
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 0
+    except OSError as error:
+        output.error(HfSelectError(str(error), hint="is there room, and the right to?").to_dict())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        output.error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
+        return 130
+    return code if isinstance(code, int) else 0  # what a command gave to `Exit`

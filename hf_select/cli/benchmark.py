@@ -55,7 +55,7 @@ def command(
     from hf_select.cli.live import watch
 
     recipe = pipeline.choose_recipe(
-        kwargs.pop("recipe_file"), options.take(kwargs, tuple(options.RECIPE_OPTIONS))
+        kwargs.pop("recipe_file"), options.take(kwargs, options.RECIPE_OPTIONS)
     )
     with watch(output) as (on_plan, on_event):
         summary = pipeline.benchmark(
@@ -63,8 +63,8 @@ def command(
             catalog,
             recipe=recipe,
             task=task,
-            models=_names(models),
-            datasets=_names(datasets),
+            models=options.names(models),
+            datasets=options.names(datasets),
             seeds=_seeds(seeds),
             shard=_shard(shard),
             on_plan=on_plan,
@@ -85,10 +85,8 @@ def command(
             f"already; {summary.seconds:.0f} s. Record: {results}"
         ),
     )
-
-
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+    if summary.failed and not summary.done:
+        raise click.exceptions.Exit(1)
 
 
 def _seeds(text: str) -> list[int]:

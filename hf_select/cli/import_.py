@@ -17,7 +17,7 @@ from hf_select.errors import InputError
 @click.argument("file", type=click.Path())
 @options.results
 @options.task()
-@click.option("--metric", default="accuracy", show_default=True, help="Metric of the scores.")
+@click.option("--metric", help="Metric of the scores; the task's own if not given.")
 @click.option("--kind", default="runs", show_default=True, help="runs or proxies.")
 @click.option(
     "--format", "format_", metavar="FORMAT", help="long, wide or paper; seen from the header."
@@ -31,7 +31,7 @@ def command(
     file: str,
     results: str,
     task: str,
-    metric: str,
+    metric: str | None,
     kind: str,
     format_: str | None,
     datasets_file: str | None,

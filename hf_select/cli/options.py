@@ -118,14 +118,20 @@ def recipe(function: Command) -> Command:
     return function
 
 
-RECIPE_OPTIONS = {
-    "learning_rate": "learning_rate",
-    "epochs": "epochs",
-    "batch_size": "global_batch_size",
-    "max_length": "max_length",
-    "max_train_samples": "max_train_samples",
-    "precision": "precision",
-}
+RECIPE_OPTIONS = (
+    "learning_rate",
+    "epochs",
+    "batch_size",
+    "max_length",
+    "max_train_samples",
+    "precision",
+)
+
+
+def names(text: str | None) -> list[str] | None:
+    """The names in `A, B`; None if nothing was given."""
+    found = [name.strip() for name in (text or "").split(",") if name.strip()]
+    return found or None
 
 
 def take(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Output:
 
     def warning(self, text: str) -> None:
         """A line that is shown even with `--quiet`."""
+        if self.mute:
+            return
         self.stderr.print(escape(text), style="yellow")
 
     def data(self, document: dict[str, Any], show: Callable[[Output], None]) -> None:
@@ -74,6 +76,8 @@ class Output:
 
     def error(self, document: dict[str, dict[str, str]]) -> None:
         """An error: the JSON document on stdout with `--json`, else two lines on stderr."""
+        if self.mute:
+            return
         if self.as_json:
             print(json.dumps(document, ensure_ascii=False), flush=True)
             return

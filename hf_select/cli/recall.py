@@ -42,7 +42,7 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
             }
             for c in found.candidates
         ],
-        "novel": found.novel,
+        "novel": None,  # not looked into: no claim either way
         "nearest_benchmarks": list(found.nearest_benchmarks),
         "skipped": [{"model": bad.repo_id, "reason": bad.reason} for bad in found.skipped],
         "seconds": found.seconds,

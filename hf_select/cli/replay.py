@@ -19,7 +19,10 @@ from hf_select.cli.output import Output
 @click.option("--policies", metavar="A,B", help="Policies to compare; all if not given.")
 @click.option("--methods", metavar="A,B", help="Recall methods to compare; all if not given.")
 @click.option(
-    "--candidates", default="all", show_default=True, help="all, or recall:K for the recalled K."
+    "--candidates",
+    default="all",
+    show_default=True,
+    help="all, recall:K (the paper's K), or recall:K:METHOD.",
 )
 @click.option("--cost", default="epochs", show_default=True, help="epochs or seconds.")
 @click.option("--preset", metavar="NAME", help="`paper`: raw scores.")
@@ -45,8 +48,8 @@ def command(
         results,
         task,
         phase=phase,
-        policies=policies.split(",") if policies else None,
-        methods=methods.split(",") if methods else None,
+        policies=options.names(policies),
+        methods=options.names(methods),
         candidates=candidates,
         cost=cost,
         preset=preset,
@@ -54,9 +57,13 @@ def command(
 
     def show(out: Output) -> None:
         summary = document["summary"]
-        columns = list(next(iter(summary.values())))
-        columns = [c for c in columns if not isinstance(summary[next(iter(summary))][c], list)]
-        rows = [(name, *(row[c] for c in columns)) for name, row in summary.items()]
+        columns = dict.fromkeys(
+            column
+            for row in summary.values()
+            for column, value in row.items()
+            if isinstance(value, int | float)
+        )
+        rows = [(name, *(row.get(c) for c in columns)) for name, row in summary.items()]
         out.table(
             f"{phase} replayed on {len(document['targets'])} benchmarks of {results} ({task})",
             ["policy" if phase == "selection" else "method", *columns],

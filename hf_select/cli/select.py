@@ -26,7 +26,7 @@ from hf_select.records import Rung
 )
 @options.data
 @options.recipe
-@click.option("--seed", default=0, show_default=True, help="Seed of heads, data order and splits.")
+@click.option("--seed", default=0, show_default=True, help="Seed of new heads and data order.")
 @click.option(
     "--checkpoint-every", default=30.0, show_default=True, help="Seconds between checkpoints."
 )
@@ -41,7 +41,7 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
 
     data_options = options.take(kwargs, options.DATA_OPTIONS)
     recipe = pipeline.choose_recipe(
-        kwargs.pop("recipe_file"), options.take(kwargs, tuple(options.RECIPE_OPTIONS))
+        kwargs.pop("recipe_file"), options.take(kwargs, options.RECIPE_OPTIONS)
     )
     with stop_flag(output) as should_stop:
         selected = pipeline.select(

@@ -37,6 +37,21 @@ def performance(matrix: PerformanceMatrix, *, raw: bool = False) -> Array:
     return np.where(falling[None, :], skill, matrix.scores)
 
 
+def no_skill_hint(matrix: PerformanceMatrix) -> str:
+    """What to do about the columns whose scores can't be turned into skill, "" if all can be."""
+    missing = {
+        name
+        for name, baseline in zip(matrix.metrics, matrix.baselines, strict=True)
+        if not get_metric(name).higher_is_better and np.isnan(baseline)
+    }
+    if not missing:
+        return ""
+    return (
+        f"{' and '.join(sorted(missing))} need{'s' if len(missing) == 1 else ''} the trivial "
+        "predictor's score: import it as a `baseline` column (long format)"
+    )
+
+
 def benchmark_means(matrix: PerformanceMatrix, *, raw: bool = False) -> Array:
     """Mean benchmark score of each model over what was measured (M,), NaN where nothing was."""
     return row_means(performance(matrix, raw=raw))
@@ -248,6 +263,15 @@ def cluster_models(
     vectors = scores[order]
     if raw:
         vectors = np.where(vectors > 0, vectors, NAN)
+    # Without the error of the trivial predictor an error says nothing about how good a model is,
+    # so a matrix may be full of scores and still tell nothing.
+    known = int(np.isfinite(vectors).any(axis=1).sum())
+    if known < 2 <= len(matrix.models):
+        raise InputError(
+            f"only {known} of {len(matrix.models)} models have a score that can be compared",
+            hint=no_skill_hint(matrix)
+            or ("the paper's preset leaves out scores that aren't above 0" if raw else ""),
+        )
     distance = paper_distance(vectors, k=k)
     labels, used = CLUSTERERS[algorithm](vectors, distance, threshold, n_clusters, seed)
     labels = _rank_labels(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 
 from hf_select import pipeline
 from hf_select.demo.targets import DEMO_TASKS, check_demo_task, write_target
-from hf_select.errors import RecordError
+from hf_select.errors import InputError, RecordError
 from hf_select.metrics import get_metric
 from hf_select.records import Rung
 from hf_select.report.page import write_report
+from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
+from hf_select.selection.folder import DOCUMENT
+from hf_select.selection.policies import get_policy
 
 FOLDER = Path(__file__).parent
 ORACLE = FOLDER / "oracle"
@@ -37,6 +41,11 @@ def run_demo(
     models and seeds, from the recorded brute force on this target) and `regret` in points.
     """
     check_demo_task(task)
+    get_policy(policy)
+    if top < 1:
+        raise InputError(f"top is {top}, but must be at least 1")
+    if seed < 0:
+        raise InputError(f"seed is {seed}, but must be 0 or more")
     target = write_target(task, Path(f"{out}-target"))
     selected = pipeline.select(
         target,
@@ -51,6 +60,8 @@ def run_demo(
     )
     oracle, regret = judge(task, selected.document["winner"]["model"])
     document = {**selected.document, "oracle": oracle, "regret": regret}
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(selected.out / DOCUMENT, text.encode())
     write_report(document, selected.out / "report.html")
     return document
 

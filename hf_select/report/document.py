@@ -354,7 +354,6 @@ def _recall(
         "nearest_benchmarks": list(recall.nearest_benchmarks),
         "skipped": [{"model": row.repo_id, "reason": row.reason} for row in recall.skipped],
         "seconds": _round(recall.seconds, 3),
-        "proxy_epochs": round(recall.proxy_epochs, 6),
     }
 
 

@@ -27,9 +27,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_select.errors import DataError, InputError, UnknownNameError
-from hf_select.metrics import get_metric
+from hf_select.metrics import METRICS, get_metric
 from hf_select.records import (
     NAN,
+    TASK_KINDS,
     DatasetEntry,
     LearningCurve,
     ModelEntry,
@@ -37,6 +38,7 @@ from hf_select.records import (
     Rejected,
     RunKey,
     RunRecord,
+    check_task_name,
     digest,
 )
 from hf_select.results.schema import SAFE_NAME, check
@@ -54,6 +56,8 @@ COLUMNS = {
     "proxies": (("model", "dataset", "score"), ("proxy", "seconds", "rows")),
 }
 """Required and optional columns of the long form."""
+DEFAULT_METRICS = {"classification": "accuracy", "regression": "rmse"}
+"""The metric of scores that come without one, by the kind of their task."""
 EMPTY = {"", "-", "nan", "na", "n/a", "none", "null"}
 """What a cell may hold that was not measured (in any case)."""
 
@@ -94,7 +98,7 @@ def import_table(
     path: str | Path,
     *,
     task: str,
-    metric: str | Mapping[str, str],
+    metric: str | Mapping[str, str] | None = None,
     kind: str = "runs",
     format: str | None = None,
     mapping: Mapping[str, str] | None = None,
@@ -104,15 +108,16 @@ def import_table(
     """Read a table of results.
 
     `metric`: the metric of every score, or one per dataset with `"*"` for the others; the text
-    form is `"accuracy,cola=matthews_correlation"`. For `kind="proxies"` it is the name of the
-    proxy score. `format`: see the module; None = seen from the header. `mapping`: our column
+    form is `"accuracy,cola=matthews_correlation"`. None = the task's own: accuracy for classes,
+    rmse for numbers. For `kind="proxies"` it is the name of the proxy score, and None if a column
+    `proxy` tells it. `format`: see the module; None = seen from the header. `mapping`: our column
     name -> the file's. `datasets_file`: names of the datasets, for `format="paper"`. `recipe`:
     a name for how the numbers were made; the file's name without one, so that two files don't
     mix unless somebody says that they may.
 
     A score outside the metric's range rejects its row, an empty cell is "not measured". Raises
     `DataError` with file and column for a table that can't be used at all, `UnknownNameError`
-    for an unknown kind, format or metric.
+    for an unknown kind, format or metric, `InputError` for a metric of another kind of task.
     """
     path = Path(path)
     if kind not in KINDS:
@@ -121,10 +126,10 @@ def import_table(
         raise UnknownNameError("format", format, FORMATS)
     if not SAFE_NAME.fullmatch(task):
         raise InputError(f"task is {task!r}, but must be a name like 'text-classification'")
-    metrics = _metrics(metric)
+    metrics = _default_metrics(task, kind) if metric is None else _metrics(metric)
     if kind == "runs":
         for name in metrics.values():
-            get_metric(name)
+            _check_metric(name, task)
     job = _Import(path, task, metrics, recipe or path.stem, datetime.now(UTC).isoformat())
     if format == "paper":
         lines = _paper_lines(path, datasets_file)
@@ -406,10 +411,16 @@ def _run(job: _Import, key: RunKey, group: list[_Line]) -> RunRecord | None:
 
 
 def _line_metric(job: _Import, line: _Line) -> str:
-    return line.values.get("metric") or _metric_of(job.metrics, line.values["dataset"])
+    name = line.values.get("metric") or _metric_of(job.metrics, line.values["dataset"])
+    return _check_metric(name, job.task)
 
 
 def _proxies(job: _Import, lines: Sequence[_Line]) -> list[ProxyRow]:
+    if not job.metrics and not any(line.values.get("proxy") for line in lines):
+        raise DataError(
+            f"{job.path} doesn't say which proxy its scores are of",
+            hint="name it as the metric, or in a column `proxy`",
+        )
     rows: dict[tuple[str, str, str], ProxyRow] = {}
     for line in lines:
         values = line.values
@@ -505,6 +516,26 @@ def _is_empty(text: str) -> bool:
 def _reason(error: Exception) -> str:
     hint = getattr(error, "hint", "")
     return f"{error} ({hint})" if hint else str(error)
+
+
+def _check_metric(name: str, task: str) -> str:
+    """The metric itself, or an error if it is unknown or its scores can't be of that task."""
+    metric = get_metric(name)
+    kind = TASK_KINDS.get(task, metric.kind)
+    if metric.kind != kind:
+        fitting = ", ".join(m.name for m in METRICS.values() if m.kind == kind)
+        raise InputError(
+            f"{name} is a metric for {metric.kind}, but {task} is {kind}",
+            hint=f"metrics that fit: {fitting}",
+        )
+    return name
+
+
+def _default_metrics(task: str, kind: str) -> dict[str, str]:
+    """What scores are of when nobody said; a proxy score has no default."""
+    if kind == "proxies":
+        return {}
+    return {"*": DEFAULT_METRICS[TASK_KINDS[check_task_name(task)]]}
 
 
 def _metrics(metric: str | Mapping[str, str]) -> dict[str, str]:

@@ -42,7 +42,11 @@ class SelectionFolder:
     def finished(self) -> dict[str, Any] | None:
         """The document of this very selection, if the folder holds it already."""
         file = self.path / DOCUMENT
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        if not file.is_file():
+            return None
+        shutil.rmtree(self.state, ignore_errors=True)  # a kill can have left it
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return document
 
     def start(self) -> None:
         """Make the folder and its state; harmless where they exist."""
@@ -76,7 +80,8 @@ class SelectionFolder:
                     raise InputError(f"{file} is not valid JSON: {error}") from error
                 break
         else:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            # A state without settings: a kill (or another process) between the two.
+            if self.path.is_dir() and any(p.name != STATE for p in self.path.iterdir()):
                 raise InputError(
                     f"{self.path} is not empty, and what it holds isn't a selection",
                     hint="name a new folder with --out",

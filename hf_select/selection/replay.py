@@ -160,6 +160,7 @@ def replay_selection(
     raw: bool = False,
     horizon: float | None = None,
     seed: int = 0,
+    task: str = "",
 ) -> dict[str, Any]:
     """Compare policies with every dataset left out in turn: the `replay` document of the CLI.
 
@@ -170,12 +171,19 @@ def replay_selection(
     price is the whole cost over that of training the winner alone, in `cost`: "epochs" or
     "seconds". `regret_ci`: 95 % bootstrap interval over targets, drawn with `seed`.
 
-    Raises `InputError` on an unknown cost, or if no dataset can be replayed.
+    Raises `InputError` on an unknown cost, on a record without learning curves (of `task`, which
+    only the message needs), or if no dataset can be replayed.
     """
     if cost not in ("epochs", "seconds"):
         raise InputError(f"cost is {cost!r}, but must be 'epochs' or 'seconds'")
     if not policies:
         raise InputError("there is no policy to compare")
+    if not np.isfinite(curves.val).any():
+        raise InputError(
+            f"the record holds no learning curves{f' of {task}' if task else ''}",
+            hint="`hf-select benchmark` records them, a long table with the columns `epoch` and "
+            "`val` imports them; scores alone allow `--phase recall`",
+        )
     targets: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
     same_seed = []
@@ -287,5 +295,5 @@ def _nanmean(values: Array) -> Array:
 def _ends(curves: CurveSet, j: int) -> NDArray[np.float64]:
     """The last evaluated epoch of each run on dataset `j` (M, S), NaN without a curve."""
     have = np.isfinite(curves.val[:, j])
-    ends = np.where(have, curves.epochs, -np.inf).max(axis=-1)
+    ends = np.where(have, curves.epochs, -np.inf).max(axis=-1, initial=-np.inf)
     return np.where(have.any(axis=-1), ends, np.nan)

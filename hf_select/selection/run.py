@@ -193,14 +193,17 @@ class _Field:
             curve = through(trial.advance(to), to)
             if not len(curve) or curve.epochs[-1] < min(to, trial.horizon) - EPS:
                 raise TrialError(f"{model} gave no validation score at epoch {to:g}")
-        except (TrialError, ModelError) as error:
-            status = getattr(error, "status", "failed")
-            failure = TrialError(error.message, status=status, hint=error.hint)
-            self.journal.fail(model, to, failure)
+        except ModelError as error:
+            # It can't be loaded now: a wrong catalog, no network. That says nothing about how its
+            # training ends, so it isn't kept, and the same selection may try again.
+            self.close(model)
+            raise TrialError(error.message, hint=error.hint) from error
+        except TrialError as error:
+            self.journal.fail(model, to, error)
             if model in self.opened and len(self.opened[model].curve):
                 self.curves[model] = self.opened[model].curve  # it was paid for
             self.close(model)
-            raise failure from error
+            raise
         self.journal.add(model, to, curve)
         self.curves[model] = curve
         return curve
@@ -241,6 +244,7 @@ def run_selection(
     advance, `should_stop()` asked before each.
 
     A trial that raises `TrialError` or `ModelError` is out and listed in the result's `failed`.
+    How a training failed is kept in the journal; a model that couldn't be loaded is tried again.
     Dropped trials are closed at once; the winner's is left open for the caller to save and
     close. With the same `journal` the same call goes on where it was cut off: what is in there
     is not trained again.

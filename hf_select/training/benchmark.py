@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -39,6 +40,7 @@ from hf_select.records import (
 from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
 from hf_select.training.executors.local import Job, LocalExecutor, Outcome
+from hf_select.training.seeds import check_seed
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
@@ -157,6 +159,41 @@ class BenchmarkSummary:
 OnEvent = Callable[[BenchmarkEvent], None]
 
 
+def check_arguments(
+    *,
+    seeds: Sequence[int] = (0,),
+    jobs: int | None = None,
+    timeout: float | None = None,
+    shard: tuple[int, int] = (0, 1),
+    checkpoint_every: float = 60.0,
+) -> None:
+    """Refuse values that no benchmark can run with, by `InputError`. Loads and writes nothing."""
+    if not seeds:
+        raise InputError("there are no seeds, but at least one is needed")
+    for seed in seeds:
+        check_seed(seed)
+    twice = [seed for seed, count in Counter(seeds).items() if count > 1]
+    if twice:
+        raise InputError(f"seed {twice[0]} is there twice, but each seed must be there once")
+    if jobs is not None and jobs < 1:
+        raise InputError(
+            f"value of `jobs` is {jobs}, but must be at least 1",
+            hint="leave it out for one per GPU, or per core",
+        )
+    if timeout is not None and not timeout > 0:
+        raise InputError(
+            f"value of `timeout` is {timeout:g}, but must be above 0 seconds",
+            hint="leave it out for no limit",
+        )
+    index, count = shard
+    if not 0 <= index < count:
+        raise InputError(f"shard is {index}/{count}, but must be i/n with 0 <= i < n")
+    if not checkpoint_every >= 0:
+        raise InputError(
+            f"value of `checkpoint_every` is {checkpoint_every:g}, but must be 0 seconds or more"
+        )
+
+
 def missing_cells(
     catalog: Catalog,
     repo: ResultsRepo,
@@ -174,6 +211,7 @@ def missing_cells(
     sample of it. `retry_failed` takes those again that failed, timed out or ran out of memory.
     `shard` (i, n) keeps the i-th of n parts, split by key.
     """
+    check_arguments(seeds=seeds, shard=shard, checkpoint_every=checkpoint_every)
     cells = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
     known = _recorded(repo, retry_failed)
     return [cell for cell in _sharded(cells, shard) if cell.key.id not in known]
@@ -211,8 +249,6 @@ def _all_cells(
 
 def _sharded(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
     index, count = shard
-    if not 0 <= index < count:
-        raise InputError(f"shard is {index}/{count}, but must be i/n with 0 <= i < n")
     return [cell for cell in cells if int(cell.key.id, 16) % count == index]
 
 
@@ -422,9 +458,13 @@ def run_benchmark(
     """Train the missing cells on this machine, a subprocess each, then compact the repository.
 
     `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
-    Every result is kept as soon as it is there. Raises `StoppedError` after SIGINT or SIGTERM, with
-    everything saved; the same call then goes on.
+    Every result is kept as soon as it is there. Several processes can work on one repository, best
+    with a `shard` each. Raises `InputError` on bad arguments before anything is written, and
+    `StoppedError` after SIGINT or SIGTERM, with everything saved; the same call then goes on.
     """
+    check_arguments(
+        seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
+    )
     began = time.monotonic()
     work = repo.path.absolute() / ".work"
     try:
@@ -436,7 +476,7 @@ def run_benchmark(
         _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), shard
     )
     by_id = {cell.key.id: cell for cell in everything}
-    run = _Run(repo, work, catalog, recipe, by_id, retry_failed, on_event or (lambda event: None))
+    run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None))
     run.collect()  # what an earlier run had finished when it was killed
     known = _recorded(repo, retry_failed)
     cells = [cell for cell in everything if cell.key.id not in known]
@@ -445,7 +485,7 @@ def run_benchmark(
         executor = LocalExecutor(
             run_job,
             logs=work / "logs",
-            jobs=min(jobs, len(cells)) if jobs else None,
+            jobs=None if jobs is None else min(jobs, len(cells)),
             timeout=timeout,
             preload=_modelling_modules(catalog),
         )
@@ -471,13 +511,12 @@ class _Run:
         self,
         repo: ResultsRepo,
         work: Path,
-        catalog: Catalog,
         recipe: Recipe,
         cells: Mapping[str, Cell],
         retry_failed: bool,
         on_event: OnEvent,
     ) -> None:
-        self.repo, self.work, self.catalog, self.recipe = repo, work, catalog, recipe
+        self.repo, self.work, self.recipe = repo, work, recipe
         self.cells, self.retry_failed, self.on_event = cells, retry_failed, on_event
         self.done = self.failed = 0
         self._events = work / "events.jsonl"
@@ -511,22 +550,32 @@ class _Run:
         self.collect()
 
     def collect(self) -> None:
-        """Move finished records into the repository, with the entries that they name."""
-        paths = sorted((self.work / "finished").glob("*.json"))
-        records = [record_from_dict(json.loads(path.read_text())) for path in paths]
+        """Move finished records into the repository, with the entries that they name.
+
+        Only those of this process's cells: another shard's are for its own process to take in.
+        A process with some of the same cells may get here at the same time; the one that removes
+        the file counts the run.
+        """
+        records: dict[Path, RunRecord] = {}
+        for path in sorted((self.work / "finished").glob("*.json")):
+            if path.stem not in self.cells:
+                continue
+            try:
+                records[path] = record_from_dict(json.loads(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:  # another process has just taken it in
+                continue
         if not records:
             return
-        entries = [self.cells[r.key.id] for r in records if r.key.id in self.cells]
-        baselines = {r.key.dataset: r.baseline for r in records if r.baseline == r.baseline}
+        datasets: dict[tuple[str, str, str], DatasetEntry] = {}
+        for path, record in records.items():
+            if record.baseline == record.baseline:
+                key = (record.key.dataset, record.key.dataset_revision, record.key.config)
+                datasets[key] = replace(self.cells[path.stem].dataset, baseline=record.baseline)
         try:
             self.repo.append(
-                records,
-                models=dict.fromkeys(cell.model for cell in entries),
-                datasets=[
-                    replace(entry, baseline=baselines[entry.repo_id])
-                    for entry in self.catalog.datasets
-                    if entry.repo_id in baselines
-                ],
+                records.values(),
+                models=dict.fromkeys(self.cells[path.stem].model for path in records),
+                datasets=datasets.values(),
                 recipes=[self.recipe],
             )
         except OSError as error:
@@ -534,22 +583,23 @@ class _Run:
                 f"{self.repo.path} can't be written: {error}",
                 hint="the finished runs are kept; make room and run the same command again",
             ) from error
-        for path, record in zip(paths, records, strict=True):
-            path.unlink(missing_ok=True)
+        for path, record in records.items():
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                continue
             good = record.status == "ok"
             self.done += good
             self.failed += not good
-            cell = self.cells.get(record.key.id)
-            if cell is not None:
-                event = _event(
-                    cell,
-                    "done" if good else "failed",
-                    test=record.test,
-                    status=record.status,
-                    reason=record.reason,
-                    seconds=record.seconds,
-                )
-                _log_event(self.work, event)
+            event = _event(
+                self.cells[path.stem],
+                "done" if good else "failed",
+                test=record.test,
+                status=record.status,
+                reason=record.reason,
+                seconds=record.seconds,
+            )
+            _log_event(self.work, event)
 
     def follow(self) -> None:
         """Pass on the events that were logged since the last time."""

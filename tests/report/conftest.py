@@ -119,7 +119,6 @@ def make_document(
         nearest_benchmarks=("mnist-small", "kuzushiji"),
         skipped=(Rejected("zoo/broken", "Has no weights."),),
         seconds=3.2,
-        proxy_epochs=0.6,
     )
     result = SelectionResult(
         winner,

@@ -67,3 +67,18 @@ def test_a_document_with_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         folder.finish({"price": float("nan")}, save_nothing, "")
     assert SelectionFolder(tmp_path / "out", SETTINGS).finished() is None
+
+
+def test_a_kill_between_the_state_and_its_settings_is_survived(tmp_path: Path) -> None:
+    (tmp_path / "out" / ".select").mkdir(parents=True)
+    SelectionFolder(tmp_path / "out", SETTINGS).start()
+    assert (tmp_path / "out" / ".select" / "settings.json").exists()
+
+
+def test_a_state_that_a_kill_left_beside_the_document_is_swept(tmp_path: Path) -> None:
+    folder = SelectionFolder(tmp_path / "out", SETTINGS)
+    folder.start()
+    folder.finish({}, save_nothing, "")
+    (folder.state / "trials").mkdir(parents=True)
+    assert SelectionFolder(tmp_path / "out", SETTINGS).finished() is not None
+    assert not folder.state.exists()

@@ -21,6 +21,7 @@ from hf_select.training import benchmark
 from hf_select.training.benchmark import (
     BenchmarkEvent,
     Cell,
+    check_arguments,
     missing_cells,
     record_from_dict,
     record_to_dict,
@@ -107,6 +108,49 @@ def test_recorded_cells_are_not_missing_and_failed_ones_can_be_retried(catalog, 
     assert missing_cells(catalog, repo, RECIPE, retry_failed=True) == [cells[1], cells[3]]
     other = replace(RECIPE, learning_rate=1e-4)
     assert len(missing_cells(catalog, repo, other)) == 4
+
+
+# --------------------------------------------------------------------------------- arguments
+
+BAD = [
+    ({"jobs": 0}, "`jobs` is 0, but must be at least 1"),
+    ({"jobs": -2}, "`jobs` is -2"),
+    ({"timeout": 0}, "`timeout` is 0, but must be above 0"),
+    ({"timeout": -1.5}, "`timeout` is -1.5"),
+    ({"timeout": float("nan")}, "`timeout` is nan"),
+    ({"seeds": ()}, "no seeds"),
+    ({"seeds": (0, -1)}, "seed is -1, but must be a whole number"),
+    ({"seeds": (2**32,)}, "seed is 4294967296"),
+    ({"seeds": (1, 0, 1)}, "seed 1 is there twice"),
+    ({"checkpoint_every": -1}, "`checkpoint_every` is -1, but must be 0"),
+    ({"shard": (2, 2)}, "shard is 2/2"),
+    ({"shard": (-1, 2)}, "shard is -1/2"),
+    ({"shard": (0, 0)}, "shard is 0/0"),
+]
+
+
+@pytest.mark.parametrize(("bad", "words"), BAD)
+def test_bad_arguments_are_refused_before_anything_is_written(catalog, repo, bad, words):
+    before = sorted(repo.path.rglob("*"))
+    with pytest.raises(InputError, match=words):
+        check_arguments(**bad)
+    with pytest.raises(InputError, match=words):
+        run_benchmark(catalog, repo, RECIPE, **bad)
+    assert sorted(repo.path.rglob("*")) == before
+
+
+def test_good_arguments_pass():
+    check_arguments()
+    check_arguments(seeds=range(3), jobs=1, timeout=0.1, shard=(1, 2), checkpoint_every=0)
+
+
+def test_arguments_are_checked_without_the_heavy_libraries():
+    code = (
+        "import sys; from hf_select.training.benchmark import check_arguments; check_arguments();"
+        "sys.exit(', '.join({'torch', 'transformers', 'datasets', 'accelerate'} & {*sys.modules}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stderr.strip() == ""
 
 
 # ---------------------------------------------------------------------------------- one cell
@@ -235,6 +279,79 @@ def test_a_result_that_was_written_before_a_kill_is_taken_in_and_not_trained(cat
     summary = run_benchmark(only, repo, RECIPE)
     assert (summary.done, summary.skipped) == (0, 1)
     assert repo.keys("ok") == {cell.key.id}
+
+
+def leave_finished(cell, **values):
+    """A record that a job has left, and nobody has taken in yet."""
+    nan = float("nan")
+    values = {"status": "failed", "test": nan, "reason": "x", **values}
+    record = benchmark.RunRecord(
+        key=cell.key,
+        task=cell.dataset.task,
+        metric=cell.dataset.metric,
+        curve=benchmark.LearningCurve.empty(),
+        **values,
+    )
+    path = cell.work / "finished" / f"{cell.key.id}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record_to_dict(record)))
+    return path
+
+
+def collector(repo, cells):
+    run = benchmark._Run(
+        repo, repo.path / ".work", RECIPE, {c.key.id: c for c in cells}, False, lambda event: None
+    )
+    run.collect()
+    return run
+
+
+def test_what_another_shard_has_finished_is_left_to_it(catalog, repo):
+    mine, other = missing_cells(catalog, repo, RECIPE)[:2]
+    paths = [leave_finished(cell, status="ok", test=0.5) for cell in (mine, other)]
+    run = collector(repo, [mine])
+    assert (run.done, run.failed) == (1, 0)
+    assert [path.exists() for path in paths] == [False, True]
+    assert repo.keys() == {mine.key.id}
+    run = collector(repo, [other])
+    assert (run.done, run.failed) == (1, 0)
+    assert repo.keys() == {mine.key.id, other.key.id}
+    assert [e.repo_id for e in repo.models()] == ["m0", "m1"]
+    assert [(e.kind, e.key) for e in events(repo.path)] == [
+        ("done", mine.key.id),
+        ("done", other.key.id),
+    ]
+
+
+def test_a_record_that_somebody_else_takes_in_at_that_moment_is_theirs(catalog, repo, monkeypatch):
+    cells = missing_cells(catalog, repo, RECIPE)
+    gone = leave_finished(cells[0])
+    gone.unlink()
+    gone.symlink_to("taken")  # listed, but not there to be read
+    taken, mine = leave_finished(cells[1]), leave_finished(cells[2])
+    append = repo.append
+
+    def meanwhile(*values, **more):
+        taken.unlink()
+        return append(*values, **more)
+
+    monkeypatch.setattr(repo, "append", meanwhile)
+    run = collector(repo, cells)
+    assert run.failed == 1
+    assert not mine.exists()
+    assert [e.key for e in events(repo.path)] == [cells[2].key.id]
+
+
+def test_each_config_of_a_data_set_gets_its_own_baseline(catalog, repo):
+    data = catalog.datasets[0]
+    configs = tuple(replace(data, config=c, baseline=float("nan")) for c in ("a", "b", "c"))
+    cells = missing_cells(replace(catalog, datasets=configs), repo, RECIPE)
+    scores = {"a": 0.25, "b": 0.75}
+    for cell in cells:
+        if cell.dataset.config in scores:
+            leave_finished(cell, baseline=scores[cell.dataset.config])
+    collector(repo, cells)
+    assert {e.config: e.baseline for e in repo.datasets()} == scores
 
 
 def test_a_job_that_dies_or_hangs_is_recorded_and_the_others_go_on(catalog, repo, monkeypatch):
@@ -378,3 +495,34 @@ def test_terminated_it_saves_and_says_that_it_can_go_on(long, tmp_path):
     assert again.returncode == 0, error
     assert curves(results) == expected
     check_nothing_was_trained_twice(results, killed_at)
+
+
+# ------------------------------------------------------------------------------------- shards
+
+
+@pytest.mark.timeout(3 * WAIT)
+def test_two_processes_share_the_work_by_shards(catalog, repo, tmp_path):
+    catalog.save(tmp_path / "catalog.json")
+    parts = [
+        {c.key.id for c in missing_cells(catalog, repo, RECIPE, (0, 1), shard=(i, 2))}
+        for i in range(2)
+    ]
+    assert all(parts)
+    both = [
+        start(tmp_path / "catalog.json", repo.path, RECIPE, jobs=1, seeds=[0, 1], shard=[i, 2])
+        for i in range(2)
+    ]
+    for process, part in zip(both, parts, strict=True):
+        output, error = process.communicate(timeout=WAIT)
+        assert process.returncode == 0, error
+        summary = json.loads(output)
+        assert (summary["done"], summary["failed"]) == (len(part), 0)
+    whole = ResultsRepo.open(repo.path)
+    assert whole.keys("ok") == parts[0] | parts[1]
+    assert whole.verify() == []
+    assert not whole.disagreements()
+    assert [e.repo_id for e in whole.models()] == ["m0", "m1"]
+    assert [e.repo_id for e in whole.datasets()] == ["d0", "d1"]
+    assert whole.recipe(RECIPE.digest()) == RECIPE
+    assert Counter(e.key for e in events(repo.path) if e.kind == "done") == Counter(whole.keys())
+    assert not list((repo.path / ".work" / "finished").iterdir())

@@ -6,7 +6,7 @@ import pytest
 import tinytrial
 import torch
 
-from hf_select.errors import InputError, TrialError
+from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.records import Recipe
 from hf_select.training.trial import AccelerateTrial, EncodingCache
 
@@ -257,6 +257,25 @@ def test_regression_learns_and_answers_in_the_label_s_units(model, tmp_path):
     assert np.sqrt(np.mean((values - test) ** 2)) == pytest.approx(trial.test(), rel=1e-4)
 
 
+def test_regression_without_a_bias_in_the_head_is_refused_before_any_training(tmp_path):
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    from hf_select.tasks.models import quiet
+
+    folder = tinytrial.make_model(tmp_path / "gpt")  # its tokenizer
+    sizes = {"n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 64}
+    with quiet():
+        GPT2ForSequenceClassification(GPT2Config(**sizes, pad_token_id=0)).save_pretrained(folder)
+    ratings = tinytrial.make_target(tmp_path / "ratings", regression=True)
+    before = torch.get_rng_state()
+    with pytest.raises(ModelError, match="my-gpt: .*GPT2.* can't do regression"):
+        AccelerateTrial("my-gpt", folder, ratings, RECIPE)
+    assert torch.equal(torch.get_rng_state(), before)
+    classes = tinytrial.make_target(tmp_path / "classes")
+    trial = AccelerateTrial("my-gpt", folder, classes, RECIPE)
+    assert len(trial.advance(0.5)) == 1
+
+
 def test_the_saved_model_names_its_labels_and_gives_the_test_score(make, target, tmp_path):
     from transformers import pipeline
 
@@ -355,6 +374,12 @@ def test_evaluation_that_does_not_fit_takes_smaller_batches(make):
 def test_fewer_processes_than_asked_for_is_an_error(make):
     with pytest.raises(InputError, match="2 processes were asked for, but 1"):
         make(expected_processes=2)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_a_seed_that_no_generator_takes_is_refused(make, seed):
+    with pytest.raises(InputError, match="seed is .*whole number from 0"):
+        make(seed=seed)
 
 
 def test_half_precision_on_a_cpu_is_refused(make):

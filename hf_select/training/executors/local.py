@@ -97,7 +97,7 @@ class LocalExecutor:
     ) -> None:
         if jobs is not None and jobs < 1:
             raise InputError(f"value of `jobs` is {jobs}, but must be at least 1")
-        if timeout is not None and timeout <= 0:
+        if timeout is not None and not timeout > 0:
             raise InputError(f"value of `timeout` is {timeout}, but must be above 0 seconds")
         self._function, self._logs, self._timeout = function, logs, timeout
         self._devices = visible_devices()
