@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
@@ -197,7 +197,9 @@ def _setting(name: str, value: Any, default: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # not so for NaN, infinity, and integers beyond it
 
 
 def _bad_setting(name: str, value: Any, expected: str) -> InputError:

@@ -77,6 +77,17 @@ def main() -> None:
         benchmark(catalog, RESULTS, name, recipe, args.jobs)
         record_proxies(catalog, name, args.jobs)
         benchmark(oracle_catalog(name, args.work), ORACLE, name, recipe, args.jobs)
+    for shipped in (RESULTS, ORACLE):
+        tidy(shipped)
+
+
+def tidy(results: Path) -> None:
+    """Leave what ships: the snapshot that the manifest names, and no working files."""
+    shutil.rmtree(results / ".work", ignore_errors=True)
+    generation = json.loads((results / "manifest.json").read_text(encoding="utf-8"))["generation"]
+    for folder in (results / "snapshots").iterdir():
+        if folder.name != str(generation):
+            shutil.rmtree(folder)
 
 
 def record_catalog(name: str, work: Path) -> Path:
@@ -115,7 +126,6 @@ def benchmark(catalog: Path, results: Path, name: str, recipe: Path, jobs: int) 
     command += ["--results", str(results), "--task", TASKS[name], "--seeds", SEEDS]
     command += ["--recipe", str(recipe), "--jobs", str(jobs)]
     subprocess.run(command, check=True)
-    shutil.rmtree(results / ".work", ignore_errors=True)
 
 
 def record_proxies(catalog: Path, name: str, jobs: int) -> None:

@@ -166,7 +166,7 @@ def test_proxy_choice():
 
 
 def test_mean_by_hand():
-    result = recalled("mean", revisions={"a": "f" * 40}, proxy_epochs=0.5, seconds=2.0)
+    result = recalled("mean", revisions={"a": "f" * 40}, seconds=2.0)
     assert result.ranking == ("a", "b", "c", "e", "d")
     first = result.candidates[0]
     assert first.score == first.prior == first.predicted == pytest.approx(0.75)
@@ -174,7 +174,7 @@ def test_mean_by_hand():
     assert (first.revision, first.cluster) == ("f" * 40, -1)
     assert first.reason == "mean benchmark skill 0.750"
     assert (result.target, result.method, result.task) == ("t", "mean", "text-classification")
-    assert (result.proxy_epochs, result.seconds) == (0.5, 2.0)
+    assert result.seconds == 2.0
 
 
 def test_raw_ranks_by_score_and_still_reports_skill():
@@ -292,6 +292,28 @@ def test_bad_input():
         recalled("paper", clustering=other, proxies=scores_of(v=0.0))
 
 
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("method", ["mean", "rank", "paper"])
+def test_errors_without_the_trivial_predictors_rank_nobody(method, raw):
+    errors = matrix_of(FIVE, metrics=["rmse"] * 4)
+    with pytest.raises(InputError, match="none of 5 models: its benchmark scores") as error:
+        recalled(method, errors, raw=raw)
+    assert "`baseline` column" in error.value.hint
+    with pytest.raises(InputError) as error:
+        replay_recall(errors, [method], raw=raw)
+    assert "`baseline` column" in error.value.hint
+    assert recalled("size", errors, sizes={"c": 9}).ranking[0] == "c"  # needs no score at all
+
+
+def test_a_model_with_scores_that_cannot_be_compared_is_skipped_with_that_reason():
+    scores = [[0.5, NAN], [0.4, NAN], [NAN, 0.6]]
+    result = recalled("mean", matrix_of(scores, metrics=["rmse"] * 2, baselines=[1.0, NAN]))
+    assert result.ranking == ("b", "a")
+    (skipped,) = result.skipped
+    assert skipped.repo_id == "c"
+    assert "can't be compared without the trivial predictor's" in skipped.reason
+
+
 # ------------------------------------------------------------------------------------ regret
 
 
@@ -334,7 +356,8 @@ def test_replay_shape():
     matrix, proxies = recorded()
     found = replay_recall(matrix, METHODS, proxies=proxies, sizes={}, seeds=range(3))
     keys = {"regret@1", "regret@3", "regret@5", "regret@10", "spearman"}
-    assert set(found) == {"summary", "targets"}
+    assert set(found) == {"phase", "summary", "targets"}
+    assert found["phase"] == "recall"
     assert list(found["summary"]) == METHODS
     assert list(found["targets"]) == list(matrix.datasets)
     for row in found["targets"].values():
@@ -400,8 +423,21 @@ def test_replay_says_when_there_are_no_proxies():
     assert found["summary"]["paper"]["targets"] == 0
     assert "no proxy scores" in found["summary"]["paper"]["note"]
     assert np.isnan(found["summary"]["proxy:leep"]["regret@1"])
-    assert "note" not in found["summary"]["mean"]
+    assert found["summary"]["mean"]["note"] == ""
     assert list(found["targets"]["set0"]) == ["mean"]
+
+
+def test_all_summaries_have_the_same_keys():
+    matrix, proxies = recorded()
+    half = {key: scores for key, scores in proxies.items() if key == ("leep", "set2")}
+    summary = replay_recall(matrix, METHODS, proxies=half, sizes={})["summary"]
+    assert {tuple(row) for row in summary.values()} == {tuple(summary["mean"])}
+    assert summary["proxy:logme"]["note"] == "no proxy scores on record for proxy:logme"
+    assert np.isnan([summary["proxy:logme"][key] for key in ("regret@1", "regret@1_max")]).all()
+    assert summary["proxy:leep"]["note"] == (
+        "no proxy scores on record for proxy:leep on 5 of 6 targets"
+    )
+    assert summary["proxy:leep"]["targets"] == 1
 
 
 def test_replay_random_is_the_mean_over_seeds():

@@ -88,6 +88,53 @@ def test_a_recipe_that_makes_no_sense(name, value):
         Recipe(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", "5", "a whole number"),
+        ("epochs", 5.0, "a whole number"),
+        ("epochs", True, "a whole number"),
+        ("epochs", None, "a whole number"),
+        ("max_length", [128], "a whole number"),
+        ("learning_rate", "5e-5", "a finite number"),
+        ("learning_rate", NAN, "a finite number"),
+        ("learning_rate", float("inf"), "a finite number"),
+        ("learning_rate", 10**400, "a finite number"),
+        ("warmup", False, "a finite number"),
+        ("weight_decay", NAN, "a finite number"),
+        ("weight_decay", -0.1, "0 or more"),
+        ("max_grad_norm", -1.0, "0 or more"),
+        ("precision", ["no"], "a string"),
+        ("optimizer", None, "a string"),
+        ("fractions", 0.5, "a list of numbers"),
+        ("fractions", "0.5", "a list of numbers"),
+        ("fractions", {"a": 0.5}, "a list of numbers"),
+        ("fractions", [0.5, "1"], "a list of numbers"),
+        ("fractions", [NAN], "a list of numbers"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_named_with_what_it_must_be(name, value, expected):
+    for make in (Recipe.from_dict, lambda values: Recipe(**values)):
+        with pytest.raises(InputError) as error:
+            make({name: value})
+        assert f"value of `{name}` is {value!r}, but must be {expected}" in error.value.message
+
+
+@pytest.mark.parametrize("values", [["epochs"], "epochs", 5, None])
+def test_a_recipe_is_an_object(values):
+    with pytest.raises(InputError, match="must be an object of settings") as error:
+        Recipe.from_dict(values)
+    assert repr(values) in error.value.message
+
+
+def test_a_number_has_one_spelling():
+    whole = Recipe(warmup=0, weight_decay=0, max_grad_norm=1, epochs=np.int64(5))
+    assert whole == Recipe(warmup=0.0, weight_decay=0.0, max_grad_norm=1.0)
+    assert whole.digest() == Recipe(warmup=0.0, weight_decay=0.0).digest()
+    assert type(whole.epochs) is int
+    assert Recipe.from_dict({"fractions": [0.5]}).fractions == (0.5,)
+
+
 # ---------------------------------------------------------------------------- run and curve
 
 

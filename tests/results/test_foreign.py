@@ -170,8 +170,10 @@ def test_two_files_mix_only_under_one_recipe_name(table):
 
 
 def test_a_metric_column(table):
-    got = table("model,dataset,score,metric\na,x,3.5,rmse\na,y,0.5,\na,z,0.5,magic\n")
-    assert [r.metric for r in got.rows] == ["rmse", "accuracy"]
+    got = table(
+        "model,dataset,score,metric\na,x,-0.5,matthews_correlation\na,y,0.5,\na,z,0.5,magic\n"
+    )
+    assert [r.metric for r in got.rows] == ["matthews_correlation", "accuracy"]
     assert "unknown metric 'magic'" in got.rejected[0].reason
 
 
@@ -253,6 +255,68 @@ def test_wrong_arguments(table, tmp_path):
     got = table("model,x,y\na,0.5,0.5\n", metric={"x": "accuracy"})
     assert len(got.rows) == 1
     assert "no metric" in got.rejected[0].reason
+
+
+def test_a_metric_of_another_kind_of_task_is_refused_before_the_file_is_read(tmp_path):
+    for task, metric in {
+        "text-regression": "accuracy",
+        "text-classification": "rmse",
+        "image-classification": "accuracy,x=mae",
+    }.items():
+        with pytest.raises(InputError, match=f"is a metric for .* but {task} is") as error:
+            import_table(tmp_path / "never-read.csv", task=task, metric=metric)
+        assert not isinstance(error.value, DataError)
+        assert ("rmse" if task == "text-regression" else "accuracy") in error.value.hint
+
+
+def test_a_metric_column_of_another_kind_rejects_its_row(table):
+    got = table("model,dataset,score,metric\na,x,0.5,accuracy\nb,x,0.5,rmse\n")
+    assert [row.key.model for row in got.rows] == ["a"]
+    assert "rmse is a metric for regression" in got.rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ("text-classification", "accuracy"),
+        ("image-classification", "accuracy"),
+        ("text-regression", "rmse"),
+    ],
+)
+def test_without_a_metric_it_is_the_tasks_own(table, task, metric):
+    got = table("model,x\na,0.5\n", task=task, metric=None)
+    assert [row.metric for row in got.rows] == [metric]
+    assert [entry.metric for entry in got.datasets] == [metric]
+
+
+def test_a_default_metric_needs_a_known_task(table):
+    with pytest.raises(UnknownNameError, match="token-classification"):
+        table("model,x\na,0.5\n", task="token-classification", metric=None)
+
+
+def test_proxy_scores_say_whose_they_are(table):
+    got = table("model,dataset,proxy,value\na,x,leep,-0.5\n", kind="proxies", metric=None)
+    assert [row.proxy for row in got.rows] == ["leep"]
+    for text in ("model,dataset,value\na,x,-0.5\n", "model,x\na,-0.5\n"):
+        with pytest.raises(DataError, match="which proxy") as error:
+            table(text, kind="proxies", metric=None)
+        assert "`proxy`" in error.value.hint
+
+
+def test_errors_are_kept_though_nothing_can_be_made_of_them_alone(table, tmp_path):
+    """Raw errors without the trivial predictor's are stored; with it they have a skill."""
+    task = "text-regression"
+    bare = table("model,x\na,0.5\nb,0.6\n", task=task, metric="rmse")
+    repo = ResultsRepo.open_or_create(tmp_path / "bare")
+    repo.append(bare.rows, models=bare.models, datasets=bare.datasets)
+    matrix = repo.matrix(task)
+    np.testing.assert_array_equal(matrix.scores, [[0.5], [0.6]])
+    assert np.isnan(matrix.skill).all()
+    text = "model,dataset,score,baseline\na,x,0.5,1.0\nb,x,0.6,1.0\n"
+    known = table(text, task=task, metric="rmse")
+    repo = ResultsRepo.open_or_create(tmp_path / "known")
+    repo.append(known.rows, models=known.models, datasets=known.datasets)
+    np.testing.assert_allclose(repo.matrix(task).skill, [[0.5], [0.4]])
 
 
 # ----------------------------------------------------------------------------- the paper's

@@ -163,13 +163,24 @@ def test_unrecorded_seconds_are_null_not_nan():
 
 
 def test_nothing_to_replay_and_unknown_cost():
-    empty = curve_set([[[np.nan]]], [[np.nan]])
+    untested = curve_set([[[0.5]]], [[np.nan]])
     with pytest.raises(InputError, match="no dataset"):
-        replay_selection(empty, POLICY)
+        replay_selection(untested, POLICY)
     with pytest.raises(InputError, match="cost"):
         replay_selection(two_by_two(), POLICY, cost="euros")
     with pytest.raises(InputError, match="no policy"):
         replay_selection(two_by_two(), {})
+
+
+@pytest.mark.parametrize("epochs", [(), (1.0,)])
+def test_scores_without_curves_cannot_be_replayed(epochs):
+    scores = curve_set(np.full((3, 2, len(epochs)), np.nan), np.full((3, 2), 0.5), epochs=epochs)
+    with pytest.raises(InputError, match="^the record holds no learning curves$") as error:
+        replay_selection(scores, POLICY)
+    assert "`epoch` and `val`" in error.value.hint
+    with pytest.raises(InputError, match="no learning curves of text-regression"):
+        replay_selection(scores, POLICY, task="text-regression")
+    assert replicates(scores, "d0") == []
 
 
 def test_a_shorter_horizon_costs_less():

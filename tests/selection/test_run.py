@@ -324,6 +324,44 @@ def test_a_failure_in_the_journal_is_not_tried_again(tmp_path):
     assert again.get("b", 0.5) is None
 
 
+def test_a_model_that_could_not_be_loaded_is_tried_again(curves, tmp_path):
+    """A wrong catalog or a network that was down must not cost a candidate for good."""
+    path, broken, asked = tmp_path / "journal.jsonl", Bench(curves), [0]
+    best = select(Bench(curves), curves=curves).winner
+
+    def missing():
+        raise ModelError(f"no model at {best}", hint="name a catalog")
+
+    def soon():
+        asked[0] += 1
+        return asked[0] > 12
+
+    broken.factories[best] = missing
+    with pytest.raises(StoppedError):
+        select(broken, curves=curves, journal=path, should_stop=soon)
+    assert "failed" not in path.read_text()
+    again = Bench(curves, disk=broken.disk)
+    result = select(again, curves=curves, journal=path)
+    assert result.winner == best
+    assert result.failed == ()
+
+
+def test_a_model_that_cannot_be_opened_again_was_paid_for(curves, tmp_path):
+    path, best = tmp_path / "journal.jsonl", select(Bench(curves), curves=curves).winner
+    asked = itertools.count()
+    with pytest.raises(StoppedError):
+        select(Bench(curves), curves=curves, journal=path, should_stop=lambda: next(asked) >= 9)
+    again = Bench(curves)
+
+    def missing():
+        raise ModelError(f"no model at {best}")
+
+    again.factories[best] = missing
+    result = select(again, curves=curves, journal=path)
+    assert [bad.repo_id for bad in result.failed] == [best]
+    assert result.curves[best].epochs[-1] == 1.0
+
+
 def test_the_future_of_a_trial_is_not_shown(curves):
     """A trial that is further than asked for, restored from a checkpoint, shows what was asked."""
     ahead = Bench(curves, disk=dict.fromkeys(curves.models, 5.0))

@@ -268,7 +268,7 @@ def test_regression_without_a_bias_in_the_head_is_refused_before_any_training(tm
         GPT2ForSequenceClassification(GPT2Config(**sizes, pad_token_id=0)).save_pretrained(folder)
     ratings = tinytrial.make_target(tmp_path / "ratings", regression=True)
     before = torch.get_rng_state()
-    with pytest.raises(ModelError, match="my-gpt: .*GPT2.* can't do regression"):
+    with pytest.raises(ModelError, match=r"my-gpt: .*GPT2.* can't do regression"):
         AccelerateTrial("my-gpt", folder, ratings, RECIPE)
     assert torch.equal(torch.get_rng_state(), before)
     classes = tinytrial.make_target(tmp_path / "classes")
@@ -378,7 +378,7 @@ def test_fewer_processes_than_asked_for_is_an_error(make):
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
 def test_a_seed_that_no_generator_takes_is_refused(make, seed):
-    with pytest.raises(InputError, match="seed is .*whole number from 0"):
+    with pytest.raises(InputError, match=r"seed is .*whole number from 0"):
         make(seed=seed)
 
 

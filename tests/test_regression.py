@@ -1,0 +1,168 @@
+"""Regression on tiny models, the whole way: errors go down, units are the label's, proxy is LogME.
+
+The winner that is handed over is loaded by plain transformers and measured again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import tiny_text_csv
+from tinyzoo import DATASETS, MODELS, RECIPE, tiny_catalog
+
+from hf_select import pipeline
+from hf_select.results.repo import ResultsRepo
+from hf_select.selection.policies import POLICIES
+
+TASK = "text-regression"
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with catalog.json, a benchmarked `record` and a `target.csv` of ratings."""
+    folder = tmp_path_factory.mktemp("rated-zoo")
+    catalog = tiny_catalog(folder, regression=True)
+    summary = pipeline.benchmark(folder / "record", catalog, recipe=RECIPE, seeds=(0,), jobs=1)
+    assert (summary.done, summary.failed) == (len(MODELS) * len(DATASETS), 0)
+    tiny_text_csv(folder / "target.csv", 90, regression=True, seed=3)
+    return folder
+
+
+def select(zoo: Path, out: Path, **options: object) -> dict:
+    """The document of a selection on the rated zoo."""
+    return pipeline.select(
+        zoo / "target.csv",
+        zoo / "record",
+        out,
+        catalog=zoo / "catalog.json",
+        **{"top": 3, **options},  # type: ignore[arg-type]
+    ).document
+
+
+def test_the_record_holds_errors_and_those_of_the_mean(zoo: Path) -> None:
+    matrix = ResultsRepo.open(zoo / "record").matrix(TASK)
+    assert matrix.metrics == ("rmse",) * len(DATASETS)
+    assert np.isfinite(matrix.scores).all()
+    assert np.isfinite(matrix.baselines).all()
+    # Lower error, higher skill; and something was learned on some set.
+    for j in range(len(DATASETS)):
+        assert (np.argsort(matrix.scores[:, j]) == np.argsort(-matrix.skill[:, j])).all()
+    assert (matrix.scores < matrix.baselines).any()
+
+
+@pytest.mark.parametrize("preset", [None, "paper"])
+def test_models_are_clustered_by_skill_whatever_the_preset(zoo: Path, preset: str | None) -> None:
+    found = pipeline.cluster(zoo / "record", TASK, preset=preset, n_clusters=2)
+    assert sorted(found.models) == [f"tiny/{name}" for name in sorted(MODELS)]
+    skill = ResultsRepo.open(zoo / "record").matrix(TASK).skill
+    for head in found.representatives.values():
+        members = found.members(int(found.labels[head]))
+        assert head == max(members, key=lambda i: skill[i].mean())
+
+
+@pytest.mark.parametrize("proxy", [None, "logme"])
+def test_recall_uses_logme_and_ranks_low_errors_first(zoo: Path, proxy: str | None) -> None:
+    found = pipeline.recall(
+        zoo / "target.csv", zoo / "record", catalog=zoo / "catalog.json", top=4, proxy=proxy
+    )
+    assert found.result.task == TASK
+    if found.proxy is not None:
+        assert found.proxy.proxy == "logme"
+    by_mean = pipeline.recall(
+        zoo / "target.csv", zoo / "record", catalog=zoo / "catalog.json", top=4, method="mean"
+    ).result
+    matrix = found.matrix
+    normal = (matrix.scores / matrix.baselines).mean(axis=1)
+    assert by_mean.ranking == tuple(matrix.models[i] for i in np.argsort(normal))
+
+
+def test_recall_by_each_models_own_proxy(zoo: Path) -> None:
+    found = pipeline.recall(
+        zoo / "target.csv", zoo / "record", catalog=zoo / "catalog.json", method="proxy:logme"
+    )
+    assert found.proxy is not None
+    assert np.isfinite(found.proxy.values).all()
+    assert all(set(c.proxies) == {"logme"} for c in found.result.candidates)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_select_hands_over_a_model_with_the_reported_error(
+    zoo: Path, tmp_path: Path, policy: str
+) -> None:
+    out = tmp_path / "out"
+    document = select(zoo, out, policy=policy)
+    assert (document["task"], document["metric"]) == (TASK, "rmse")
+    winner = document["winner"]
+    errors = errors_of(out, zoo / "target.csv")
+    assert winner["test"] == pytest.approx(np.sqrt(np.mean(errors["model"] ** 2)), rel=1e-5)
+    # In the label's own units: as far from zero as the ratings are, and better than their mean.
+    assert document["trivial"]["test"] == pytest.approx(np.sqrt(np.mean(errors["mean"] ** 2)))
+    assert winner["test"] < document["trivial"]["test"]
+    check_order(document)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert winner["model"] in page
+    assert f"{winner['test']:.4f}" in page
+
+
+def check_order(document: dict) -> None:
+    """The winner has the lowest validation error of those that were trained to the end."""
+    ranking = document["ranking"]
+    assert ranking[0]["model"] == document["winner"]["model"]
+    horizon = max(curve["epochs"][-1] for curve in document["curves"].values())
+    ends = {
+        model: curve["val"][-1]
+        for model, curve in document["curves"].items()
+        if curve["epochs"][-1] == horizon
+    }
+    assert min(ends, key=lambda model: ends[model]) == document["winner"]["model"]
+
+
+def errors_of(folder: Path, target: Path) -> dict[str, np.ndarray]:
+    """Errors on the target's test rows of the model in a folder, with nothing of ours."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from hf_select.tasks.data import load_target
+
+    rows = load_target(target).test
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert model.config.num_labels == 1
+    said = []
+    for text in rows["text"]:
+        inputs = tokenizer(text, truncation=True, max_length=16, return_tensors="pt")
+        with torch.no_grad():
+            said.append(float(model(**inputs).logits[0, 0]))
+    truth = np.array(rows["label"], dtype=np.float64)
+    return {"model": np.array(said) - truth, "mean": truth.mean() - truth}
+
+
+def test_every_rung_drops_the_higher_errors(zoo: Path, tmp_path: Path) -> None:
+    document = select(zoo, tmp_path / "out", policy="fractional-halving", top=len(MODELS))
+    checked = 0
+    for rung in document["rungs"]:
+        gone = {drop["model"] for drop in rung["dropped"]}
+        kept = set(rung["live"]) - gone
+        if gone and rung["epoch"] < RECIPE.epochs:
+            assert max(rung["val"][m] for m in kept) <= min(rung["val"][m] for m in gone)
+            checked += 1
+    assert checked
+
+
+def test_the_paper_forecasts_errors_in_the_labels_units(zoo: Path, tmp_path: Path) -> None:
+    document = select(zoo, tmp_path / "out", policy="paper", top=len(MODELS))
+    forecasts = [f for rung in document["rungs"] for f in rung["forecast"].values()]
+    assert forecasts
+    assert all(0 < forecast < 3 * document["trivial"]["test"] for forecast in forecasts)
+
+
+def test_replay_of_both_phases(zoo: Path) -> None:
+    document = pipeline.replay(zoo / "record", TASK, phase="selection")
+    brute = document["summary"]["brute-force"]
+    assert brute["price"] == pytest.approx(len(MODELS))
+    assert brute["regret"] >= 0
+    document = pipeline.replay(zoo / "record", TASK, phase="recall")
+    assert document["summary"]["mean"]["regret@1"] >= 0
+    assert document["summary"]["mean"]["regret@10"] == pytest.approx(0)
