@@ -8,6 +8,7 @@ from pathlib import Path
 from hf_select.catalog import Catalog, check_model_folder, folder_revision, local_model
 from hf_select.errors import InputError, ModelError
 from hf_select.records import DatasetEntry, ModelEntry, check_task_name
+from hf_select.results.files import exclusive
 from hf_select.results.foreign import IMPORTED
 
 
@@ -37,11 +38,12 @@ def kept_catalog(results: str | Path) -> Path:
 def keep_catalog(catalog: Catalog, results: str | Path) -> None:
     """Note where the local models of a benchmark lie, beside those of earlier ones."""
     path = kept_catalog(results)
-    known = Catalog.load(path) if path.is_file() else Catalog()
-    models = {e.repo_id: e for e in (*known.models, *catalog.models)}
-    datasets = {e.repo_id: e for e in (*known.datasets, *catalog.datasets)}
-    locations = {**known.locations, **catalog.locations}
-    Catalog(tuple(models.values()), tuple(datasets.values()), (), locations).save(path)
+    with exclusive(path.with_suffix(".lock"), wait=60):  # shards run side by side
+        known = Catalog.load(path) if path.is_file() else Catalog()
+        models = {e.repo_id: e for e in (*known.models, *catalog.models)}
+        datasets = {(e.repo_id, e.config): e for e in (*known.datasets, *catalog.datasets)}
+        locations = {**known.locations, **catalog.locations}
+        Catalog(tuple(models.values()), tuple(datasets.values()), (), locations).save(path)
 
 
 def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str | None) -> Catalog:

@@ -199,7 +199,8 @@ def _setting(name: str, value: Any, default: Any) -> Any:
 def _is_number(value: Any) -> bool:
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    return abs(value) <= sys.float_info.max  # not so for NaN, infinity, and integers beyond it
+    size: Any = abs(value)
+    return bool(size <= sys.float_info.max)  # not so for NaN, infinity, and integers beyond it
 
 
 def _bad_setting(name: str, value: Any, expected: str) -> InputError:

@@ -74,7 +74,9 @@ def sweep(folder: Path) -> int:
     One of this machine is stale when its process is dead, another machine's after a day.
     """
     removed = 0
-    for path in folder.rglob(f"{TEMPORARY}*"):
+    # os.walk takes no notice of folders that another process removes meanwhile; rglob raises.
+    names = ((Path(where), name) for where, _, files in os.walk(folder) for name in files)
+    for path in (where / name for where, name in names if name.startswith(TEMPORARY)):
         host, _, rest = path.name.removeprefix(TEMPORARY).partition("-")
         pid = rest.partition("-")[0]
         try:
