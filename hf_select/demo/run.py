@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,23 +48,40 @@ def run_demo(
     if seed < 0:
         raise InputError(f"seed is {seed}, but must be 0 or more")
     target = write_target(task, Path(f"{out}-target"))
-    selected = pipeline.select(
-        target,
-        "demo",
-        out,
-        top=top,
-        policy=policy,
-        seed=seed,
-        should_stop=should_stop,
-        on_rung=on_rung,
-        say=say,
-    )
+    with one_thread():
+        selected = pipeline.select(
+            target,
+            "demo",
+            out,
+            top=top,
+            policy=policy,
+            seed=seed,
+            should_stop=should_stop,
+            on_rung=on_rung,
+            say=say,
+        )
     oracle, regret = judge(task, selected.document["winner"]["model"])
     document = {**selected.document, "oracle": oracle, "regret": regret}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(selected.out / DOCUMENT, text.encode())
     write_report(document, selected.out / "report.html")
     return document
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch inside: the zoo's models are too small to share between cores.
+
+    More threads gain nothing, and on a busy machine they wait for each other at every operation.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def judge(task: str, winner: str) -> tuple[dict[str, Any], float]:
