@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 PRESETS = ("paper",)
 Say = Callable[[str], None]
+OnRung = Callable[[Rung, str], None]
+"""What is told of every decision, with the name of the metric of its scores."""
 
 
 def silent(_: str) -> None:
@@ -318,7 +320,11 @@ def recall(
     matrix = matrix.only_models(usable)
     clustering = None
     if len(usable) > 1 and len(matrix.datasets) > 0:
-        clustering = cluster_models(matrix, threshold=threshold, raw=raw)
+        try:
+            clustering = cluster_models(matrix, threshold=threshold, raw=raw)
+        except InputError:
+            if method == "paper":  # the others only show clusters as evidence
+                raise
     wanted = needs_proxy(method, matrix, clustering)
     scores: ProxyScores | None = None
     skipped: tuple[Rejected, ...] = ()
@@ -501,7 +507,7 @@ def select(
     seed: int = 0,
     checkpoint_every: float = 30.0,
     should_stop: Callable[[], bool] = lambda: False,
-    on_rung: Callable[[Rung], None] | None = None,
+    on_rung: OnRung | None = None,
     say: Say = silent,
     **data_options: Any,
 ) -> Selected:
@@ -629,7 +635,7 @@ def _fine_select(
     journal: Path,
     *,
     raw: bool,
-    on_rung: Callable[[Rung], None] | None,
+    on_rung: OnRung | None,
     should_stop: Callable[[], bool],
 ) -> SelectionResult:
     """Phase two over live trials; the proxy passes are added to the bill."""
@@ -643,7 +649,7 @@ def _fine_select(
         for drop in rung.dropped:
             trials.forget(drop.model)
         if on_rung is not None and is_main_process():
-            on_rung(rung)
+            on_rung(rung, target.metric)
 
     result = run_selection(
         trials.factories([c.model for c in recalled.result.candidates]),
@@ -681,6 +687,7 @@ def choose_recipe(file: Path | None, values: Mapping[str, Any]) -> Recipe | None
             settings = json.loads(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{file} is not a recipe: {error}") from error
+    Recipe.from_dict(settings)  # before anything is put on top of it
     names = {"batch_size": "global_batch_size"}
     return Recipe.from_dict(
         settings | {names.get(key, key): value for key, value in values.items()}
@@ -784,7 +791,9 @@ def _replay_selection(
                 f"candidates is {candidates!r}, but must be `all`, `recall:K` or `recall:K:METHOD`"
             )
         choose = _recaller(repo, task, int(count), raw, method or "paper")
-    return replay_selection(repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw)
+    return replay_selection(
+        repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw, task=task
+    )
 
 
 def _recaller(

@@ -38,7 +38,7 @@ def command(task: str, out: str | None, top: int, policy: str, seed: int, output
             policy=policy,
             seed=seed,
             should_stop=should_stop,
-            on_rung=lambda rung: show_rung(output, rung),
+            on_rung=lambda rung, metric: show_rung(output, rung, metric),
             say=output.message,
         )
     output.data(document, lambda o: _show(o, document, folder))

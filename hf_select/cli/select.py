@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
 from hf_select.cli.signals import stop_flag
-from hf_select.records import Rung
+
+if TYPE_CHECKING:
+    from hf_select.records import Rung
 
 
 @click.command("select", epilog="Example: hf-select select reviews.csv --results demo --out chosen")
@@ -50,7 +52,7 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
             out,
             recipe=recipe,
             should_stop=should_stop,
-            on_rung=lambda rung: show_rung(output, rung),
+            on_rung=lambda rung, metric: show_rung(output, rung, metric),
             say=output.message,
             **data_options,
             **kwargs,
@@ -59,14 +61,17 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
     output.data(document, lambda o: show_selection(o, document, selected.out))
 
 
-def show_rung(output: Output, rung: Rung) -> None:
+def show_rung(output: Output, rung: Rung, metric: str) -> None:
     """One line per decision, then a line per candidate that was dropped."""
+    from hf_select.metrics import get_metric
+
     if not rung.live:
         return
-    seen = {model: score for model, score in rung.val.items() if model in rung.live}
-    best = max(seen.values()) if seen else float("nan")
+    direction = get_metric(metric).direction
+    seen = [score for model, score in rung.val.items() if model in rung.live]
+    best = max(seen, key=lambda score: direction * score, default=float("nan"))
     output.message(
-        f"epoch {rung.epoch:g}: {len(rung.live)} live, best validation {best:.4f}, "
+        f"epoch {rung.epoch:g}: {len(rung.live)} live, best validation {metric} {best:.4f}, "
         f"{len(rung.dropped)} dropped"
     )
     for drop in rung.dropped:

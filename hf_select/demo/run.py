@@ -14,7 +14,6 @@ from hf_select import pipeline
 from hf_select.demo.targets import DEMO_TASKS, check_demo_task, write_target
 from hf_select.errors import InputError, RecordError
 from hf_select.metrics import get_metric
-from hf_select.records import Rung
 from hf_select.report.page import write_report
 from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
@@ -33,7 +32,7 @@ def run_demo(
     policy: str = "paper",
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
-    on_rung: Callable[[Rung], None] | None = None,
+    on_rung: pipeline.OnRung | None = None,
     say: pipeline.Say = pipeline.silent,
 ) -> dict[str, Any]:
     """Select a model for the shipped target of `image` or `text`.

@@ -175,7 +175,7 @@ def test_nothing_to_replay_and_unknown_cost():
 @pytest.mark.parametrize("epochs", [(), (1.0,)])
 def test_scores_without_curves_cannot_be_replayed(epochs):
     scores = curve_set(np.full((3, 2, len(epochs)), np.nan), np.full((3, 2), 0.5), epochs=epochs)
-    with pytest.raises(InputError, match="^the record holds no learning curves$") as error:
+    with pytest.raises(InputError, match=r"^the record holds no learning curves$") as error:
         replay_selection(scores, POLICY)
     assert "`epoch` and `val`" in error.value.hint
     with pytest.raises(InputError, match="no learning curves of text-regression"):
