@@ -88,6 +88,6 @@ def locate(entry: ModelEntry, catalog: Catalog) -> tuple[str | Path, str | None]
     if entry.revision == IMPORTED:
         raise ModelError(
             f"{entry.repo_id} was imported, and nobody said which commit was measured",
-            hint="name a catalog with --catalog that says where the models are",
+            hint="name a --catalog that says where it is; --method mean recalls without loading it",
         )
     return entry.repo_id, entry.revision

@@ -310,6 +310,11 @@ def recall(
     matrix = repo.matrix(target.task)
     for column in columns_of(target, repo):
         matrix = matrix.without_dataset(column)
+    if not matrix.datasets:
+        raise RecordError(
+            f"the only benchmark of {repo.path} is the target itself, which is left out",
+            hint="benchmark at least one other data set",
+        )
     unwanted = set(exclude)
     usable = [m for m in matrix.models if m in entries and m not in unwanted]
     unknown = [

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from hf_select.cli import options
-from hf_select.cli.output import Output
+from hf_select.cli.output import Output, cell
 
 
 @click.command(
@@ -64,7 +64,7 @@ def command(
         singles = [c["models"][0] for c in clusters if len(c["models"]) == 1]
         out.line(
             f"{len(groups)} clusters of two or more, {len(singles)} singletons; "
-            f"cut at {found.threshold:.4g}, silhouette {found.silhouette:.4f}",
+            f"cut at {cell(found.threshold)}, silhouette {cell(found.silhouette)}",
             style="bold",
         )
         for c in groups:

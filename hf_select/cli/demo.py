@@ -52,3 +52,4 @@ def _show(output: Output, document: dict[str, Any], folder: Path) -> None:
         f"{oracle['test']:.4f} (mean of {oracle['seeds']} seeds); the winner's regret is "
         f"{document['regret']:.2f} points"
     )
+    output.line(f"The target's rows: {folder}-target")

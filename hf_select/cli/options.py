@@ -53,7 +53,12 @@ def task(required: bool = True) -> Callable[[Command], Command]:
 def data(function: Command) -> Command:
     """How to read a target: the columns, the task, the metric. All are inferred if not stated."""
     options = (
-        click.option("--task", "-t", metavar="TASK", help="Task of the target."),
+        click.option(
+            "--task",
+            "-t",
+            metavar="TASK",
+            help="text-classification, text-regression or image-classification.",
+        ),
         click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
         click.option("--text-column", metavar="NAME", help="Column with the text."),
         click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),

@@ -70,10 +70,13 @@ def show_rung(output: Output, rung: Rung, metric: str) -> None:
     direction = get_metric(metric).direction
     seen = [score for model, score in rung.val.items() if model in rung.live]
     best = max(seen, key=lambda score: direction * score, default=float("nan"))
-    output.message(
-        f"epoch {rung.epoch:g}: {len(rung.live)} live, best validation {metric} {best:.4f}, "
-        f"{len(rung.dropped)} dropped"
-    )
+    shown = f"best validation {metric} {best:.4f}"
+    if rung.dropped:
+        output.message(
+            f"epoch {rung.epoch:g}: {len(rung.dropped)} of {len(rung.live)} dropped, {shown}"
+        )
+    else:
+        output.message(f"epoch {rung.epoch:g}: {len(rung.live)} in the running, {shown}")
     for drop in rung.dropped:
         output.message(f"  - {drop.model}: {drop.reason}")
 
@@ -103,8 +106,8 @@ def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
     )
     output.line(
         f"Price of choosing: {document['price']:.2f} x the winner's own training "
-        f"({cost['epochs']:.2f} epochs trained + {cost['proxy_epochs']:.2f} for the proxy, "
-        f"{cost['seconds']:.0f} s)"
+        f"({cost['epochs']:.2f} epochs trained + {cost['proxy_epochs']:.2f} for the proxy by its "
+        f"time; {cost['seconds']:.0f} s of training)"
     )
     for name, words in (
         ("brute_force_all", "Brute force over all models"),

@@ -282,8 +282,8 @@ class ResultsRepo:
                 f"{self.path} can't be used for {task!r}: {why} that task{end}",
                 hint=f"tasks with successful runs: {', '.join(have) or 'none'}",
             )
-        if recipe is None:
-            return next(iter(counts))
+        if recipe is None:  # measured runs come before any number of imported ones
+            return next((r for r in counts if not r.startswith("imported-")), next(iter(counts)))
         if recipe not in counts:
             raise UnknownNameError("recipe", recipe, counts)
         return recipe

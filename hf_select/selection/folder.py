@@ -62,6 +62,9 @@ class SelectionFolder:
         Returns the document as it was written.
         """
         save_winner(self.path)
+        for file in self.path.iterdir():
+            if file.is_file():
+                file.chmod(0o644)  # safetensors writes 0600, and a winner is there to be shared
         write_atomic(self.path / "report.html", report.encode())
         document = {**document, "settings_digest": self.digest}
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
