@@ -342,3 +342,16 @@ def test_the_shipped_record_is_not_written_to(
     assert run([command, *source, "--results", "demo", "--task", TASK, "--json"]) == 2
     assert "demo" in json.loads(capsys.readouterr().out)["error"]["message"]
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_imported_rows_never_hide_measured_ones(zoo: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    models = [str(zoo / "models" / name) for name in MODELS[:2]]
+    pipeline.benchmark(
+        record, models=models, datasets=[zoo / "data" / "news.csv"], task=TASK, recipe=RECIPE
+    )
+    table = tmp_path / "many.csv"
+    rows = [f"m{i},0.{i + 1},0.{i + 2},0.{i + 3}" for i in range(6)]
+    table.write_text("\n".join(["model,a,b,c", *rows]))
+    pipeline.import_results(table, record, task=TASK)
+    assert set(ResultsRepo.open(record).matrix(TASK).models) == set(MODELS[:2])
