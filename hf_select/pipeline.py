@@ -523,7 +523,6 @@ def select(
     on with the same call. Raises `InputError` on bad input, `StoppedError` when stopped.
     """
     from hf_select.selection.policies import get_policy
-    from hf_select.training.live import LiveTrials
 
     raw = check_preset(preset)
     chosen_policy = get_policy(policy)
@@ -580,6 +579,8 @@ def select(
         should_stop=should_stop,
         say=say,
     )
+    from hf_select.training.live import LiveTrials  # torch, once all that is bad is refused
+
     trials = LiveTrials(
         target,
         recipe,

@@ -297,7 +297,8 @@ def _check_columns(
                     hint=f"columns: {', '.join(dataset.column_names)}",
                 )
         if len(dataset) == 0:
-            raise DataError(f"{where[split]}: the {split} split is empty")
+            what = "it is empty: no rows" if split == "all" else f"the {split} split is empty"
+            raise DataError(f"{where[split]}: {what}")
 
 
 def _labels(
