@@ -5,7 +5,11 @@ HfSelectError                 exit code 1
 │   ├── UnknownNameError      a name that is in no registry; lists the valid ones
 │   ├── DataError             a file, column, split or row that can't be used
 │   ├── ModelError            a model folder that can't or must not be loaded
-│   └── RecordError           a results repository that can't be used, or not for this
+│   ├── RecordError           a results repository that can't be used, or not for this
+│   └── AccessError           the Hub says no: not allowed, gated, disabled, offline
+│       └── MissingError      no such repository, revision or file on the Hub
+├── HubError                  the Hub can't be reached or gave up; the same command goes on
+│   └── ConflictError         somebody else published first (409, 412)
 ├── TrialError                one fine-tuning failed; carries the status that is recorded
 └── StoppedError              exit code 3: stopped on purpose; the same command goes on
 """
@@ -15,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from hf_select.redaction import redact
+
 
 class HfSelectError(Exception):
     """Base of all: a message that names the value, and a hint that names the next step."""
@@ -22,9 +28,9 @@ class HfSelectError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redact(message)
+        self.hint = redact(hint)
+        super().__init__(self.message)
 
     def to_dict(self) -> dict[str, dict[str, str]]:
         """The document that `--json` prints for an error."""
@@ -59,6 +65,26 @@ class ModelError(InputError):
 
 class RecordError(InputError):
     """A results repository that is missing, damaged, of a newer schema, or of another task."""
+
+
+class AccessError(InputError):
+    """The Hub says no: unknown, a token without the right, gated, disabled, or offline."""
+
+
+class MissingError(AccessError):
+    """It isn't on the Hub. `missing` is "repository", "revision" or "file"."""
+
+    def __init__(self, message: str, *, missing: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.missing = missing
+
+
+class HubError(HfSelectError):
+    """The Hub can't be reached, or went on failing; the same command goes on later."""
+
+
+class ConflictError(HubError):
+    """Somebody else committed first (409, 412): read again what is there, then commit again."""
 
 
 class TrialError(HfSelectError):

@@ -14,6 +14,7 @@ from hf_select.pipeline.base import (
     record_recipe,
     silent,
 )
+from hf_select.pipeline.compare import replay
 from hf_select.pipeline.phases import (
     Recalled,
     Selected,
@@ -23,7 +24,6 @@ from hf_select.pipeline.phases import (
     select,
 )
 from hf_select.pipeline.record import benchmark, cluster, doctor, import_results, report
-from hf_select.pipeline.compare import replay
 
 __all__ = [
     "PRESETS",
