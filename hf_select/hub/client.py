@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from hf_select import __version__
 from hf_select.errors import AccessError, ConflictError, HfSelectError, HubError, MissingError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Hub:
             endpoint=self.endpoint,
             token=token,
             library_name="hf-select",
-            library_version=__version__,
+            library_version=version("hf-select"),
         )
         self.attempts = attempts
         self.longest_wait = longest_wait
