@@ -24,6 +24,7 @@ COMMANDS = {
     "cluster": ("cluster", "Group the models of a record by how they behave."),
     "replay": ("replay", "Compare policies or recall methods on the record."),
     "report": ("report", "Write the HTML page of a selection again."),
+    "extension": ("extension", "Make `hf select ...` work."),
     "doctor": ("doctor", "Versions, devices, disk and cache."),
 }
 
