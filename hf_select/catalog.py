@@ -5,7 +5,11 @@ catalog; without one the entry is a Hub repository. Locations stay here and neve
 
     {"models":   [{"repo_id", "revision", "task", ..., "location"}],
      "datasets": [{"repo_id", "revision", "task", "input_columns", "label_column", ...}],
-     "rejected": [{"repo_id", "reason"}]}
+     "rejected": [{"repo_id", "reason"}],
+     "rejected_counts": {"models": {task: {reason: count}}, "datasets": ...}}
+
+`rejected` is for a few that somebody looked at; a crawl sees up to millions, of which it counts the
+reasons here and keeps the rows in `candidates.parquet` beside the file.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,13 +42,17 @@ Entry = TypeVar("Entry", ModelEntry, DatasetEntry)
 class Catalog:
     """Candidates and benchmarks; `locations` maps a repo_id to a local path.
 
-    A name that has a location is that of a model or of a data set, or it is an `InputError`.
+    `flags` maps a repo_id to what a crawl found worth a look; `rejected_counts` is `models` or
+    `datasets` -> task -> reason -> how many. A name that has a location is that of a model or of a
+    data set, or it is an `InputError`.
     """
 
     models: tuple[ModelEntry, ...] = ()
     datasets: tuple[DatasetEntry, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     locations: Mapping[str, Path] = field(default_factory=dict)
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rejected_counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         both = {e.repo_id for e in self.models} & {e.repo_id for e in self.datasets}
@@ -70,9 +78,15 @@ class Catalog:
                 for row in document.get("datasets", [])
             ]
             rejected = [Rejected(**row) for row in document.get("rejected", [])]
+            flags = {
+                row["repo_id"]: tuple(row["flags"])
+                for row in (*document["models"], *document.get("datasets", []))
+                if row.get("flags")
+            }
+            counts = {kind: dict(of) for kind, of in document.get("rejected_counts", {}).items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a catalog: {error!r}") from error
-        return cls(tuple(models), tuple(datasets), tuple(rejected), locations)
+        return cls(tuple(models), tuple(datasets), tuple(rejected), locations, flags, counts)
 
     def save(self, path: str | Path) -> None:
         """Write it, locations relative to the file; a kill leaves the old file or the new one."""
@@ -81,6 +95,7 @@ class Catalog:
             "models": [self._row(entry, path.parent) for entry in self.models],
             "datasets": [self._row(entry, path.parent) for entry in self.datasets],
             "rejected": [asdict(row) for row in self.rejected],
+            **({"rejected_counts": self.rejected_counts} if self.rejected_counts else {}),
         }
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,11 +117,47 @@ class Catalog:
         }
         if entry.repo_id in self.locations:
             row["location"] = os.path.relpath(self.locations[entry.repo_id], base)
+        if entry.repo_id in self.flags:
+            row["flags"] = self.flags[entry.repo_id]
         return row
 
     def location(self, repo_id: str) -> Path | None:
         """The local path of an entry, None if it has to come from the Hub."""
         return self.locations.get(repo_id)
+
+    def with_crawled(
+        self,
+        task: str,
+        models: Iterable[ModelEntry],
+        *,
+        gone: Container[str] = (),
+        flags: Mapping[str, tuple[str, ...]] | None = None,
+        rejected_counts: Mapping[str, int] | None = None,
+    ) -> Catalog:
+        """The catalog with the models that a crawl of the Hub has accepted for a task.
+
+        They take the place of the task's entries of the same name and of those in `gone`, which an
+        earlier crawl accepted. Local models, other tasks and the datasets stay as they are. Sorted
+        by name, so that what a later crawl changes can be read from a diff.
+        """
+        own = {e.repo_id for e in self.models if e.task == task and e.repo_id in self.locations}
+        new = {entry.repo_id: entry for entry in models if entry.repo_id not in own}
+        kept = [
+            entry
+            for entry in self.models
+            if entry.task != task
+            or entry.repo_id in own
+            or not (entry.repo_id in new or entry.repo_id in gone)
+        ]
+        names = {e.repo_id for e in kept} | {e.repo_id for e in self.datasets}
+        counts = {kind: dict(of) for kind, of in self.rejected_counts.items()}
+        counts.setdefault("models", {})[task] = dict(rejected_counts or {})
+        return replace(
+            self,
+            models=tuple(sorted((*kept, *new.values()), key=lambda e: (e.repo_id, e.task))),
+            flags={n: f for n, f in self.flags.items() if n in names} | dict(flags or {}),
+            rejected_counts=counts,
+        )
 
     def only(
         self,

@@ -40,7 +40,6 @@ def extract_features(
     location: str | Path,
     target: TargetData,
     *,
-    revision: str | None = None,
     max_rows: int = 2000,
     max_length: int = 128,
     seed: int = 0,
@@ -50,23 +49,22 @@ def extract_features(
 ) -> Features:
     """Pooled features and source probabilities of a stratified sample of train rows.
 
-    `max_length` in tokens. `revision`: the commit of a Hub model. `key`: names the model's content
-    in the cache; without one it is that commit, or a local folder's content. With `cache`, a
-    folder, the result is kept there and found again for the same model, data, rows, seed and
-    length. `seconds` is what encoding and the pass took (the first time).
+    `location` is the model's folder, `max_length` in tokens. `key`: names the model's content in
+    the cache; without one it is the digest of the folder's content. With `cache`, a folder, the
+    result is kept there and found again for the same model, data, rows, seed and length.
+    `seconds` is what encoding and the pass took (the first time).
     Raises `ModelError` if the model can't be loaded or doesn't work on these rows.
     """
     rows = sample_rows(target.labels("train"), max_rows, seed)
     path = None
-    if not key:
-        key = folder_revision(location) if Path(location).is_dir() else revision or ""
-    if cache is not None and key:
+    if cache is not None:
+        key = key or folder_revision(location)
         path = Path(cache) / f"{_cache_key(task, target, key, rows, max_length)}.npz"
         found = _load(path)
         if found is not None:
             return found
-    processor = task.load_processor(location, revision=revision)
-    model, head_is_trained = task.load_checkpoint(location, revision=revision)
+    processor = task.load_processor(location)
+    model, head_is_trained = task.load_checkpoint(location)
     start = time.perf_counter()
     encoded = task.encode(processor, target.train.select(rows), max_length=max_length)
     try:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hf_select.catalog import Catalog, check_model_folder, folder_revision, local_model
-from hf_select.errors import InputError, ModelError
+from hf_select.errors import (
+    AccessError,
+    HfSelectError,
+    HubError,
+    InputError,
+    MissingError,
+    ModelError,
+)
 from hf_select.records import DatasetEntry, ModelEntry, check_task_name
 from hf_select.results.files import exclusive
 from hf_select.results.foreign import IMPORTED
+
+if TYPE_CHECKING:
+    from hf_select.hub.client import Hub
+    from hf_select.tasks.hubdata import HubData
+
+PATIENCE = 3
+"""Times that the Hub is asked for a target: a few seconds, if it doesn't answer."""
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+"""OWNER/NAME: what a model is taken for that isn't a folder."""
 
 
 def demo_folder() -> Path:
@@ -47,7 +67,7 @@ def keep_catalog(catalog: Catalog, results: str | Path) -> None:
 
 
 def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str | None) -> Catalog:
-    """The catalog of model folders and data files that were named one by one."""
+    """The catalog of models and data that were named one by one: folders, files, or Hub ids."""
     from hf_select.tasks.data import dataset_entry, load_target
 
     if task is None:
@@ -56,11 +76,14 @@ def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str
     entries: list[ModelEntry] = []
     tables: list[DatasetEntry] = []
     locations: dict[str, Path] = {}
-    for folder in models:
-        entries.append(local_model(folder, task))
-        locations[entries[-1].repo_id] = Path(folder).absolute()
+    for name in models:
+        if HUB_ID.fullmatch(name) and not Path(name).exists():
+            entries.append(hub_model(name, task))
+        else:
+            entries.append(local_model(name, task))
+            locations[entries[-1].repo_id] = Path(name).absolute()
     for source in datasets:
-        tables.append(dataset_entry(load_target(source, task=task)))
+        tables.append(dataset_entry(load_target(find_data(source), task=task)))
         if Path(source).exists():
             locations[tables[-1].repo_id] = Path(source).absolute()
     names = [entry.repo_id for entry in entries] + [entry.repo_id for entry in tables]
@@ -69,10 +92,36 @@ def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str
     return Catalog(tuple(entries), tuple(tables), (), locations)
 
 
-def locate(entry: ModelEntry, catalog: Catalog) -> tuple[str | Path, str | None]:
-    """Where `from_pretrained` finds a model: a local folder, or a Hub id with its commit.
+def find_data(source: str | Path, *, config: str | None = None) -> str | Path | HubData:
+    """What is read of a target: a path as it is, a Hub data set at the commit that main is at.
 
-    Raises `ModelError` if the folder isn't the model that the record is about.
+    Offline a Hub id stays as it is: its newest commit in the cache is read. Raises `DataError` if
+    the Hub doesn't give the data set, and `HubError` if it can't be reached.
+    """
+    from huggingface_hub import constants
+
+    from hf_select.tasks.hubdata import HubData
+    from hf_select.tasks.sources import named_on_hub, not_here_either
+
+    found = named_on_hub(source)
+    if found is None or constants.is_offline_mode():
+        return source
+    from hf_select.hub.client import Hub
+    from hf_select.hub.pins import pin_dataset
+
+    # Somebody waits, and may just have mistyped the name of a file.
+    hub = Hub(attempts=PATIENCE)
+    try:
+        pin = pin_dataset(hub, found.repo_id)
+    except HfSelectError as error:
+        raise not_here_either(source, error) from error
+    return HubData(pin.repo_id, config or found.config, pin.commit, call=hub.call)
+
+
+def locate(entry: ModelEntry, catalog: Catalog) -> Path:
+    """The folder of a model: the catalog's, or one that was fetched from the Hub and checked.
+
+    Raises `ModelError`: it can't be had, or the folder isn't the model that the record is about.
     """
     folder = catalog.location(entry.repo_id)
     if folder is not None:
@@ -84,10 +133,83 @@ def locate(entry: ModelEntry, catalog: Catalog) -> tuple[str | Path, str | None]
                 f"{entry.revision[:8]}",
                 hint="benchmark the changed model first, or name another catalog",
             )
-        return folder, None
+        return folder
     if entry.revision == IMPORTED:
         raise ModelError(
             f"{entry.repo_id} was imported, and nobody said which commit was measured",
             hint="name a --catalog that says where it is; --method mean recalls without loading it",
         )
-    return entry.repo_id, entry.revision
+    try:
+        return fetch(entry)
+    except MissingError as error:
+        hint = "if it is a local model, name a --catalog that says where it is"
+        raise ModelError(error.message, hint=hint) from error
+    except (AccessError, HubError) as error:
+        raise ModelError(error.message, hint=error.hint) from error
+
+
+def fetch(entry: ModelEntry) -> Path:
+    """The folder of a Hub model. A function that jobs in other processes can be given.
+
+    Raises `ModelError` or `AccessError` for what is the model's: corrupt or unsafe, gone, gated.
+    Raises `HubError` for what is not: the network, but also offline mode and a wrong token.
+    """
+    from huggingface_hub import constants
+
+    from hf_select.hub.models import fetch_model
+    from hf_select.hub.wording import SetupError
+
+    try:
+        return fetch_model(_hub(constants.ENDPOINT), entry)
+    except SetupError as error:
+        raise HubError(error.message, hint=error.hint) from error
+
+
+def is_on_hub(entry: DatasetEntry) -> bool:
+    """Whether the Hub has that commit of a data set and gives it to us. Raises `HubError`."""
+    from huggingface_hub import constants
+
+    try:
+        _hub(constants.ENDPOINT).head_commit(
+            entry.repo_id, repo_type="dataset", revision=entry.revision
+        )
+    except AccessError:
+        return False
+    return True
+
+
+def hub_model(repo_id: str, task: str) -> ModelEntry:
+    """The entry of a Hub model as it is now, pinned; none of its weights are downloaded.
+
+    Raises `ModelError` with the first thing that speaks against it, `AccessError`, `HubError`.
+    """
+    from huggingface_hub import constants
+
+    from hf_select.hub.models import inspect_model
+
+    try:
+        hub = _hub(constants.ENDPOINT)
+        commit = hub.head_commit(repo_id, repo_type="model")
+        found = inspect_model(hub, repo_id, commit)
+    except MissingError as error:
+        raise InputError(
+            f"no folder at {repo_id}, and on the Hub: {error.message}", hint=error.hint
+        ) from error
+    if found.problems:
+        raise ModelError(f"{repo_id}: {found.problems[0]}", hint="leave it out of the choice")
+    return ModelEntry(
+        repo_id=repo_id,
+        revision=commit,
+        task=task,
+        architecture=found.architecture,
+        num_parameters=found.num_parameters,
+        weights_sha256=found.weights_sha256,
+    )
+
+
+@cache
+def _hub(endpoint: str) -> Hub:
+    """One client a process."""
+    from hf_select.hub.client import Hub
+
+    return Hub(endpoint=endpoint)

@@ -7,7 +7,7 @@ ranks, `replay_recall` measures methods on the record with each dataset left out
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hf_select.clustering.algorithms import (
     benchmark_means,
     cluster_models,
+    model_distances,
     no_skill_hint,
     performance,
     row_means,
@@ -78,15 +79,13 @@ def by_mean(evidence: Evidence) -> Scored:
 
 def by_rank(evidence: Evidence) -> Scored:
     """Mean share of the other models beaten per benchmark, which is mean rank that bears gaps."""
-    from scipy.stats import rankdata
-
-    table = performance(evidence.matrix, raw=evidence.raw)
-    beaten = np.full(table.shape, NAN)
-    for j in range(table.shape[1]):
-        have = np.isfinite(table[:, j])
+    columns = performance(evidence.matrix, raw=evidence.raw).T.copy()  # (D, M)
+    beaten = np.full(columns.shape, NAN)
+    for column, share in zip(columns, beaten, strict=True):
+        have = np.isfinite(column)
         if have.sum() > 1:
-            beaten[have, j] = (rankdata(table[have, j]) - 1) / (have.sum() - 1)
-    scores = row_means(beaten)
+            share[have] = (_ranks(column[have]) - 1) / (have.sum() - 1)
+    scores = row_means(np.ascontiguousarray(beaten.T))
     return scores, [f"beats {100 * s:.0f} % of the other models on a benchmark" for s in scores]
 
 
@@ -132,7 +131,11 @@ def by_paper(evidence: Evidence) -> Scored:
     strength = positive(values)
     strength[~have] = strength[have].mean()
     columns = [clustering.representatives[c] for c in clusters]
-    similarity = np.clip(1 - clustering.distance[:, columns][:, have], 0, 1)
+    distance = clustering.distance
+    if distance is None:  # as read from a record, whose clusters are of this very matrix
+        whole = evidence.matrix.only_models(clustering.models)
+        distance = model_distances(whole, raw=evidence.raw)
+    similarity = np.clip(1 - distance[:, columns][:, have], 0, 1)
     alone = similarity @ strength[have] / have.sum()
     counts = np.bincount(clustering.labels)
     scores, sentences = np.full(len(models), NAN), []
@@ -267,9 +270,9 @@ def recall_models(
         seed=seed,
     )
     scores, sentences = RECALL_METHODS["proxy:NAME" if wanted else method](evidence)
-    order = sorted(
-        np.flatnonzero(np.isfinite(scores)).tolist(), key=lambda i: (-scores[i], matrix.models[i])
-    )
+    by_name = np.array(sorted(range(len(scores)), key=matrix.models.__getitem__))
+    ranked = by_name[np.isfinite(scores[by_name])]
+    order = ranked[np.argsort(-scores[ranked], kind="stable")].tolist()
     if not order:
         raise InputError(
             f"recall method {method!r} could rank none of {len(matrix.models)} models: "
@@ -279,10 +282,9 @@ def recall_models(
     cluster = (
         dict(zip(clustering.models, clustering.labels.tolist(), strict=True)) if clustering else {}
     )
-    skill = matrix.skill
     candidates = []
-    for i in order[:top]:
-        name, have = matrix.models[i], skill[i][np.isfinite(skill[i])]
+    for i, row in zip(order[:top], _rows(matrix, order[:top]).skill, strict=True):
+        name, have = matrix.models[i], row[np.isfinite(row)]
         prior = float(have.mean()) if have.size else NAN
         candidates.append(
             Candidate(
@@ -304,11 +306,20 @@ def recall_models(
         candidates=tuple(candidates),
         ranking=tuple(matrix.models[i] for i in order),
         skipped=tuple(
-            Rejected(name, _why_not(matrix, i, proxies if wanted else None))
-            for i, name in enumerate(matrix.models)
-            if not np.isfinite(scores[i])
+            Rejected(matrix.models[i], _why_not(matrix, i, proxies if wanted else None))
+            for i in np.flatnonzero(~np.isfinite(scores)).tolist()
         ),
         seconds=seconds,
+    )
+
+
+def _rows(matrix: PerformanceMatrix, rows: Sequence[int]) -> PerformanceMatrix:
+    """The matrix of some models, whatever their names (`only_models` looks through all)."""
+    return replace(
+        matrix,
+        scores=matrix.scores[rows],
+        spread=matrix.spread[rows],
+        models=tuple(matrix.models[i] for i in rows),
     )
 
 
@@ -353,9 +364,14 @@ def recall_regret(
 def _spearman(a: Array, b: Array) -> float:
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return NAN
-    from scipy.stats import rankdata
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
 
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+
+def _ranks(values: Array) -> Array:
+    """Rank of each value (N,), from 1; equal ones share the mean of their ranks."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[group]
 
 
 def replay_recall(

@@ -465,13 +465,14 @@ class CurveSet:
 class Clustering:
     """Groups of models that behave alike.
 
-    labels (M,): 0-based ids, biggest cluster first, singletons last. distance (M, M).
+    labels (M,): 0-based ids, biggest cluster first, singletons last. distance (M, M); None where
+    a record kept the groups alone (`clustering.algorithms.model_distances` gives it again).
     representatives: cluster id -> model index, only for clusters of two or more members.
     """
 
     models: tuple[str, ...]
     labels: NDArray[np.int64]
-    distance: Array
+    distance: Array | None
     representatives: Mapping[int, int]
     algorithm: str
     threshold: float

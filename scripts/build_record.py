@@ -79,6 +79,7 @@ def main() -> None:
         benchmark(oracle_catalog(name, args.work), ORACLE, name, recipe, args.jobs)
     for shipped in (RESULTS, ORACLE):
         tidy(shipped)
+    shutil.copyfile(RESULTS / "README.md", ROOT / "model_cards" / "hf-select-demo-results.md")
 
 
 def tidy(results: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_record_holds_errors_and_those_of_the_mean(zoo: Path) -> None:
 
 @pytest.mark.parametrize("preset", [None, "paper"])
 def test_models_are_clustered_by_skill_whatever_the_preset(zoo: Path, preset: str | None) -> None:
-    found = pipeline.cluster(zoo / "record", TASK, preset=preset, n_clusters=2)
+    found = pipeline.cluster(zoo / "record", TASK, preset=preset, n_clusters=2).clustering
     assert sorted(found.models) == [f"tiny/{name}" for name in sorted(MODELS)]
     skill = ResultsRepo.open(zoo / "record").matrix(TASK).skill
     for head in found.representatives.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -19,47 +20,59 @@ COMMANDS = {
     "select": ("select", "Both phases: recall, fine-tune a little at a time, keep the winner."),
     "recall": ("recall", "Phase one: which models look best for a target."),
     "inspect": ("inspect", "What a target is: task, columns, splits, metric."),
+    "push": ("push", "The winner of a selection, with its card, to a model repository."),
+    "crawl": ("crawl", "Candidate models and benchmark data sets of the Hub into a catalog."),
     "benchmark": ("benchmark", "Fine-tune models on benchmark datasets: the missing cells."),
     "import": ("import_", "Add somebody else's table of results to a record."),
     "cluster": ("cluster", "Group the models of a record by how they behave."),
     "replay": ("replay", "Compare policies or recall methods on the record."),
     "report": ("report", "Write the HTML page of a selection again."),
     "extension": ("extension", "Make `hf select ...` work."),
+    "publish": ("publish", "The rows of a record to the Hub: one commit, or a pull request."),
+    "pull": ("pull", "A results dataset of the Hub into a folder."),
+    "compact": ("compact", "Fold what was added to a record into its next snapshot."),
+    "validate": ("validate", "Check what was added to a record, row by row."),
+    "update": ("update", "The weekly round: pull, crawl, benchmark, publish, cluster."),
     "doctor": ("doctor", "Versions, devices, disk and cache."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on first use."""
+    """A group whose commands are imported on first use; `table` is of the form of `COMMANDS`."""
+
+    def __init__(self, *args: Any, table: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order of a first day with them."""
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        return import_module(f"hf_select.cli.{COMMANDS[cmd_name][0]}").command
+        return import_module(f"hf_select.cli.{self.table[cmd_name][0]}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing a single command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """An unknown command names the known ones."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in self.table and not args[0].startswith("-"):
             raise click.UsageError(
-                f"no command {args[0]!r}; there are: {', '.join(COMMANDS)}", ctx=ctx
+                f"no command {args[0]!r}; there are: {', '.join(self.table)}", ctx=ctx
             )
         return super().resolve_command(ctx, args)
 
 
 @click.group(
     cls=LazyGroup,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with `hf-select demo`. Each command has --help with examples.",
 )

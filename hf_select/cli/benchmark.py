@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 @click.option("--catalog", "-c", metavar="CATALOG", help="Catalog file or folder.")
 @options.results
 @options.task(required=False)
-@click.option("--models", metavar="A,B", help="Names in the catalog, or model folders.")
+@click.option("--models", metavar="A,B", help="Names in the catalog, or folders, or Hub ids.")
 @click.option("--datasets", metavar="A,B", help="Names in the catalog, or data files.")
 @click.option("--seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds to run.")
 @click.option("--jobs", "-j", type=int, help="Jobs at a time; one per device or core.")
 @click.option("--timeout", type=float, help="Seconds after which a job is ended.")
+@click.option("--max-cells", type=int, metavar="N", help="Fine-tunings at most.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Part I of N.")
 @click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
 @click.option(
@@ -47,7 +48,9 @@ def command(
 ) -> None:
     """Fine-tune every model of a catalog on every dataset of its task that RESULTS lacks.
 
-    Without a catalog, --models are model folders, --datasets are files, and --task is needed.
+    Without a catalog, --models are model folders or Hub ids (OWNER/NAME, pinned to the newest
+    commit), --datasets are files or Hub ids (the record's own benchmarks if not given), and --task
+    is needed. Without a recipe the record's own is used.
     Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
     the same command.
     """
@@ -65,10 +68,11 @@ def command(
             task=task,
             models=options.names(models),
             datasets=options.names(datasets),
-            seeds=_seeds(seeds),
+            seeds=options.seeds(seeds),
             shard=_shard(shard),
             on_plan=on_plan,
             on_event=on_event,
+            say=output.message,
             **kwargs,
         )
     document = {
@@ -76,6 +80,10 @@ def command(
         "done": summary.done,
         "failed": summary.failed,
         "skipped": summary.skipped,
+        "undone": [
+            {"model": e.model, "dataset": e.dataset, "seed": e.seed, "reason": e.reason}
+            for e in summary.undone
+        ],
         "seconds": summary.seconds,
     }
     output.data(
@@ -85,15 +93,13 @@ def command(
             f"already; {summary.seconds:.0f} s. Record: {results}"
         ),
     )
-    if summary.failed and not summary.done:
+    for event in summary.undone:
+        output.message(
+            f"undone: {event.model} on {event.dataset}, seed {event.seed}: {event.reason}; the "
+            "same command tries again"
+        )
+    if summary.undone or (summary.failed and not summary.done):
         raise click.exceptions.Exit(1)
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"--seeds: {text!r} is not a list of whole numbers") from error
 
 
 def _shard(text: str) -> tuple[int, int]:

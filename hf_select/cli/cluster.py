@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -33,14 +34,16 @@ def command(
     """Cluster the models of a record by their scores on its benchmarks."""
     from hf_select import pipeline
 
-    found = pipeline.cluster(
+    clustered = pipeline.cluster(
         results,
         task,
         preset=preset,
         threshold=threshold,
         algorithm=algorithm,
         n_clusters=n_clusters,
+        say=output.message,
     )
+    found = clustered.clustering
     clusters: list[dict[str, Any]] = []
     for cluster in range(int(found.labels.max()) + 1):
         representative = found.representatives.get(cluster)
@@ -57,6 +60,7 @@ def command(
         "threshold": found.threshold,
         "silhouette": found.silhouette,
         "clusters": clusters,
+        "record": asdict(clustered.record),
     }
 
     def show(out: Output) -> None:

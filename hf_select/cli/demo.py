@@ -11,6 +11,7 @@ from hf_select.cli import options
 from hf_select.cli.output import Output
 from hf_select.cli.select import show_rung, show_selection
 from hf_select.cli.signals import stop_flag
+from hf_select.errors import InputError
 
 
 @click.command("demo", epilog="Example: hf-select demo --task text --out demo-text")
@@ -21,14 +22,23 @@ from hf_select.cli.signals import stop_flag
 @click.option("--top", "-k", default=10, show_default=True, help="Models to recall.")
 @click.option("--policy", default="paper", show_default=True, help="How candidates are dropped.")
 @click.option("--seed", default=0, show_default=True, help="Seed of heads and data order.")
+@click.option("--hub", is_flag=True, help="Crawl, publish, pull, select, push: on a local Hub.")
 @options.common
-def command(task: str, out: str | None, top: int, policy: str, seed: int, output: Output) -> None:
+def command(
+    task: str, out: str | None, top: int, policy: str, seed: int, hub: bool, output: Output
+) -> None:
     """Recall, select and fine-tune a model for a small target, and compare with brute force.
 
-    Models, record and targets ship with the package; nothing is downloaded.
+    Models, record and targets ship with the package; nothing is downloaded. With --hub a small Hub
+    on 127.0.0.1 holds them, and every step is a command that goes through the real client.
     """
     from hf_select.demo.run import run_demo
 
+    if hub:
+        if (policy, seed) != ("paper", 0):
+            raise InputError("--hub goes with the default --policy and --seed only")
+        _over_hub(task, Path(out or f"hf-select-demo-hub-{task}"), top, output)
+        return
     folder = Path(out or f"hf-select-demo-{task}")
     with stop_flag(output) as should_stop:
         document = run_demo(
@@ -42,6 +52,32 @@ def command(task: str, out: str | None, top: int, policy: str, seed: int, output
             say=output.message,
         )
     output.data(document, lambda o: _show(o, document, folder))
+
+
+def _over_hub(task: str, folder: Path, top: int, output: Output) -> None:
+    from hf_select.demo.over_hub import Step, run_hub_demo
+
+    def tell(step: Step) -> None:
+        output.message(f"[{step.who}] $ {step.command}", style="bold")
+        for line in step.output.splitlines():
+            output.message(f"    {line}")
+        asked = ", ".join(f"{count} {kind}" for kind, count in sorted(step.requests.items()))
+        output.message(
+            f"    on the wire: {sum(step.requests.values())} requests ({asked}), "
+            f"{step.bytes_down / 1e6:.2f} MB down, {step.bytes_up / 1e6:.2f} MB up, "
+            f"{step.seconds:.1f} s\n",
+            style="dim",
+        )
+
+    document = run_hub_demo(task, folder, top=top, on_step=tell)
+    output.data(
+        document,
+        lambda o: o.line(
+            f"Winner: {document['winner']['model']}, test {document['metric']} "
+            f"{document['winner']['test']:.4f}, regret {document['regret']:.2f} points; price of "
+            f"choosing {document['price']:.2f}. All that was made is in {folder}"
+        ),
+    )
 
 
 def _show(output: Output, document: dict[str, Any], folder: Path) -> None:

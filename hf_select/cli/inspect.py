@@ -35,6 +35,7 @@ def command(target: str, output: Output, **kwargs: Any) -> None:
         "splits": splits,
         "trivial": {name: data.trivial(name) for name in ("validation", "test")},
         "fingerprint": data.fingerprint,
+        "revision": data.revision or None,
         "notes": list(data.notes),
     }
 
@@ -46,6 +47,7 @@ def command(target: str, output: Output, **kwargs: Any) -> None:
             ["what", "value"],
             [
                 ("target", data.name),
+                *([("commit", data.revision)] if data.revision else []),
                 ("task", data.task),
                 ("inputs", ", ".join(data.input_columns)),
                 ("label", f"{data.label_column} ({what})"),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hf_select.cli.output import Output
+from hf_select.errors import InputError
 
 Command = Callable[..., Any]
 
@@ -35,8 +36,42 @@ def results(function: Command) -> Command:
         "-r",
         required=True,
         metavar="RESULTS",
-        help="Results repository: a folder, or `demo` for the one that ships with the package.",
+        help="The record: a folder, OWNER/NAME[@REVISION] on the Hub, or `demo` for the one that "
+        "ships with the package.",
     )(function)
+
+
+def results_or_argument(function: Command) -> Command:
+    """A record as the only argument, or by `--results`; the command receives it as `results`."""
+
+    @click.argument("record", metavar="[RESULTS]", required=False)
+    @click.option("--results", "-r", metavar="RESULTS", help="The same, as an option.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, record: str | None, results: str | None, **kwargs: Any) -> Any:
+        if (record is None) == (results is None):
+            raise click.UsageError("name one record: RESULTS, or --results RESULTS")
+        return function(*args, results=record or results, **kwargs)
+
+    return wrapper
+
+
+def accepting(function: Command) -> Command:
+    """What a maintainer may let in that `validate` and `compact` refuse otherwise."""
+    options = (
+        click.option(
+            "--accept-new-recipes",
+            is_flag=True,
+            help="Take runs of described recipes that the record doesn't use yet.",
+        ),
+        click.option(
+            "--any-submitter",
+            is_flag=True,
+            help="Take rows that name another submitter than the folder they lie in.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def task(required: bool = True) -> Callable[[Command], Command]:
@@ -143,3 +178,11 @@ def take(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Remove those options from `kwargs` and return the ones that were given."""
     taken = {name: kwargs.pop(name) for name in names}
     return {name: value for name, value in taken.items() if value is not None}
+
+
+def seeds(text: str) -> list[int]:
+    """The numbers in `0,1,2`."""
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--seeds: {text!r} is not a list of whole numbers") from error

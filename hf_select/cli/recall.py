@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -46,6 +47,7 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
         "nearest_benchmarks": list(found.nearest_benchmarks),
         "skipped": [{"model": bad.repo_id, "reason": bad.reason} for bad in found.skipped],
         "seconds": found.seconds,
+        "record": asdict(recalled.record),
     }
 
     def show(out: Output) -> None:

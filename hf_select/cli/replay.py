@@ -53,6 +53,7 @@ def command(
         candidates=candidates,
         cost=cost,
         preset=preset,
+        say=output.message,
     )
 
     def show(out: Output) -> None:

@@ -37,6 +37,16 @@ def performance(matrix: PerformanceMatrix, *, raw: bool = False) -> Array:
     return np.where(falling[None, :], skill, matrix.scores)
 
 
+def model_distances(matrix: PerformanceMatrix, *, raw: bool = False, k: int = 5) -> Array:
+    """The distances between the models of a matrix (M, M) that `cluster_models` groups by."""
+    return paper_distance(_compared(performance(matrix, raw=raw), raw), k=k)
+
+
+def _compared(scores: Array, raw: bool) -> Array:
+    """In the paper's computation a score that isn't positive counts as not measured."""
+    return np.where(scores > 0, scores, NAN) if raw else scores
+
+
 def no_skill_hint(matrix: PerformanceMatrix) -> str:
     """What to do about the columns whose scores can't be turned into skill, "" if all can be."""
     missing = {
@@ -260,9 +270,7 @@ def cluster_models(
         )
     order = np.array(sorted(range(len(matrix.models)), key=lambda i: matrix.models[i]))
     scores = performance(matrix, raw=raw)
-    vectors = scores[order]
-    if raw:
-        vectors = np.where(vectors > 0, vectors, NAN)
+    vectors = _compared(scores, raw)[order]
     # Without the error of the trivial predictor an error says nothing about how good a model is,
     # so a matrix may be full of scores and still tell nothing.
     known = int(np.isfinite(vectors).any(axis=1).sum())

@@ -53,7 +53,7 @@ def _write_digits(folder: Path) -> None:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    from hf_select.tasks.sources import quiet_datasets
+    from hf_select.tasks.hubdata import quiet_datasets
 
     digits = load_digits()
     pixels = (digits.images * (255 / 16)).astype(np.uint8)

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hf_select.errors import (
     InputError,
+    MissingError,
     RecordError,
     UnknownNameError,
 )
 from hf_select.locations import (
     demo_folder,
+    find_data,
 )
 from hf_select.records import (
+    Clustering,
+    CurveSet,
+    DatasetEntry,
+    ModelEntry,
+    PerformanceMatrix,
+    ProxyRow,
     Recipe,
     Rung,
     check_task_name,
 )
+from hf_select.results.card import check_card
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
+from hf_select.results.tables import Cluster
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
@@ -30,21 +41,145 @@ PRESETS = ("paper",)
 Say = Callable[[str], None]
 OnRung = Callable[[Rung, str], None]
 """What is told of every decision, with the name of the metric of its scores."""
+MOST_GROUPED = 10_000
+"""Models that a compaction still groups: it takes 40 s and 3 GB on two cores."""
 
 
 def silent(_: str) -> None:
     """The listener of somebody who wants no messages."""
 
 
-def open_results(results: str | Path) -> ResultsRepo:
-    """The results repository of that folder, or the shipped one for the word `demo`."""
+class Record(Protocol):
+    """What the stages read of a record, whether it is a folder or on the Hub.
+
+    `ResultsRepo` and `Snapshot` say what each of these gives and raises.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    def tasks(self) -> list[str]:
+        """The tasks that it holds anything of."""
+
+    def recipes(self, task: str) -> dict[str, int]:
+        """Recipe digest -> number of successful runs, most first."""
+
+    def recipe(self, digest: str) -> Recipe | None:
+        """What a recipe digest means."""
+
+    def sizes(self, task: str) -> dict[str, int]:
+        """Model -> number of parameters, of all that have an entry."""
+
+    def models(
+        self, task: str | None = None, names: Collection[str] | None = None
+    ) -> list[ModelEntry]:
+        """Model entries; with `names` only those are read."""
+
+    def datasets(self, task: str | None = None) -> list[DatasetEntry]:
+        """Dataset entries."""
+
+    def matrix(
+        self, task: str, *, recipe: str | None = None, metric: str | None = None
+    ) -> PerformanceMatrix:
+        """The performance matrix."""
+
+    def clustering(self, task: str) -> Clustering | None:
+        """The clusters of `matrix(task)` that were made when the record was compacted."""
+
+    def curves(
+        self,
+        task: str,
+        *,
+        recipe: str | None = None,
+        metric: str | None = None,
+        models: Collection[str] | None = None,
+    ) -> CurveSet:
+        """The learning curves; with `models` only theirs are read."""
+
+    def proxies(self, task: str | None = None, proxy: str | None = None) -> list[ProxyRow]:
+        """Recorded proxy scores."""
+
+
+@dataclass(frozen=True)
+class RecordFacts:
+    """Which record was read, and how much of it came over the network.
+
+    `repo` and `revision` (40 hex digits) are those of a record on the Hub, None of a folder.
+    """
+
+    name: str
+    repo: str | None = None
+    revision: str | None = None
+    bytes: int = 0
+    requests: int = 0
+
+
+def open_results(results: str | Path) -> Record:
+    """A record to read: a folder, the shipped one for the word `demo`, or OWNER/NAME[@REVISION].
+
+    One on the Hub is pinned to a commit and read in parts, as they are needed. Raises
+    `RecordError` if there is none, and what `HubRecord` raises.
+    """
+    from hf_select.hub.remote import HubRecord, split_id
+
+    found = split_id(results) if isinstance(results, str) else None
+    if found is None or Path(results).exists():
+        return open_folder(results)
+    from hf_select.hub.client import Hub
+
+    try:
+        return HubRecord(Hub(), *found)
+    except MissingError as error:
+        if error.missing != "repository":
+            raise
+        raise RecordError(
+            f"there is no folder {results}, and no results dataset of that name on the Hub that "
+            "this token can see",
+            hint="look at the name; `hf auth login` for a private one",
+        ) from error
+
+
+def open_folder(results: str | Path) -> ResultsRepo:
+    """The results repository of a folder, or the shipped one for the word `demo`."""
+    return ResultsRepo.open(results_folder(results))
+
+
+def results_folder(results: str | Path) -> Path:
+    """The folder of a record, or of the shipped one for the word `demo`; it is not read."""
     path = demo_folder() / "results" if str(results) == "demo" else Path(results)
     if not path.exists():
         raise RecordError(
             f"no results repository at {path}",
-            hint="make one with `hf-select benchmark` or `hf-select import`, or use `demo`",
+            hint="make one with `hf-select benchmark` or `hf-select import`, use `demo`, or name a "
+            "results dataset of the Hub",
         )
-    return ResultsRepo.open(path)
+    return path
+
+
+def record_facts(record: Record) -> RecordFacts:
+    """Which record it is, and what has been read of it so far."""
+    from hf_select.hub.remote import HubRecord
+
+    if isinstance(record, HubRecord):
+        read = record.reading
+        return RecordFacts(record.name, read.repo_id, read.revision, read.bytes, read.requests)
+    shipped = isinstance(record, ResultsRepo) and record.path == demo_folder() / "results"
+    # The folder's own name is enough: where it lies is nobody's business.
+    return RecordFacts("demo" if shipped else Path(record.name).resolve().name)
+
+
+def tell_reading(record: Record, say: Say) -> None:
+    """Say what was read of a record on the Hub, and what of it could not be seen."""
+    from hf_select.hub.remote import HubRecord
+
+    if not isinstance(record, HubRecord):
+        return
+    count, more = record.waiting()
+    if count:
+        shards = f"{'more than ' * more}{count} shard{'s' * (count > 1 or more)}"
+        say(f"not read: {shards} in the inbox of {record.name}, until the next `hf-select compact`")
+    say(str(record.reading))
 
 
 def check_own_results(results: str | Path) -> None:
@@ -56,6 +191,22 @@ def check_own_results(results: str | Path) -> None:
         )
 
 
+def check_writable(results: str | Path) -> None:
+    """Refuse to write to the shipped record, to one on the Hub, or to one with a broken card."""
+    from hf_select.hub.remote import split_id
+
+    check_own_results(results)
+    path = Path(results)
+    found = split_id(results) if isinstance(results, str) else None
+    if found is not None and not path.exists() and not path.parent.is_dir():
+        raise InputError(
+            f"{results} is no folder, and a record on the Hub isn't written to directly",
+            hint=f"`hf-select pull {found[0]} --results DIR` makes a folder of it; for a new "
+            f"folder of that name say ./{results}",
+        )
+    check_card(path)
+
+
 def check_preset(preset: str | None) -> bool:
     """True for the paper's preset; an unknown name is an error."""
     if preset is not None and preset not in PRESETS:
@@ -63,26 +214,29 @@ def check_preset(preset: str | None) -> bool:
     return preset == "paper"
 
 
-def check_task(repo: ResultsRepo, task: str) -> None:
+def check_task(repo: Record, task: str) -> None:
     """Refuse a task that the record has no runs of."""
     check_task_name(task)
     have = repo.tasks()
     if task not in have:
         raise RecordError(
-            f"{repo.path} holds no {task} runs", hint=f"it holds: {', '.join(have) or 'nothing'}"
+            f"{repo.name} holds no {task} runs", hint=f"it holds: {', '.join(have) or 'nothing'}"
         )
 
 
 def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> TargetData:
-    """A target that is loaded already, or the source loaded with the options."""
+    """A target that is loaded already, or the source loaded with the options.
+
+    A Hub data set is read at the commit that its main is at now.
+    """
     from hf_select.tasks.data import TargetData, load_target
 
     if isinstance(target, TargetData):
         return target
-    return load_target(target, **options)
+    return load_target(find_data(target, config=options.get("config")), **options)
 
 
-def columns_of(target: TargetData, repo: ResultsRepo) -> list[str]:
+def columns_of(target: TargetData, repo: Record) -> list[str]:
     """The record's columns that are the target itself: by content, or by its Hub name."""
     return [
         dataset_name(entry.repo_id, entry.config)
@@ -112,7 +266,7 @@ def choose_recipe(file: Path | None, values: Mapping[str, Any]) -> Recipe | None
     )
 
 
-def record_recipe(repo: ResultsRepo, task: str) -> Recipe:
+def record_recipe(repo: Record, task: str) -> Recipe:
     """The recipe that most runs of the record used, so that its curves say something here."""
     counts = repo.recipes(task)
     for found in sorted(counts, key=lambda name: -counts[name]):
@@ -120,3 +274,18 @@ def record_recipe(repo: ResultsRepo, task: str) -> Recipe:
         if recipe is not None:
             return recipe
     return Recipe()
+
+
+def grouping(say: Say = silent) -> Cluster:
+    """What groups the models of a record in a compaction; says so where there are too many."""
+
+    def group(matrix: PerformanceMatrix) -> Clustering:
+        from hf_select.clustering.algorithms import cluster_models
+
+        if len(matrix.models) > MOST_GROUPED:
+            text = f"{len(matrix.models)} {matrix.task} models are more than {MOST_GROUPED}"
+            say(f"{text}: they are not grouped into clusters")
+            raise InputError(text)
+        return cluster_models(matrix)
+
+    return group

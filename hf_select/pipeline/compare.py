@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +14,21 @@ from hf_select.errors import (
     RecordError,
     UnknownNameError,
 )
-from hf_select.pipeline.base import check_preset, check_task, open_results
+from hf_select.pipeline.base import (
+    Record,
+    Say,
+    check_preset,
+    check_task,
+    open_results,
+    record_facts,
+    silent,
+    tell_reading,
+)
 from hf_select.records import (
     TASK_KINDS,
     ProxyScores,
 )
 from hf_select.results.matrix import dataset_name
-from hf_select.results.repo import ResultsRepo
-
-if TYPE_CHECKING:
-    pass
 
 
 def replay(
@@ -35,6 +41,7 @@ def replay(
     candidates: str = "all",
     cost: str = "epochs",
     preset: str | None = None,
+    say: Say = silent,
 ) -> dict[str, Any]:
     """Compare policies or recall methods on the record, leaving each dataset out in turn."""
     raw = check_preset(preset)
@@ -45,11 +52,14 @@ def replay(
     repo = open_results(results)
     check_task(repo, task)
     if phase == "recall":
-        return _replay_recall(repo, task, methods, raw)
-    return _replay_selection(repo, task, policies, candidates, cost, raw)
+        document = _replay_recall(repo, task, methods, raw)
+    else:
+        document = _replay_selection(repo, task, policies, candidates, cost, raw)
+    tell_reading(repo, say)
+    return {**document, "record": asdict(record_facts(repo))}
 
 
-def _recorded_proxies(repo: ResultsRepo, task: str) -> dict[tuple[str, str], ProxyScores]:
+def _recorded_proxies(repo: Record, task: str) -> dict[tuple[str, str], ProxyScores]:
     """(proxy, dataset) -> the proxy scores that the record holds."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for row in repo.proxies(task):
@@ -68,7 +78,7 @@ def _recorded_proxies(repo: ResultsRepo, task: str) -> dict[tuple[str, str], Pro
 
 
 def _replay_recall(
-    repo: ResultsRepo, task: str, methods: Sequence[str] | None, raw: bool
+    repo: Record, task: str, methods: Sequence[str] | None, raw: bool
 ) -> dict[str, Any]:
     from hf_select.recall import check_method, replay_recall
 
@@ -87,12 +97,12 @@ def _replay_recall(
         methods,
         proxies=proxies,
         raw=raw,
-        sizes={entry.repo_id: entry.num_parameters for entry in repo.models(task)},
+        sizes=repo.sizes(task),
     )
 
 
 def _replay_selection(
-    repo: ResultsRepo,
+    repo: Record,
     task: str,
     policies: Sequence[str] | None,
     candidates: str,
@@ -118,7 +128,7 @@ def _replay_selection(
 
 
 def _recaller(
-    repo: ResultsRepo, task: str, top: int, raw: bool, method: str
+    repo: Record, task: str, top: int, raw: bool, method: str
 ) -> Callable[[str], tuple[tuple[str, ...], float]]:
     """For a benchmark as target: the recall by a method without it, and what the proxies cost.
 
@@ -142,7 +152,7 @@ def _recaller(
         scores = recorded_scores(method, wanted, dataset, TASK_KINDS[task], proxies)
         if wanted and scores is None:
             raise RecordError(
-                f"{repo.path} holds no proxy scores for {method} on {dataset}",
+                f"{repo.name} holds no proxy scores for {method} on {dataset}",
                 hint="recall can't be replayed without them; use --candidates all",
             )
         name = scores.proxy if scores else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,15 +29,20 @@ from hf_select.locations import (
 )
 from hf_select.metrics import get_metric
 from hf_select.pipeline.base import (
+    MOST_GROUPED,
     OnRung,
+    Record,
+    RecordFacts,
     Say,
     as_target,
     check_preset,
     check_task,
     columns_of,
     open_results,
+    record_facts,
     record_recipe,
     silent,
+    tell_reading,
 )
 from hf_select.records import (
     TASK_KINDS,
@@ -52,23 +58,32 @@ from hf_select.records import (
 )
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
-from hf_select.results.repo import ResultsRepo
-from hf_select.selection.folder import SelectionFolder
+from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
     from hf_select.training.live import LiveTrials
 
 
+ROWS = 2000
+"""Train rows of the target that a proxy score is computed on, at most."""
+SHOWN = 1000
+"""Models of a record up to which a selection's document holds all of its scores and clusters."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recalled:
-    """Phase one with what phase two needs from it."""
+    """Phase one with what phase two needs from it.
+
+    `entries` are those of the candidates and of the models whose proxy score was computed.
+    """
 
     result: RecallResult
     clustering: Clustering | None
     matrix: PerformanceMatrix
     entries: Mapping[str, ModelEntry]
     proxy: ProxyScores | None
+    record: RecordFacts
 
 
 def recall(
@@ -81,9 +96,9 @@ def recall(
     preset: str | None = None,
     threshold: float | None = None,
     catalog: str | Path | None = None,
-    exclude: Iterable[str] = (),
+    exclude: Collection[str] = (),
     seed: int = 0,
-    max_rows: int = 2000,
+    max_rows: int = ROWS,
     cache: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     say: Say = silent,
@@ -94,14 +109,11 @@ def recall(
     `method` is a row of `recall.RECALL_METHODS`; `proxy` one of `proxies.PROXIES`, chosen by
     what the representatives offer when it isn't named. Only train rows of the target are used.
     """
-    from hf_select.clustering.algorithms import cluster_models
-    from hf_select.recall import needs_proxy, recall_models
-
     raw = check_preset(preset)
-    repo = open_results(results)
+    record = open_results(results)
     target = as_target(target, data_options)
     check_recall(
-        repo,
+        record,
         target.task,
         method=method,
         proxy=proxy,
@@ -110,33 +122,72 @@ def recall(
         seed=seed,
         exclude=exclude,
     )
+    recalled = _recall(
+        record,
+        target,
+        find_catalog(catalog, results),
+        top=top,
+        method=method,
+        proxy=proxy,
+        raw=raw,
+        threshold=threshold,
+        exclude=exclude,
+        seed=seed,
+        max_rows=max_rows,
+        cache=cache,
+        should_stop=should_stop,
+        say=say,
+    )
+    tell_reading(record, say)
+    return replace(recalled, record=record_facts(record))
+
+
+def _recall(
+    record: Record,
+    target: TargetData,
+    locations: Catalog,
+    *,
+    top: int,
+    method: str,
+    proxy: str | None,
+    raw: bool,
+    threshold: float | None,
+    exclude: Collection[str],
+    seed: int,
+    max_rows: int,
+    cache: Path | None,
+    should_stop: Callable[[], bool],
+    say: Say,
+) -> Recalled:
+    """Phase one on a record that is open; of its models only those that matter are looked up."""
+    from hf_select.recall import needs_proxy, recall_models
+
     started = time.perf_counter()
-    entries = {entry.repo_id: entry for entry in repo.models(target.task)}
-    locations = find_catalog(catalog, results)
-    matrix = repo.matrix(target.task)
-    for column in columns_of(target, repo):
+    sizes = record.sizes(target.task)
+    whole = record.matrix(target.task)
+    matrix = whole
+    for column in columns_of(target, record):
         matrix = matrix.without_dataset(column)
     if not matrix.datasets:
         raise RecordError(
-            f"the only benchmark of {repo.path} is the target itself, which is left out",
+            f"the only benchmark of {record.name} is the target itself, which is left out",
             hint="benchmark at least one other data set",
         )
     unwanted = set(exclude)
-    usable = [m for m in matrix.models if m in entries and m not in unwanted]
+    usable = [m for m in matrix.models if m in sizes and m not in unwanted]
     unknown = [
         Rejected(m, "the record has runs of it, but no entry that says what it is")
         for m in matrix.models
-        if m not in entries and m not in unwanted
+        if m not in sizes and m not in unwanted
     ]
     matrix = matrix.only_models(usable)
     clustering = None
-    if len(usable) > 1 and len(matrix.datasets) > 0:
-        try:
-            clustering = cluster_models(matrix, threshold=threshold, raw=raw)
-        except InputError:
-            if method == "paper":  # the others only show clusters as evidence
-                raise
+    if (matrix.models, matrix.datasets) == (whole.models, whole.datasets):
+        clustering = None if raw or threshold is not None else record.clustering(target.task)
+    if clustering is None and len(usable) > 1:
+        clustering = _cluster(matrix, method, threshold=threshold, raw=raw, say=say)
     wanted = needs_proxy(method, matrix, clustering)
+    entries = _entries(record, target.task, wanted)
     scores: ProxyScores | None = None
     skipped: tuple[Rejected, ...] = ()
     if wanted:
@@ -147,7 +198,7 @@ def recall(
             target,
             proxy=proxy or (method.split(":", 1)[1] if method.startswith("proxy:") else None),
             max_rows=max_rows,
-            max_length=record_recipe(repo, target.task).max_length,
+            max_length=record_recipe(record, target.task).max_length,
             seed=seed,
             cache=cache,
             should_stop=should_stop,
@@ -160,23 +211,47 @@ def recall(
         matrix=matrix,
         clustering=clustering,
         proxies=scores,
-        revisions={name: entry.revision for name, entry in entries.items()},
-        sizes={name: entry.num_parameters for name, entry in entries.items()},
+        sizes=sizes,
         top=top,
         raw=raw,
         seed=seed,
-        seconds=0.0,
+    )
+    entries |= _entries(
+        record, target.task, [c.model for c in result.candidates if c.model not in entries]
     )
     result = replace(
         result,
+        candidates=tuple(replace(c, revision=entries[c.model].revision) for c in result.candidates),
         skipped=(*result.skipped, *skipped, *unknown),
         seconds=time.perf_counter() - started,
     )
-    return Recalled(result, clustering, matrix, entries, scores)
+    return Recalled(result, clustering, matrix, entries, scores, record_facts(record))
+
+
+def _cluster(
+    matrix: PerformanceMatrix, method: str, *, threshold: float | None, raw: bool, say: Say
+) -> Clustering | None:
+    """The clusters of a matrix; None where it can't be grouped and the method can do without."""
+    from hf_select.clustering.algorithms import cluster_models
+
+    if len(matrix.models) > MOST_GROUPED:
+        say(f"{len(matrix.models)} models are too many to group: recall goes without clusters")
+        return None
+    try:
+        return cluster_models(matrix, threshold=threshold, raw=raw)
+    except InputError:
+        if method == "paper":  # the others only show clusters as evidence
+            raise
+        return None
+
+
+def _entries(record: Record, task: str, names: Sequence[str]) -> dict[str, ModelEntry]:
+    """The entries of those models; of several revisions the newest."""
+    return {entry.repo_id: entry for entry in record.models(task, names)} if names else {}
 
 
 def check_recall(
-    repo: ResultsRepo,
+    repo: Record,
     task: str,
     *,
     method: str,
@@ -184,7 +259,7 @@ def check_recall(
     top: int,
     threshold: float | None,
     seed: int,
-    exclude: Iterable[str],
+    exclude: Collection[str],
 ) -> None:
     """Refuse what phase one can't do, before anything is computed or written."""
     from hf_select.proxies import check_proxy
@@ -200,7 +275,7 @@ def check_recall(
         raise InputError(f"seed is {seed}, but must be 0 or more")
     for name in filter(None, (proxy, fixed)):
         check_proxy(name, TASK_KINDS[task])
-    models = {entry.repo_id for entry in repo.models(task)}
+    models = repo.sizes(task) if exclude else {}
     for name in exclude:
         if name not in models:
             raise UnknownNameError("model", name, models)
@@ -238,12 +313,10 @@ def compute_proxies(
                 f"stopped before the proxy pass of {name}", hint="the same command goes on"
             )
         try:
-            location, revision = locate(entries[name], catalog)
             features[name] = extract_features(
                 task,
-                location,
+                locate(entries[name], catalog),
                 target,
-                revision=revision,
                 max_rows=max_rows,
                 max_length=max_length,
                 seed=seed,
@@ -292,7 +365,7 @@ def select(
     threshold: float | None = None,
     recipe: Recipe | None = None,
     catalog: str | Path | None = None,
-    exclude: Iterable[str] = (),
+    exclude: Collection[str] = (),
     seed: int = 0,
     checkpoint_every: float = 30.0,
     should_stop: Callable[[], bool] = lambda: False,
@@ -310,10 +383,10 @@ def select(
 
     raw = check_preset(preset)
     chosen_policy = get_policy(policy)
-    repo = open_results(results)
+    record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
     check_recall(
-        repo,
+        record,
         target.task,
         method=method,
         proxy=proxy,
@@ -322,9 +395,22 @@ def select(
         seed=seed,
         exclude=exclude,
     )
-    recipe = recipe or record_recipe(repo, target.task)
+    asked = {
+        **data_options,
+        "top": top,
+        "policy": policy,
+        "method": method,
+        "proxy": proxy,
+        "preset": preset,
+        "threshold": threshold,
+        "exclude": sorted(exclude),
+        "seed": seed,
+        "recipe": None if recipe is None else recipe.digest(),
+    }
+    recipe = recipe or record_recipe(record, target.task)
     locations = find_catalog(catalog, results)
     started = time.perf_counter()
+    facts = record_facts(record)
     folder = SelectionFolder(
         out,
         {
@@ -340,7 +426,8 @@ def select(
             "recipe": recipe.digest(),
             "seed": seed,
             "exclude": sorted(exclude),
-            "record": sorted(repo.recipes(target.task).items()),
+            "record": sorted(record.recipes(target.task).items()),
+            **({"repo": facts.repo, "revision": facts.revision} if facts.repo else {}),
         },
     )
     done = folder.finished()
@@ -348,17 +435,18 @@ def select(
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
     folder.start()
-    recalled = recall(
+    recalled = _recall(
+        record,
         target,
-        results,
+        locations,
         top=top,
         method=method,
         proxy=proxy,
-        preset=preset,
+        raw=raw,
         threshold=threshold,
-        catalog=catalog,
         exclude=exclude,
         seed=seed,
+        max_rows=ROWS,
         cache=folder.state / "features",
         should_stop=should_stop,
         say=say,
@@ -369,14 +457,17 @@ def select(
         target,
         recipe,
         folder.state / "trials",
-        lambda model: locate(recalled.entries[model], locations),
+        lambda model: (
+            locate(recalled.entries[model], locations),
+            recalled.entries[model].revision,
+        ),
         seed=seed,
         checkpoint_every=checkpoint_every,
         should_stop=should_stop,
     )
     result = _fine_select(
         recalled,
-        repo,
+        record,
         target,
         trials,
         chosen_policy,
@@ -387,6 +478,10 @@ def select(
         should_stop=should_stop,
     )
     winner = trials.opened[result.winner]
+    tell_reading(record, say)
+    shown = recalled
+    if len(recalled.matrix.models) > SHOWN:
+        shown = replace(recalled, matrix=recalled.matrix.only_models(list(recalled.entries)))
     document = selection_document(
         target=target.name,
         task=target.task,
@@ -394,7 +489,7 @@ def select(
         result=replace(result, checkpoint=str(folder.path)),
         recall=recalled.result,
         clustering=recalled.clustering,
-        matrix=recalled.matrix,
+        matrix=shown.matrix,
         recipe=recipe,
         data_notes=target.notes,
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
@@ -407,6 +502,9 @@ def select(
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    document = _with_origins(
+        document, recalled.entries[result.winner], record_facts(record), target, asked
+    )
     if is_main_process():
         document = folder.finish(document, winner.trial.save_pretrained, render(document))
     else:
@@ -415,9 +513,70 @@ def select(
     return Selected(document, folder.path)
 
 
+def _as_begun(results: str | Path, out: Path) -> str | Path:
+    """The record as the selection in `out` began with it: on the Hub it may have grown since."""
+    from hf_select.hub.remote import split_id
+
+    found = split_id(results) if isinstance(results, str) else None
+    if found is None or found[1] is not None or Path(results).exists():
+        return results
+    for file, key in ((out / DOCUMENT, "record"), (out / STATE / "settings.json", "settings")):
+        if file.is_file():
+            try:
+                begun = json.loads(file.read_text(encoding="utf-8")).get(key) or {}
+            except (ValueError, AttributeError):
+                break  # SelectionFolder says what is wrong with it
+            if begun.get("repo") == found[0]:
+                return f"{found[0]}@{begun['revision']}"
+            break
+    return results
+
+
+def _with_origins(
+    document: Mapping[str, Any],
+    winner: ModelEntry,
+    record: RecordFacts,
+    target: TargetData,
+    asked: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The document with where all came from, and what was asked for: what a card is made of."""
+    on_hub = bool(target.revision)
+    source = {
+        "repo": target.name.removesuffix(f"/{target.config}") if on_hub else None,
+        "config": target.config or None,
+        "revision": target.revision or None,
+        "splits": dict(target.origins),
+    }
+    if on_hub and target.config:
+        asked = {"config": target.config, **asked}
+    facts = {
+        "license": winner.license,
+        "languages": list(winner.languages),
+        "num_parameters": winner.num_parameters,
+        "weights_sha256": winner.weights_sha256,
+    }
+    columns = {"input_columns": list(target.input_columns), "label_column": target.label_column}
+    found = {
+        **document,
+        "winner": {**document["winner"], **facts},
+        "data": {**document["data"], **columns},
+        "record": asdict(record),
+        "source": source,
+        "settings": dict(asked),
+    }
+    if len(document["recall"]["ranking"]) > SHOWN:
+        found["clusters"] = None
+        found["recall"] = {
+            **document["recall"],
+            "ranking": document["recall"]["ranking"][:SHOWN],
+            "skipped": document["recall"]["skipped"][:SHOWN],
+        }
+    return found
+
+
 def _fine_select(
     recalled: Recalled,
-    repo: ResultsRepo,
+    record: Record,
     target: TargetData,
     trials: LiveTrials,
     policy: Any,
@@ -431,8 +590,9 @@ def _fine_select(
     """Phase two over live trials; the proxy passes are added to the bill."""
     from hf_select.selection.run import run_selection
 
-    curves = repo.curves(target.task)
-    for column in columns_of(target, repo):
+    # Policies look at the curves of the candidates alone: each model's trends are its own.
+    curves = record.curves(target.task, models=[c.model for c in recalled.result.candidates])
+    for column in columns_of(target, record):
         curves = curves.without_dataset(column)
 
     def noted(rung: Rung) -> None:

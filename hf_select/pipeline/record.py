@@ -6,24 +6,37 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_select.catalog import (
-    verify_models,
-)
+from hf_select.catalog import Catalog, verify_models
 from hf_select.environment import library_versions
 from hf_select.errors import (
     DataError,
+    HfSelectError,
     InputError,
 )
 from hf_select.locations import (
     demo_folder,
+    fetch,
     find_catalog,
     folders_as_catalog,
     keep_catalog,
 )
-from hf_select.pipeline.base import check_own_results, check_preset, check_task, open_results
+from hf_select.pipeline.base import (
+    RecordFacts,
+    Say,
+    check_preset,
+    check_task,
+    check_writable,
+    grouping,
+    open_results,
+    record_facts,
+    record_recipe,
+    silent,
+    tell_reading,
+)
 from hf_select.records import (
     Clustering,
     ProxyRow,
@@ -31,6 +44,8 @@ from hf_select.records import (
     RunRecord,
     check_task_name,
 )
+from hf_select.redaction import redact
+from hf_select.report.document import SCHEMA
 from hf_select.report.page import write_report
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
@@ -53,18 +68,26 @@ def benchmark(
     shard: tuple[int, int] = (0, 1),
     retry_failed: bool = False,
     checkpoint_every: float = 60.0,
+    max_cells: int | None = None,
     on_plan: Callable[[int], None] | None = None,
     on_event: Callable[[BenchmarkEvent], None] | None = None,
+    say: Say = silent,
 ) -> BenchmarkSummary:
     """Fine-tune every model of a catalog on every dataset of its task that the record lacks.
 
     Resumable: what is done is skipped, a cell that was cut off goes on from its checkpoint.
-    `models` and `datasets` pick by name from the catalog; without one they are folders and files.
-    `on_plan` is told how many cells there are to run, `on_event` what happens to each.
+    `models` and `datasets` pick by name from the catalog; without one they are folders and files,
+    or Hub ids, which are pinned to their newest commit; without `datasets` the record's benchmarks
+    are taken. Without a recipe it is the one that most runs of the record used, so that rows can be
+    compared. At most `max_cells` are trained. A cell that needs the Hub when it can't be
+    reached is left undone and named in the summary; it isn't the model's failure. `on_plan` is
+    told how many cells there are to run, `on_event` what happens to each.
     """
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
 
-    check_own_results(results)
+    check_writable(results)
+    if max_cells is not None and max_cells < 1:
+        raise InputError(f"max_cells is {max_cells}, but must be at least 1")
     check_arguments(
         seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
     )
@@ -72,6 +95,8 @@ def benchmark(
         check_task_name(task)
     if catalog is None:
         chosen = folders_as_catalog(models or (), datasets or (), task)
+        if task is not None and datasets is None:
+            chosen = _on_benchmarks_of(results, chosen, task, say)
     else:
         chosen = find_catalog(catalog, "").only(task=task, models=models, datasets=datasets)
     if not chosen.models or not chosen.datasets:
@@ -80,12 +105,12 @@ def benchmark(
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
     verify_models(chosen)
-    recipe = recipe or Recipe()
     repo = ResultsRepo.open_or_create(results)
+    recipe = recipe or _usual_recipe(repo, chosen, say)
     keep_catalog(chosen, results)
     if on_plan is not None:
         cells = missing_cells(chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard)
-        on_plan(len(cells))
+        on_plan(min(len(cells), max_cells or len(cells)))
     return run_benchmark(
         chosen,
         repo,
@@ -96,8 +121,38 @@ def benchmark(
         shard=shard,
         retry_failed=retry_failed,
         checkpoint_every=checkpoint_every,
+        max_cells=max_cells,
+        fetch=fetch,
         on_event=on_event,
+        cluster=grouping(),
     )
+
+
+def _on_benchmarks_of(results: str | Path, models: Catalog, task: str, say: Say) -> Catalog:
+    """The models with the record's own benchmarks; those that nobody can load are left out."""
+    from hf_select.locations import is_on_hub
+
+    if not Path(results).is_dir():
+        return models
+    kept = find_catalog(None, results)
+    usable = []
+    for entry in ResultsRepo.open(results).datasets(task):
+        if kept.location(entry.repo_id) is not None or is_on_hub(entry):
+            usable.append(entry)
+        else:
+            say(f"left out: {entry.repo_id} is neither here nor on the Hub at {entry.revision[:8]}")
+    places = {e.repo_id: kept.location(e.repo_id) for e in usable}
+    locations = {name: place for name, place in places.items() if place is not None}
+    return replace(models, datasets=tuple(usable), locations={**locations, **models.locations})
+
+
+def _usual_recipe(repo: ResultsRepo, chosen: Catalog, say: Say) -> Recipe:
+    """The recipe that most runs of the task were made with; the default in a new record."""
+    tasks = {entry.task for entry in chosen.models}
+    recipe = record_recipe(repo, tasks.pop()) if len(tasks) == 1 else Recipe()
+    if recipe != Recipe():
+        say(f"with the record's recipe {recipe.digest()}: {recipe.epochs} epochs")
+    return recipe
 
 
 def import_results(
@@ -114,7 +169,7 @@ def import_results(
     """Add somebody else's table of results to a record; rows that can't be used are named."""
     from hf_select.results.foreign import import_table
 
-    check_own_results(results)
+    check_writable(results)
     check_task_name(task)
     table = import_table(
         file,
@@ -135,7 +190,7 @@ def import_results(
         models=table.models,
         datasets=table.datasets,
     )
-    repo.compact()
+    repo.compact(cluster=grouping())
     return {
         "file": str(file),
         "results": str(results),
@@ -148,6 +203,14 @@ def import_results(
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Clustered:
+    """Clusters, and the record that they are of."""
+
+    clustering: Clustering
+    record: RecordFacts
+
+
 def cluster(
     results: str | Path,
     task: str,
@@ -157,7 +220,8 @@ def cluster(
     algorithm: str = "average",
     n_clusters: int | None = None,
     recipe: str | None = None,
-) -> Clustering:
+    say: Say = silent,
+) -> Clustered:
     """Group the models of a record by how they do on its benchmarks.
 
     `preset="paper"`: raw scores, mean of the 5 largest differences, average linkage.
@@ -165,34 +229,57 @@ def cluster(
     from hf_select.clustering.algorithms import cluster_models
 
     raw = check_preset(preset)
-    repo = open_results(results)
-    check_task(repo, task)
-    return cluster_models(
-        repo.matrix(task, recipe=recipe),
+    record = open_results(results)
+    check_task(record, task)
+    found = cluster_models(
+        record.matrix(task, recipe=recipe),
         algorithm=algorithm,
         threshold=threshold,
         n_clusters=n_clusters,
         raw=raw,
     )
+    tell_reading(record, say)
+    return Clustered(found, record_facts(record))
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
     """Write the page of a finished selection from its document."""
-    document = Path(folder) / DOCUMENT
-    if not document.is_file():
+    document = finished_document(folder)
+    path = Path(out) if out else Path(folder) / "report.html"
+    try:
+        return write_report(document, path)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_document(folder, error) from error
+
+
+def finished_document(folder: str | Path) -> dict[str, Any]:
+    """What a finished selection left in its folder, in a schema that this version knows."""
+    file = Path(folder) / DOCUMENT
+    if not file.is_file():
         raise InputError(
             f"{folder} holds no finished selection (no {DOCUMENT})",
             hint="make one with `hf-select select` or `hf-select demo`",
         )
-    path = Path(out) if out else Path(folder) / "report.html"
     try:
-        return write_report(json.loads(document.read_text(encoding="utf-8")), path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{document} is not the document of a selection: {error!r}") from error
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        schema = int(document["schema"])
+        document["task"], document["winner"]["model"], document["winner"]["revision"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_document(folder, error) from error
+    if schema > SCHEMA:
+        raise InputError(
+            f"{file} has schema version {schema}, newer than {SCHEMA}",
+            hint="upgrade hf-select to read it",
+        )
+    return document
+
+
+def _no_document(folder: str | Path, error: Exception) -> InputError:
+    return InputError(f"{Path(folder) / DOCUMENT} is not the document of a selection: {error!r}")
 
 
 def doctor() -> dict[str, Any]:
-    """Versions, devices, disk, cache, and whether the shipped record is whole."""
+    """Versions, devices, disk, cache, the Hub, and whether the shipped record is whole."""
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -203,5 +290,34 @@ def doctor() -> dict[str, Any]:
         "devices": devices or [f"cpu ({os.cpu_count()} cores)"],
         "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
         "cache": HF_HUB_CACHE,
+        "hub": _hub_state(),
         "demo": "whole" if not problems else "; ".join(problems),
+    }
+
+
+def _hub_state() -> dict[str, Any]:
+    """Which Hub, as whom, and whether it answers: one request; trouble is told, not raised."""
+    from huggingface_hub import constants, get_token
+
+    from hf_select.hub.client import Hub
+    from hf_select.hub.wording import SetupError
+
+    user, problem, reachable = None, "", False
+    try:
+        hub = Hub(attempts=1, timeout=3.0)
+        if get_token():
+            user = hub.user()
+        else:
+            hub.get_page("/api/models", {"limit": 1}, what="a look at the Hub")
+        reachable = True
+    except SetupError as error:
+        problem = error.message
+    except HfSelectError as error:
+        problem = f"not reachable: {error.message}"
+    return {
+        "endpoint": redact(constants.ENDPOINT),
+        "user": user,
+        "reachable": reachable,
+        "offline": constants.is_offline_mode(),
+        "problem": problem,
     }

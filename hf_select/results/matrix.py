@@ -7,14 +7,15 @@ revisions (or metrics) the one with most models counts, of several model revisio
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hf_select.errors import RecordError
+from hf_select.errors import RecordError, UnknownNameError
 from hf_select.records import NAN, CurveSet, PerformanceMatrix, RunRecord
 
 Array = np.ndarray
@@ -27,7 +28,67 @@ def dataset_name(repo_id: str, config: str) -> str:
     return f"{repo_id}/{config}" if config else repo_id
 
 
+# ------------------------------------------------------------------------- which recipe
+
+
+def recipe_counts(runs: Iterable[RunRecord]) -> dict[str, int]:
+    """Recipe digest -> number of successful runs, most first."""
+    counts = Counter(run.key.recipe for run in runs if run.status == "ok")
+    return most_first(counts)
+
+
+def most_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """The same counts, the largest first; equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def default_recipe(counts: Mapping[str, int]) -> str:
+    """The recipe with most runs, `counts` being most first; measured ones before imported ones."""
+    return next((r for r in counts if not r.startswith("imported-")), next(iter(counts)))
+
+
+def pick_recipe(
+    wanted: str | None,
+    counts: Mapping[str, int],
+    *,
+    where: str,
+    task: str,
+    failed: int,
+    others: Iterable[str],
+) -> str:
+    """The wanted recipe of a task, or its default one.
+
+    Raises `UnknownNameError` for one that it doesn't have, `RecordError` if it has none: there are
+    `failed` runs that didn't succeed, and successful ones of the `others`.
+    """
+    if not counts:
+        why = f"none of its {failed} runs of" if failed else "it has no runs of"
+        end = " succeeded" if failed else ""
+        raise RecordError(
+            f"{where} can't be used for {task!r}: {why} that task{end}",
+            hint=f"tasks with successful runs: {', '.join(others) or 'none'}",
+        )
+    if wanted is None:
+        return default_recipe(counts)
+    if wanted not in counts:
+        raise UnknownNameError("recipe", wanted, counts)
+    return wanted
+
+
 # ------------------------------------------------------------------------- runs -> arrays
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a matrix stand for: one dataset revision and one metric each.
+
+    baselines (D,): raw score of the trivial predictor, NaN = unknown.
+    """
+
+    datasets: tuple[str, ...]
+    revisions: tuple[str, ...]
+    metrics: tuple[str, ...]
+    baselines: Array
 
 
 @dataclass(frozen=True)
@@ -36,9 +97,67 @@ class _Grid:
 
     runs: tuple[tuple[int, int, RunRecord], ...]
     models: tuple[str, ...]
-    datasets: tuple[str, ...]
-    metrics: tuple[str, ...]
-    baselines: Array
+    columns: Columns
+
+    def only(self, models: Collection[str]) -> _Grid:
+        """The rows of those models (that have one), with all columns."""
+        wanted = set(models)
+        kept = [i for i, name in enumerate(self.models) if name in wanted]
+        row = {old: new for new, old in enumerate(kept)}
+        return replace(
+            self,
+            runs=tuple((row[i], j, run) for i, j, run in self.runs if i in row),
+            models=tuple(self.models[i] for i in kept),
+        )
+
+    def matrix(self, task: str, recipe: str) -> tuple[PerformanceMatrix, NDArray[np.int64]]:
+        """Means and spreads, and how many runs each cell is made of (M, D)."""
+        cells: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for i, j, run in self.runs:
+            cells[i, j].append(run.test)
+        scores = np.full((len(self.models), len(self.columns.datasets)), np.nan)
+        spread, seeds = scores.copy(), np.zeros(scores.shape, dtype=np.int64)
+        for cell, values in cells.items():
+            scores[cell], seeds[cell] = np.mean(values), len(values)
+            if len(values) > 1:
+                spread[cell] = np.std(values, ddof=1)
+        matrix = PerformanceMatrix(
+            scores,
+            spread,
+            self.models,
+            self.columns.datasets,
+            self.columns.metrics,
+            self.columns.baselines,
+            recipe=recipe,
+            task=task,
+        )
+        return matrix, seeds
+
+    def curves(self) -> CurveSet:
+        """The learning curves on the union of their evaluation points."""
+        points = {round(float(e), 9): float(e) for *_, run in self.runs for e in run.curve.epochs}
+        place = {point: t for t, point in enumerate(sorted(points))}
+        seeds = tuple(sorted({run.key.seed for *_, run in self.runs}))
+        shape = (len(self.models), len(self.columns.datasets), len(seeds))
+        val = np.full((*shape, len(place)), np.nan)
+        seconds, test = val.copy(), np.full(shape, np.nan)
+        for i, j, run in self.runs:
+            s = seeds.index(run.key.seed)
+            at = [place[round(float(e), 9)] for e in run.curve.epochs]
+            val[i, j, s, at] = run.curve.val
+            seconds[i, j, s, at] = run.curve.seconds
+            test[i, j, s] = run.test
+        return CurveSet(
+            val,
+            test,
+            seconds,
+            np.array([points[p] for p in place], dtype=np.float64),
+            self.models,
+            self.columns.datasets,
+            seeds,
+            self.columns.metrics,
+            self.columns.baselines,
+        )
 
 
 def performance_matrix(
@@ -54,26 +173,7 @@ def performance_matrix(
     `runs` are of one task and one recipe. `metric` keeps the columns with that metric.
     A column's baseline is the median of what its runs report, else of `baselines`.
     """
-    grid = _grid(runs, metric, baselines or {})
-    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for i, j, run in grid.runs:
-        cells[i, j].append(run.test)
-    scores = np.full((len(grid.models), len(grid.datasets)), np.nan)
-    spread = scores.copy()
-    for cell, values in cells.items():
-        scores[cell] = np.mean(values)
-        if len(values) > 1:
-            spread[cell] = np.std(values, ddof=1)
-    return PerformanceMatrix(
-        scores,
-        spread,
-        grid.models,
-        grid.datasets,
-        grid.metrics,
-        grid.baselines,
-        recipe=recipe,
-        task=task,
-    )
+    return _grid(runs, metric, baselines or {}).matrix(task, recipe)[0]
 
 
 def curve_set(
@@ -81,60 +181,81 @@ def curve_set(
     *,
     metric: str | None = None,
     baselines: Baselines | None = None,
+    models: Collection[str] | None = None,
 ) -> CurveSet:
     """All learning curves of one task and recipe on the union of their evaluation points.
 
-    The models and datasets are those of `performance_matrix` of the same runs.
+    The models and datasets are those of `performance_matrix` of the same runs; with `models` only
+    the rows of those, and the seeds and evaluation points that these have.
     """
     grid = _grid(runs, metric, baselines or {})
-    points = {round(float(e), 9): float(e) for *_, run in grid.runs for e in run.curve.epochs}
-    place = {point: t for t, point in enumerate(sorted(points))}
-    seeds = tuple(sorted({run.key.seed for *_, run in grid.runs}))
-    shape = (len(grid.models), len(grid.datasets), len(seeds))
-    val = np.full((*shape, len(place)), np.nan)
-    seconds, test = val.copy(), np.full(shape, np.nan)
-    for i, j, run in grid.runs:
-        s = seeds.index(run.key.seed)
-        at = [place[round(float(e), 9)] for e in run.curve.epochs]
-        val[i, j, s, at] = run.curve.val
-        seconds[i, j, s, at] = run.curve.seconds
-        test[i, j, s] = run.test
-    epochs = np.array([points[p] for p in place], dtype=np.float64)
-    return CurveSet(
-        val,
-        test,
-        seconds,
-        epochs,
-        grid.models,
-        grid.datasets,
-        seeds,
-        grid.metrics,
-        grid.baselines,
-    )
+    return (grid if models is None else grid.only(models)).curves()
+
+
+def curves_in(columns: Columns, runs: Iterable[RunRecord]) -> CurveSet:
+    """`curve_set(..., models=...)` from the runs of those models alone.
+
+    That is possible where the columns of the whole matrix are known: `runs` are all successful
+    runs of some models, of one task and recipe.
+    """
+    kinds = set(zip(columns.datasets, columns.revisions, columns.metrics, strict=True))
+    mine = _newest_models([run for run in runs if _kind(run) in kinds])
+    return _placed(mine, columns).curves()
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The matrix of one recipe, with the runs in each cell (M, D) and what its columns are."""
+
+    matrix: PerformanceMatrix
+    seeds: NDArray[np.int64]
+    columns: Columns
+
+
+def recorded(
+    runs: Iterable[RunRecord], *, task: str, baselines: Baselines | None = None
+) -> dict[str, Recorded]:
+    """Recipe -> its performance matrix, of all successful runs of a task."""
+    by_recipe: dict[str, list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        if run.status == "ok":
+            by_recipe[run.key.recipe].append(run)
+    found = {}
+    for recipe, mine in sorted(by_recipe.items()):
+        grid = _grid(mine, None, baselines or {})
+        found[recipe] = Recorded(*grid.matrix(task, recipe), grid.columns)
+    return found
 
 
 def long_table(
     runs: Sequence[RunRecord], *, task: str, baselines: Baselines | None = None
 ) -> dict[str, list[Any]]:
     """The performance matrices of every recipe of a task as columns, one row a measured cell."""
-    names = ("task", "recipe", "model", "dataset", "metric", "score", "spread", "seeds", "baseline")
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    by_recipe: dict[str, list[RunRecord]] = defaultdict(list)
-    for run in runs:
-        if run.status == "ok":
-            by_recipe[run.key.recipe].append(run)
-    for recipe, mine in sorted(by_recipe.items()):
-        matrix = performance_matrix(mine, task=task, recipe=recipe, baselines=baselines)
-        seeds = np.zeros(matrix.scores.shape, dtype=np.int64)
-        for row, column, _ in _grid(mine, None, {}).runs:
-            seeds[row, column] += 1
-        for j, dataset in enumerate(matrix.datasets):
-            for i in np.flatnonzero(~np.isnan(matrix.scores[:, j])):
-                cell = (task, recipe, matrix.models[i], dataset, matrix.metrics[j])
-                score = (matrix.scores[i, j], matrix.spread[i, j])
-                values = (*cell, *score, seeds[i, j], matrix.baselines[j])
-                for name, value in zip(names, values, strict=True):
-                    columns[name].append(value)
+    return matrix_table(recorded(runs, task=task, baselines=baselines).values())
+
+
+def matrix_table(matrices: Iterable[Recorded]) -> dict[str, list[Any]]:
+    """Matrices as the columns of one table, one row a measured cell: by dataset, then model."""
+    names = ("task", "recipe", "model", "dataset", "dataset_revision", "metric")
+    columns: dict[str, list[Any]] = {
+        name: [] for name in (*names, "score", "spread", "seeds", "baseline")
+    }
+    for found in matrices:
+        matrix = found.matrix
+        column, row = np.nonzero(~np.isnan(matrix.scores.T))
+        columns["task"] += [matrix.task] * len(row)
+        columns["recipe"] += [matrix.recipe] * len(row)
+        columns["model"] += [matrix.models[i] for i in row]
+        columns["score"] += matrix.scores[row, column].tolist()
+        columns["spread"] += matrix.spread[row, column].tolist()
+        columns["seeds"] += found.seeds[row, column].tolist()
+        columns["baseline"] += matrix.baselines[column].tolist()
+        for name, values in (
+            ("dataset", matrix.datasets),
+            ("dataset_revision", found.columns.revisions),
+            ("metric", matrix.metrics),
+        ):
+            columns[name] += [values[j] for j in column]
     return columns
 
 
@@ -148,23 +269,40 @@ def _grid(runs: Iterable[RunRecord], metric: str | None, baselines: Baselines) -
     if len(recipes) > 1:
         raise RecordError(f"a matrix has one recipe, but the runs have {len(recipes)}")
     good = _newest_models(_one_column_kind(good))
-    models = sorted({run.key.model for run in good})
     by_column: dict[str, list[RunRecord]] = defaultdict(list)
     for run in good:
         by_column[dataset_name(run.key.dataset, run.key.config)].append(run)
     datasets = sorted(by_column)
-    row = {model: i for i, model in enumerate(models)}
-    metrics = tuple(by_column[name][0].metric for name in datasets)
+    kinds = [_kind(by_column[name][0]) for name in datasets]
     reported = [
-        _baseline(by_column[name], baselines.get((name, metric), NAN))
-        for name, metric in zip(datasets, metrics, strict=True)
+        _baseline(by_column[name], baselines.get((name, metric), NAN)) for name, _, metric in kinds
     ]
+    columns = Columns(
+        datasets=tuple(datasets),
+        revisions=tuple(revision for _, revision, _ in kinds),
+        metrics=tuple(metric for *_, metric in kinds),
+        baselines=np.array(reported, dtype=np.float64),
+    )
+    return _placed(good, columns)
+
+
+def _placed(runs: Sequence[RunRecord], columns: Columns) -> _Grid:
+    """Runs in their rows and columns."""
+    models = sorted({run.key.model for run in runs})
+    row = {model: i for i, model in enumerate(models)}
+    by_column: dict[str, list[RunRecord]] = {name: [] for name in columns.datasets}
+    for run in runs:
+        by_column[dataset_name(run.key.dataset, run.key.config)].append(run)
     cells = tuple(
-        (row[r.key.model], j, r) for j, name in enumerate(datasets) for r in by_column[name]
+        (row[run.key.model], j, run) for j, mine in enumerate(by_column.values()) for run in mine
     )
-    return _Grid(
-        cells, tuple(models), tuple(datasets), metrics, np.array(reported, dtype=np.float64)
-    )
+    return _Grid(cells, tuple(models), columns)
+
+
+def _kind(run: RunRecord) -> tuple[str, str, str]:
+    """What all runs of a column share."""
+    name = dataset_name(run.key.dataset, run.key.config)
+    return name, run.key.dataset_revision, run.metric
 
 
 def _one_column_kind(runs: list[RunRecord]) -> list[RunRecord]:

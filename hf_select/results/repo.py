@@ -3,8 +3,9 @@
     manifest.json                                  schema version, generation, sha256 of snapshots
     inbox/<yyyy-mm>/<submitter>/<sha256>.parquet   immutable, named after their content
     snapshots/<generation>/recipes.parquet         what each recipe digest means
-    snapshots/<generation>/task=<task>/{runs,models,datasets,proxies,matrix}.parquet
-    quarantine/                                    folded shards that had rows nobody can use
+    snapshots/<generation>/task=<task>/{runs,models,datasets,proxies}.parquet
+    snapshots/<generation>/task=<task>/{matrix,clusters,sizes}.parquet    derived from those
+    quarantine/                                    shards that had rows nobody can use, and why
     README.md                                      dataset card, so that `load_dataset` works
     .work/                                         scratch of running jobs; no reader looks there
 
@@ -18,15 +19,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from hf_select.errors import InputError, RecordError, UnknownNameError
+from hf_select.errors import InputError, RecordError
 from hf_select.records import (
+    Clustering,
     CurveSet,
     DatasetEntry,
     ModelEntry,
@@ -37,22 +38,26 @@ from hf_select.records import (
     canonical_json,
 )
 from hf_select.results import files
-from hf_select.results.card import write_card
-from hf_select.results.matrix import curve_set, long_table, performance_matrix
+from hf_select.results.card import check_card, write_card
+from hf_select.results.manifest import MANIFEST, manifest_bytes, read_manifest
+from hf_select.results.matrix import curve_set, performance_matrix, pick_recipe, recipe_counts
 from hf_select.results.schema import (
-    SAFE_NAME,
-    SCHEMA_VERSION,
+    DERIVED,
+    NewerSchemaError,
+    Row,
     Shard,
     ShardError,
     check,
     decode,
-    encode,
-    write_table,
+    derived,
 )
-from hf_select.results.state import Disagreement, State, run_order
+from hf_select.results.shards import check_submitter, shards
+from hf_select.results.state import Disagreement, Rows, State, run_order
+from hf_select.results.tables import Cluster, Table, read_clustering, snapshot_tables
 
-MANIFEST = "manifest.json"
 QUARANTINE = "quarantine"
+REASONS = ".reasons.json"
+"""Beside a shard in quarantine: which of its rows were refused, and why."""
 _OWN = {MANIFEST, QUARANTINE, "inbox", "snapshots", "README.md", "LICENSE"}
 
 
@@ -69,7 +74,7 @@ class ResultsRepo:
         """Use `open`, `create` or `open_or_create`: they check what is there."""
         self.path = Path(path)
         self._shards: dict[str, Shard] = {}
-        self._cached: tuple[Any, State] | None = None
+        self._cached: tuple[Any, State, set[str]] | None = None
 
     # ------------------------------------------------------------------------ open, create
 
@@ -126,7 +131,7 @@ class ResultsRepo:
                     f"and no {MANIFEST}",
                     hint="name a new or an empty folder",
                 )
-        files.create_atomic(self.path / MANIFEST, _manifest_bytes(0, []))
+        files.create_atomic(self.path / MANIFEST, manifest_bytes(0, []))
 
     # -------------------------------------------------------------------------------- write
 
@@ -139,18 +144,17 @@ class ResultsRepo:
         proxies: Iterable[ProxyRow] = (),
         recipes: Iterable[Recipe] = (),
         submitter: str = "local",
+        created: str | None = None,
     ) -> list[Path]:
         """Add rows, one new shard a kind; returns the shards (none if all was there already).
 
         A run whose key is there with the same status and score is skipped; one with another
         score is kept beside it (see `disagreements`). Entries, proxy scores and recipes are
-        replaced by later ones. Any row that can't be stored is an `InputError` before anything
-        is written.
+        replaced by later ones. Tokens in the reasons of failed runs are blotted out. `created` is
+        the shards' time (ISO 8601; now). Any row that can't be stored is an `InputError` before
+        anything is written.
         """
-        if not SAFE_NAME.fullmatch(submitter):
-            raise InputError(
-                f"submitter is {submitter!r}, but must be letters, digits, '.', '_' and '-'"
-            )
+        check_submitter(submitter)
         datasets = list(datasets)
         known = self._load()
         rows: dict[str, list[Any]] = {
@@ -158,26 +162,21 @@ class ResultsRepo:
             "models": list(models),
             "datasets": datasets,
             "proxies": [self._with_task(row, datasets, known) for row in proxies],
-            "runs": [run if run.submitter else replace(run, submitter=submitter) for run in runs],
+            "runs": list(runs),
         }
         seen = State()
-        created = datetime.now(UTC)
-        fresh: dict[str, bytes] = {}
+        fresh: dict[str, tuple[Any, ...]] = {}
         for kind, candidates in rows.items():
             try:
                 checked = [check(row) for row in candidates]
             except ValueError as error:
                 raise InputError(f"{kind}: {error}") from error
-            new = [row for row in checked if known.lacks(row) and seen.add(row)]
-            if new:
-                fresh[kind] = encode(kind, new, created.isoformat())
-        folder = self.path / "inbox" / created.strftime("%Y-%m") / submitter
-        written = []
-        for data in fresh.values():  # runs last: a run that is there has its entries there
-            path = folder / f"{files.sha256(data)}.parquet"
-            files.write_atomic(path, data)
-            written.append(path)
-        return written
+            fresh[kind] = tuple(row for row in checked if known.lacks(row) and seen.add(row))
+        created = created or datetime.now(UTC).isoformat()
+        found = shards(Rows(**fresh), submitter=submitter, created=created)
+        for name, data in found.items():  # runs last: a run that is there has its entries there
+            files.write_atomic(self.path / name, data)
+        return [self.path / name for name in found]
 
     def _with_task(self, row: ProxyRow, datasets: Sequence[DatasetEntry], state: State) -> ProxyRow:
         if row.task:
@@ -193,6 +192,11 @@ class ResultsRepo:
         return replace(row, task=tasks.pop())
 
     # --------------------------------------------------------------------------------- read
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages, as a `Snapshot` has it: its folder."""
+        return str(self.path)
 
     def __len__(self) -> int:
         """Number of run keys."""
@@ -215,9 +219,23 @@ class ResultsRepo:
         ]
         return sorted(found, key=run_order)
 
-    def models(self, task: str | None = None) -> list[ModelEntry]:
-        """All model entries, by name; of several revisions the one added last comes last."""
-        return [e for e in self._load().models() if task in (None, e.task)]
+    def models(
+        self, task: str | None = None, names: Collection[str] | None = None
+    ) -> list[ModelEntry]:
+        """All model entries (of those names), by name.
+
+        Of several revisions the one added last comes last.
+        """
+        wanted = None if names is None else set(names)
+        return [
+            entry
+            for entry in self._load().models()
+            if task in (None, entry.task) and (wanted is None or entry.repo_id in wanted)
+        ]
+
+    def sizes(self, task: str) -> dict[str, int]:
+        """Model -> number of parameters (0 = unknown), of all models that have an entry."""
+        return {entry.repo_id: entry.num_parameters for entry in self.models(task)}
 
     def datasets(self, task: str | None = None) -> list[DatasetEntry]:
         """All dataset entries, by name; of several revisions the one added last comes last."""
@@ -237,8 +255,7 @@ class ResultsRepo:
 
     def recipes(self, task: str) -> dict[str, int]:
         """Recipe digest -> number of successful runs of the task, most first."""
-        counts = Counter(run.key.recipe for run in self.runs(task, status="ok"))
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return recipe_counts(self.runs(task, status="ok"))
 
     def recipe(self, digest: str) -> Recipe | None:
         """What a recipe digest means; None if nobody said (imported results)."""
@@ -263,30 +280,61 @@ class ResultsRepo:
         )
 
     def curves(
-        self, task: str, *, recipe: str | None = None, metric: str | None = None
+        self,
+        task: str,
+        *,
+        recipe: str | None = None,
+        metric: str | None = None,
+        models: Collection[str] | None = None,
     ) -> CurveSet:
-        """The learning curves of the same runs, models and datasets as `matrix`."""
+        """The learning curves of the same runs, models and datasets as `matrix`.
+
+        With `models` only the rows of those that have one, and the seeds and evaluation points
+        that these have; the datasets are the same.
+        """
         recipe = self._recipe_for(task, recipe)
         return curve_set(
-            self.runs(task, recipe=recipe), metric=metric, baselines=self._load().baselines(task)
+            self.runs(task, recipe=recipe),
+            metric=metric,
+            baselines=self._load().baselines(task),
+            models=models,
         )
 
+    def clustering(self, task: str) -> Clustering | None:
+        """The clusters of `matrix(task)` that the last compaction made, without their distances.
+
+        None where it made none, and where rows that came in since have changed the matrix.
+        """
+        self._load()
+        if self._cached is None or task in self._cached[2]:
+            return None
+        return self._clusterings(self._manifest()["snapshots"]).get(task)
+
+    def _clusterings(self, entries: Sequence[dict[str, Any]]) -> dict[str, Clustering]:
+        """Task -> the clusters that a snapshot holds."""
+        found = {}
+        for entry in entries:
+            if entry["kind"] == "clusters":
+                try:
+                    table = derived(self._bytes(entry["path"], entry["sha256"]), "clusters")
+                except ShardError as error:
+                    raise RecordError(f"{self.path}: {entry['path']}: {error}") from error
+                found[entry["task"]] = read_clustering(table)
+        return found
+
+    def missing_from(self, other: ResultsRepo | State) -> Rows:
+        """The rows that `other` lacks, by the same rules by which `append` leaves rows out."""
+        return self._load().missing_from(other if isinstance(other, State) else other._load())
+
     def _recipe_for(self, task: str, recipe: str | None) -> str:
-        counts = self.recipes(task)
-        if not counts:
-            have = sorted({run.task for run in self._load().best() if run.status == "ok"})
-            failed = len(self.runs(task))
-            why = f"none of its {failed} runs of" if failed else "it has no runs of"
-            end = " succeeded" if failed else ""
-            raise RecordError(
-                f"{self.path} can't be used for {task!r}: {why} that task{end}",
-                hint=f"tasks with successful runs: {', '.join(have) or 'none'}",
-            )
-        if recipe is None:  # measured runs come before any number of imported ones
-            return next((r for r in counts if not r.startswith("imported-")), next(iter(counts)))
-        if recipe not in counts:
-            raise UnknownNameError("recipe", recipe, counts)
-        return recipe
+        return pick_recipe(
+            recipe,
+            self.recipes(task),
+            where=self.name,
+            task=task,
+            failed=len(self.runs(task)),
+            others=sorted({run.task for run in self._load().best() if run.status == "ok"}),
+        )
 
     def disagreements(self) -> list[Disagreement]:
         """Keys with several different successful test scores; see `Disagreement`."""
@@ -296,6 +344,36 @@ class ResultsRepo:
     def problems(self) -> list[str]:
         """Inbox files and rows that could not be used, each with its reason."""
         return list(self._load().problems)
+
+    def damaged(self) -> list[str]:
+        """A sentence about each snapshot that is missing or isn't what the manifest says.
+
+        Raises `RecordError` where there is no manifest, or one of a newer schema.
+        """
+        found, manifest = [], self._manifest()
+        for entry in manifest["snapshots"]:
+            try:
+                self._bytes(entry["path"], entry["sha256"])
+            except FileNotFoundError:
+                found.append(f"{self.path}: {entry['path']} is in the manifest but missing")
+            except RecordError as error:
+                found.append(error.message)
+        # A compaction may have replaced meanwhile what was looked at.
+        return found if manifest == self._manifest() else self.damaged()
+
+    def parts(self) -> tuple[State, list[tuple[str, Shard | str]]]:
+        """The snapshot's rows, and the inbox apart from them, oldest first.
+
+        Of each shard of the inbox: its path and what it holds, or why it can't be read. Raises
+        `RecordError` if a snapshot is missing or damaged.
+        """
+        for _ in range(20):
+            try:
+                inbox = self._ordered(self._inbox())
+                return self._read_snapshots(self._manifest()), inbox
+            except FileNotFoundError:  # a compaction runs meanwhile
+                continue
+        raise self._missing()
 
     def verify(self) -> list[str]:
         """Read every byte again and say what is wrong; an empty list when nothing is."""
@@ -312,105 +390,147 @@ class ResultsRepo:
                 f"run {clash.key.id} ({clash.key.model} on {clash.key.dataset}, seed "
                 f"{clash.key.seed}) has several scores, {degree}: {scores}"
             )
-        for path in sorted((self.path / QUARANTINE).rglob("*.parquet")):
-            name = path.relative_to(self.path).as_posix()
-            shard = self._read_shard(name)
-            said = shard.problems if isinstance(shard, Shard) else (shard,)
-            found += [f"{name}: {problem}" for problem in said]
+        found += self.quarantined()
         used = {run.key.recipe for run in state.best() if run.origin == "measured"}
         found += [f"recipe {d} is not described" for d in sorted(used - set(state.recipes()))]
         return found
 
+    def quarantined(self) -> list[str]:
+        """What is wrong with each shard that a compaction has set aside, row by row."""
+        found = []
+        for path in sorted((self.path / QUARANTINE).rglob("*.parquet")):
+            name = path.relative_to(self.path).as_posix()
+            shard = self._read_shard(name)
+            said = list(shard.problems) if isinstance(shard, Shard) else [shard]
+            reasons = path.with_suffix(REASONS)
+            if reasons.is_file():
+                said += json.loads(reasons.read_text(encoding="utf-8"))
+            said = said or ["nothing is wrong with it: move it back to the inbox"]
+            found += [f"{name}: {problem}" for problem in said]
+        return found
+
     # ------------------------------------------------------------------------------ compact
 
-    def compact(self, *, wait: float = 60.0) -> int:
+    def compact(
+        self,
+        *,
+        wait: float = 60.0,
+        cluster: Cluster | None = None,
+        refuse: Callable[[Row], str | None] | None = None,
+        published_as: str = "",
+    ) -> int:
         """Fold the inbox into a new snapshot; returns the generation that is then current.
 
         Keeps the generation before it for readers that are under way, removes older ones and
-        the folded shards, and sweeps what a killed writer left. A shard of which some rows
-        can't be used is moved to `quarantine/`, one that can't be read at all stays where it
-        is. With nothing new there is no new generation. `RecordError` if another compaction
-        still runs after `wait` seconds.
+        the folded shards, and sweeps what a killed writer left. `cluster` groups the models of
+        each task's matrix, for `clustering`. `refuse` says why a row of the inbox is not to be
+        folded, None if it may be. A shard with such rows, or with rows or bytes that can't be
+        read, is moved to `quarantine/` once its good rows are folded (see `quarantined`); one of a
+        newer schema version waits in the inbox. `published_as` is the dataset on the Hub, for the
+        card; without it the one that the card knows stays. With nothing new, and nothing derived
+        that was not derived before, there is no new generation. `RecordError` if another compaction
+        still runs after `wait` seconds, or if the card can't be refreshed (see `card`).
         """
         with files.exclusive(self.path / ".work" / "compact.lock", wait=wait):
+            check_card(self.path)
             files.sweep(self.path)
             manifest = self._manifest()
             generation = int(manifest["generation"])
-            state, changed, folded = self._compactable(manifest)
             entries = manifest["snapshots"]
+            inbox = self._ordered(self._inbox())
+            state, changed, refused = self._folded(manifest, inbox, refuse)
+            tables = []
+            if changed or self._lacks_derived(state, entries, cluster):
+                tables = list(snapshot_tables(state, cluster))
+                known = {(entry["kind"], entry["task"]) for entry in entries}
+                changed = changed or not {(t.kind, t.task) for t in tables} <= known
             if changed:
                 self._remove_snapshots(keep={generation, generation - 1})
                 generation += 1
-                entries = self._write_snapshot(generation, state)
-                files.write_atomic(self.path / MANIFEST, _manifest_bytes(generation, entries))
-            for name, shard in folded:  # oldest first: of what a kill leaves, the newest wins
-                self._shards.pop(name, None)
-                if shard.problems:
-                    aside = self.path / QUARANTINE / name.removeprefix("inbox/")
-                    aside.parent.mkdir(parents=True, exist_ok=True)
-                    (self.path / name).replace(aside)
-                else:
-                    (self.path / name).unlink(missing_ok=True)
+                entries = [self._write_table(generation, table) for table in tables]
+                files.write_atomic(self.path / MANIFEST, manifest_bytes(generation, entries))
+            for name, shard in inbox:  # oldest first: of what a kill leaves, the newest wins
+                self._put_away(name, shard, refused.get(name, []))
             self._remove_snapshots(keep={generation, generation - 1})
             if entries:
-                write_card(self.path, generation, entries)
+                clusterings = self._clusterings(entries)
+                write_card(
+                    self.path,
+                    generation,
+                    entries,
+                    state,
+                    clusterings=clusterings,
+                    name=published_as,
+                )
         self._cached = None
         return generation
 
-    def _compactable(self, manifest: dict[str, Any]) -> tuple[State, bool, list[tuple[str, Shard]]]:
-        """All rows, whether the inbox adds any, and the shards that they come from."""
-        inbox = self._inbox()
+    def _folded(
+        self,
+        manifest: dict[str, Any],
+        inbox: Sequence[tuple[str, Shard | str]],
+        refuse: Callable[[Row], str | None] | None,
+    ) -> tuple[State, bool, dict[str, list[str]]]:
+        """All rows, whether the inbox adds any, and shard -> reasons of the rows left out."""
         state = self._read_snapshots(manifest)
         if state.problems:
             raise RecordError(
                 f"{self.path}: the snapshot has rows that can't be read: {state.problems[0]}",
                 hint="it is left as it is; nothing was lost",
             )
-        folded = self._ordered(inbox)
         changed = False
-        for _, shard in folded:
-            for row in shard.rows:
-                changed |= state.add(row)
-        return state, changed, folded
+        refused: dict[str, list[str]] = {}
+        for name, shard in inbox:
+            if not isinstance(shard, Shard):
+                continue
+            for number, row in zip(shard.numbers, shard.rows, strict=True):
+                why = refuse(row) if refuse is not None else None
+                if why is None:
+                    changed |= state.add(row)
+                else:
+                    refused.setdefault(name, []).append(f"row {number}: {why}")
+        return state, changed, refused
 
-    def _write_snapshot(self, generation: int, state: State) -> list[dict[str, Any]]:
-        tables: list[tuple[str, str, int, bytes]] = []
-        recipes = list(state.recipes().values())
-        if recipes:
-            tables.append(("", "recipes", len(recipes), encode("recipes", recipes)))
-        everything: dict[str, list[Any]] = {
-            "runs": sorted((run for v in state.runs.values() for run in v), key=run_order),
-            "models": state.models(),
-            "datasets": state.datasets(),
-            "proxies": state.proxies(),
+    def _lacks_derived(
+        self, state: State, entries: Sequence[dict[str, Any]], cluster: Cluster | None
+    ) -> bool:
+        """Whether a snapshot may lack a table that could be made of its rows."""
+        known = {(entry["kind"], entry["task"]) for entry in entries}
+        tasks = {run.task for run in state.best() if run.status == "ok"}
+        expected = {("matrix", task) for task in tasks}
+        expected |= {("sizes", entry.task) for entry in state.models()}
+        if cluster is not None:
+            expected |= {("clusters", task) for task in tasks}
+        return not expected <= known
+
+    def _write_table(self, generation: int, table: Table) -> dict[str, Any]:
+        """Write one file of a snapshot; returns its entry in the manifest."""
+        name = f"snapshots/{generation}/{table.path}"
+        files.write_atomic(self.path / name, table.data)
+        entry: dict[str, Any] = {
+            "path": name,
+            "rows": table.rows,
+            "bytes": len(table.data),
+            "sha256": files.sha256(table.data),
+            "kind": table.kind,
+            "task": table.task,
         }
-        best = sorted(state.best(), key=run_order)
-        for task in state.tasks():
-            for kind, rows in everything.items():
-                mine = [row for row in rows if row.task == task]
-                if mine:
-                    tables.append((task, kind, len(mine), encode(kind, mine)))
-            own = [run for run in best if run.task == task]
-            columns = long_table(own, task=task, baselines=state.baselines(task))
-            if columns["model"]:
-                tables.append(
-                    (task, "matrix", len(columns["model"]), write_table("matrix", columns))
-                )
-        entries = []
-        for task, kind, count, data in tables:
-            folder = f"task={task}/" if task else ""
-            name = f"snapshots/{generation}/{folder}{kind}.parquet"
-            files.write_atomic(self.path / name, data)
-            entries.append(
-                {
-                    "path": name,
-                    "rows": count,
-                    "sha256": files.sha256(data),
-                    "kind": kind,
-                    "task": task,
-                }
-            )
-        return entries
+        return entry | ({} if table.recipes is None else {"recipes": dict(table.recipes)})
+
+    def _put_away(self, name: str, shard: Shard | str, refused: list[str]) -> None:
+        """Remove a folded shard, or set it aside with the reasons if not all of it was folded."""
+        self._shards.pop(name, None)
+        if isinstance(shard, str) and self._is_newer(name):
+            return
+        if isinstance(shard, Shard) and not shard.problems and not refused:
+            (self.path / name).unlink(missing_ok=True)
+            return
+        aside = self.path / QUARANTINE / name.removeprefix("inbox/")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        if refused:
+            text = json.dumps(refused, indent=1, ensure_ascii=False) + "\n"
+            files.write_atomic(aside.with_suffix(REASONS), text.encode())
+        (self.path / name).replace(aside)
 
     def _remove_snapshots(self, *, keep: set[int]) -> None:
         """Remove generations that no manifest points at: older ones and half-written ones."""
@@ -432,43 +552,33 @@ class ResultsRepo:
             if self._cached and self._cached[0] == mark:
                 return self._cached[1]
             try:
-                state = self._read_snapshots(manifest)
-                for _, shard in self._ordered(inbox, problems=state.problems):
-                    for row in shard.rows:
-                        state.add(row)
+                state, changed = self._read_snapshots(manifest), set()
+                for name, shard in self._ordered(inbox):
+                    said = shard.problems if isinstance(shard, Shard) else (shard,)
+                    state.problems += [f"{name}: {problem}" for problem in said]
+                    for row in shard.rows if isinstance(shard, Shard) else ():
+                        if state.add(row) and _moves_scores(row):
+                            changed.add(row.task)
             except FileNotFoundError:
                 continue
-            self._cached = (mark, state)
+            self._cached = (mark, state, changed)
             return state
-        missing = [e["path"] for e in manifest["snapshots"] if not (self.path / e["path"]).exists()]
-        raise RecordError(
+        raise self._missing()
+
+    def _missing(self) -> RecordError:
+        named = [entry["path"] for entry in self._manifest()["snapshots"]]
+        missing = [name for name in named if not (self.path / name).exists()]
+        return RecordError(
             f"{self.path}: {missing[0] if missing else 'a file'} is in the manifest but missing",
             hint="fetch the repository again, or restore the file",
         )
 
     def _manifest(self) -> dict[str, Any]:
-        path = self.path / MANIFEST
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            version = int(manifest["schema_version"])
-            int(manifest["generation"])
-            for entry in manifest["snapshots"]:
-                parts = Path(entry["path"]).parts
-                if parts[0] != "snapshots" or ".." in parts:
-                    raise ValueError(f"path {entry['path']!r} leaves the repository")
-                entry["sha256"], entry["kind"], entry["task"]
+            data = (self.path / MANIFEST).read_bytes()
         except FileNotFoundError as error:
             raise RecordError(f"{self.path} is not a results repository (no {MANIFEST})") from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise RecordError(
-                f"{path} can't be read: {error!r}", hint="is this a results repository?"
-            ) from error
-        if version > SCHEMA_VERSION:
-            raise RecordError(
-                f"{self.path} has schema version {version}, newer than {SCHEMA_VERSION}",
-                hint="upgrade hf-select to read it",
-            )
-        return manifest
+        return read_manifest(data, str(self.path))
 
     def _inbox(self) -> list[str]:
         """Shards by relative path."""
@@ -481,7 +591,7 @@ class ResultsRepo:
     def _read_snapshots(self, manifest: dict[str, Any]) -> State:
         state = State()
         for entry in manifest["snapshots"]:
-            if entry["kind"] == "matrix":
+            if entry["kind"] in DERIVED:
                 self._bytes(entry["path"], entry["sha256"])
                 continue
             if entry["path"] not in self._shards:
@@ -505,20 +615,15 @@ class ResultsRepo:
             )
         return data
 
-    def _ordered(
-        self, inbox: Sequence[str], problems: list[str] | None = None
-    ) -> list[tuple[str, Shard]]:
-        """The readable shards, oldest first; the others are named in `problems`."""
-        found = []
+    def _ordered(self, inbox: Sequence[str]) -> list[tuple[str, Shard | str]]:
+        """The shards, oldest first; in place of one that can't be read, why."""
+        found: list[tuple[str, Shard | str]] = []
         for name in inbox:
             shard = self._shards.get(name) or self._read_shard(name)
             if isinstance(shard, Shard):
                 self._shards[name] = shard
-                found.append((name, shard))
-            said = shard.problems if isinstance(shard, Shard) else (shard,)
-            if problems is not None:
-                problems += [f"{name}: {problem}" for problem in said]
-        return sorted(found, key=lambda item: (item[1].created, item[0]))
+            found.append((name, shard))
+        return sorted(found, key=lambda item: (getattr(item[1], "created", ""), item[0]))
 
     def _read_shard(self, name: str) -> Shard | str:
         data = (self.path / name).read_bytes()
@@ -529,10 +634,20 @@ class ResultsRepo:
         except ShardError as error:
             return str(error)
 
+    def _is_newer(self, name: str) -> bool:
+        """Whether a shard that can't be read is whole, but of a newer schema version."""
+        data = (self.path / name).read_bytes()
+        if files.sha256(data) != Path(name).stem:
+            return False
+        try:
+            decode(data)
+        except NewerSchemaError:
+            return True
+        except ShardError:
+            return False
+        return False
 
-# --------------------------------------------------------------------------------- helpers
 
-
-def _manifest_bytes(generation: int, entries: list[dict[str, Any]]) -> bytes:
-    document = {"schema_version": SCHEMA_VERSION, "generation": generation, "snapshots": entries}
-    return (json.dumps(document, indent=1) + "\n").encode()
+def _moves_scores(row: Row) -> TypeGuard[RunRecord | DatasetEntry]:
+    """Whether a row that came in can change a matrix: a score, or a baseline."""
+    return isinstance(row, DatasetEntry) or (isinstance(row, RunRecord) and row.status == "ok")

@@ -1,8 +1,9 @@
 """What a record looks like in parquet: one table schema a kind, rows to bytes and back.
 
-Kinds: `runs`, `models`, `datasets`, `proxies`, `recipes`. A file says its kind, the schema
-version and when it was written in the parquet schema metadata. Validation scores and test scores
-are float64 and survive a round trip bit by bit; losses and seconds are float32.
+Kinds: `runs`, `models`, `datasets`, `proxies`, `recipes`, and what a snapshot derives from them:
+`matrix`, `clusters`, `sizes`. A file says its kind, the schema version and when it was written in
+the parquet metadata. Validation scores and test scores are float64 and survive a round trip bit by
+bit; losses and seconds are float32.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from hf_select.errors import InputError
 from hf_select.metrics import get_metric
 from hf_select.records import (
+    NAN,
     DatasetEntry,
     LearningCurve,
     ModelEntry,
@@ -28,6 +31,7 @@ from hf_select.records import (
     RunKey,
     RunRecord,
 )
+from hf_select.redaction import redact
 
 SCHEMA_VERSION = 1
 META_VERSION, META_KIND, META_CREATED = (
@@ -63,14 +67,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             "status": _TEXT,
             "test": pa.float64(),
             "baseline": pa.float64(),
-            **_CURVE,
+            "created": _TEXT,
+            "epochs": _CURVE["epochs"],
+            "val": _CURVE["val"],
+            "curve_seconds": _CURVE["curve_seconds"],  # so far what `curve_runs` reads, in one go
+            "val_loss": _CURVE["val_loss"],
+            "train_loss": _CURVE["train_loss"],
             "reason": _TEXT,
             "seconds": pa.float32(),
             "hardware": _TEXT,
             "versions": _TEXT,  # JSON
             "submitter": _TEXT,
             "origin": _TEXT,
-            "created": _TEXT,
         }
     ),
     "models": pa.schema(
@@ -120,6 +128,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "recipe": _TEXT,
             "model": _TEXT,
             "dataset": _TEXT,
+            "dataset_revision": _TEXT,
             "metric": _TEXT,
             "score": pa.float64(),
             "spread": pa.float64(),
@@ -127,9 +136,39 @@ SCHEMAS: dict[str, pa.Schema] = {
             "baseline": pa.float64(),
         }
     ),
+    "clusters": pa.schema(  # one row a model of the matrix that was clustered
+        {
+            "task": _TEXT,
+            "recipe": _TEXT,
+            "model": _TEXT,
+            "cluster": pa.int64(),
+            "representative": pa.bool_(),
+            "algorithm": _TEXT,
+            "threshold": pa.float64(),
+            "silhouette": pa.float64(),
+        }
+    ),
+    "sizes": pa.schema({"task": _TEXT, "model": _TEXT, "num_parameters": pa.int64()}),
 }
 STORED = ("runs", "models", "datasets", "proxies", "recipes")
-"""The kinds that are the record; `matrix` is made of them."""
+"""The kinds that are the record."""
+DERIVED = ("matrix", "clusters", "sizes")
+"""The kinds that a compaction makes of the others."""
+
+READ_FOR_CURVES = SCHEMAS["runs"].names[: SCHEMAS["runs"].names.index("val_loss")]
+"""The columns of `runs` that a `CurveSet` is made of: the first ones, side by side in the file."""
+
+_GROUP = {"runs": 1000, "models": 400}
+"""Rows of a row group, at least: what has to be read to get at a single row of those kinds."""
+_STATISTICS = {"runs": ["recipe", "model", "metric"], "models": ["repo_id"]}
+"""The columns by which row groups are passed over; each costs about 100 bytes a group."""
+_UNIQUE = {
+    "runs": {"created"},
+    "models": {"repo_id", "revision", "weights_sha256"},
+    "clusters": {"model"},
+    "sizes": {"model"},
+}
+"""Columns in which hardly a value repeats: a dictionary of them would be larger than they are."""
 
 Row = RunRecord | ModelEntry | DatasetEntry | ProxyRow | Recipe
 
@@ -138,14 +177,22 @@ class ShardError(Exception):
     """A file that is not a whole table of a schema that this version reads."""
 
 
+class NewerSchemaError(ShardError):
+    """A file that a newer version of this package has written, and can read."""
+
+
 @dataclass(frozen=True)
 class Shard:
-    """What one parquet file holds. `problems` are its rows that can't be used."""
+    """What one parquet file holds. `problems` are its rows that can't be used.
+
+    `numbers` says which row of the file each of `rows` is, counted from 0.
+    """
 
     kind: str
     created: str
     rows: tuple[Row, ...]
     problems: tuple[str, ...]
+    numbers: tuple[int, ...] = ()
 
 
 # ------------------------------------------------------------------------------ rows -> bytes
@@ -158,26 +205,86 @@ def encode(kind: str, rows: Sequence[Row], created: str = "") -> bytes:
 
 
 def write_table(kind: str, columns: Mapping[str, Any], created: str = "") -> bytes:
-    """Columns as a parquet file with this project's metadata and compression."""
-    metadata = {
-        META_VERSION: str(SCHEMA_VERSION).encode(),
-        META_KIND: kind.encode(),
-        META_CREATED: created.encode(),
-    }
-    schema = SCHEMAS[kind].with_metadata(metadata)
-    arrays = [_array(columns[name], schema.field(name).type) for name in schema.names]
-    table = pa.Table.from_arrays(arrays, schema=schema)
+    """Columns as a parquet file with this project's metadata, layout and compression.
+
+    Of `models` and `runs`, whose single rows are read from afar, a row group has so few rows that
+    the row groups of ten rows and the footer, which grows with their number, are about equal.
+    """
+    schema = SCHEMAS[kind]
+    arrays = [
+        _coded(columns[name]) if name in _repeated(kind) else _array(columns[name], field.type)
+        for name, field in zip(schema.names, schema, strict=True)
+    ]
+    table = pa.Table.from_arrays(arrays, names=schema.names)
+    leaves = {name: f"{name}.list.element" for name in schema.names if _is_list(kind, name)}
+    single = [n for n in schema.names if _value_type(schema.field(n).type) == pa.float32()]
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=9, use_dictionary=True)
+    writer = pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        compression_level=9,
+        # Scores of one split have few different values. Losses and seconds are noise but for their
+        # leading bytes, which compress once they stand together.
+        use_dictionary=[
+            leaves.get(name, name)
+            for name in schema.names
+            if name not in single and name not in _UNIQUE.get(kind, ())
+        ],
+        use_byte_stream_split=[leaves.get(name, name) for name in single],
+        dictionary_pagesize_limit=2**24,
+        write_statistics=_STATISTICS.get(kind, True),
+        store_schema=False,  # as large as a small shard, and says nothing that parquet doesn't
+    )
+    with writer:
+        writer.write_table(table, row_group_size=_group_rows(kind, len(table)))
+        writer.add_key_value_metadata(
+            {
+                META_VERSION: str(SCHEMA_VERSION).encode(),
+                META_KIND: kind.encode(),
+                META_CREATED: created.encode(),
+            }
+        )
     return sink.getvalue().to_pybytes()
 
 
-def _array(values: Sequence[Any] | np.ndarray, kind: pa.DataType) -> pa.Array:
+def _group_rows(kind: str, rows: int) -> int:
+    return max(_GROUP[kind], isqrt(2 * rows)) if kind in _GROUP else max(1, rows)
+
+
+def _repeated(kind: str) -> tuple[str, ...]:
+    """Text columns whose values repeat all over the table."""
+    return ("model",) if kind == "matrix" else ()
+
+
+def _coded(values: Sequence[str]) -> pa.Array:
+    """Texts as codes into a sorted list of them: sorted, names that start alike compress well."""
+    names = sorted(set(values))
+    code = {name: number for number, name in enumerate(names)}
+    codes = _array([code[value] for value in values], pa.int32())
+    return pa.DictionaryArray.from_arrays(codes, _array(names, _TEXT))
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """Texts as an Arrow array."""
+    return _array(values, _TEXT)
+
+
+def _array(values: Sequence[Any] | np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
     """Values as an Arrow array. `pa.array` would do the same, but imports pandas (0.3 s) for it."""
+    if isinstance(values, pa.Array):
+        return values
     if pa.types.is_list(kind):
         ends = np.cumsum([0, *(len(value) for value in values)])
         inside = _array([item for value in values for item in value], kind.value_type)
         return pa.ListArray.from_arrays(_array(ends, pa.int32()), inside)
+    if pa.types.is_boolean(kind):
+        bits = np.packbits(np.asarray(values, dtype=bool), bitorder="little")
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(bits)])
     if not pa.types.is_string(kind):
         numbers = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype())
         return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
@@ -198,6 +305,7 @@ def _encode_runs(rows: Sequence[RunRecord]) -> dict[str, Any]:
     }
     columns |= _encode_plain(_RUN)(rows)
     columns["versions"] = [_json(row.versions) for row in rows]
+    columns["reason"] = [redact(row.reason) for row in rows]  # an exception may quote a token
     for column in _CURVE:
         name = "seconds" if column == "curve_seconds" else column
         columns[column] = [getattr(row.curve, name) for row in rows]
@@ -243,24 +351,85 @@ def decode(data: bytes) -> Shard:
     Raises `ShardError` for bytes that are cut off, of an unknown kind, of a newer schema
     version, or with columns that the schema doesn't have.
     """
-    try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:  # pq.read_table imports pandas
-            table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ShardError(f"not a readable parquet file ({str(error).splitlines()[0]})") from error
-    metadata = table.schema.metadata or {}
+    return rows_of(_read(data))
+
+
+def rows_of(table: pa.Table) -> Shard:
+    """As `decode`, of a table that was read already: all of a file's columns, any of its rows."""
+    kind = check_header(table.schema)
+    if kind not in STORED:
+        raise ShardError(f"kind is {kind!r}, but must be one of {', '.join(STORED)}")
+    columns = _cast(kind, table, SCHEMAS[kind].names)
+    rows, numbers, problems = _read_rows(kind, columns, table.num_rows)
+    created = (table.schema.metadata or {}).get(META_CREATED, b"").decode(errors="replace")
+    return Shard(kind, created, tuple(rows), tuple(problems), tuple(numbers))
+
+
+def derived(data: bytes, kind: str) -> pa.Table:
+    """The table of a derived kind, its texts as dictionaries; `ShardError` as for `decode`."""
+    table = _read(data)
+    if check_header(table.schema) != kind:
+        raise ShardError(f"it is no {kind} table")
+    columns = _cast(kind, table, SCHEMAS[kind].names)
+    for name, column in columns.items():
+        if column.null_count:
+            raise ShardError(f"{kind} table with a missing {name}")
+        if SCHEMAS[kind].field(name).type == _TEXT:
+            columns[name] = column.dictionary_encode()
+    return pa.table(columns).unify_dictionaries().combine_chunks()
+
+
+def curve_runs(table: pa.Table) -> list[RunRecord]:
+    """Successful runs of which only `READ_FOR_CURVES` was read: all else of them is blank.
+
+    Raises `ShardError` if a row can't be used.
+    """
+    check_header(table.schema)
+    columns = _cast("runs", table, READ_FOR_CURVES)
+    values = {
+        name: _curves(column) if name in _CURVE else column.to_pylist()
+        for name, column in columns.items()
+    }
+    runs = []
+    for number in range(table.num_rows):
+        row = {name: column[number] for name, column in values.items()}
+        label, blank = _label("runs", row), np.full(len(row["epochs"]), np.nan)
+        row |= {"val_loss": blank, "train_loss": blank, "versions": "{}"}
+        try:
+            runs.append(_decode_run(_filled("runs", row)))
+            check(runs[-1])
+        except (ValueError, TypeError, KeyError, InputError) as error:
+            raise ShardError(f"the run of {label}: {error}") from error
+    return runs
+
+
+def check_header(schema: pa.Schema) -> str:
+    """The kind that a file says it is of; `ShardError` for none and for a newer schema version."""
+    metadata = schema.metadata or {}
     version = metadata.get(META_VERSION, b"").decode(errors="replace")
-    kind = metadata.get(META_KIND, b"").decode(errors="replace")
     if not version.isdigit():
         raise ShardError("no hf_select.schema_version in the parquet metadata")
     if int(version) > SCHEMA_VERSION:
-        raise ShardError(
+        raise NewerSchemaError(
             f"schema version {version} is newer than {SCHEMA_VERSION}, the newest known here"
         )
-    if kind not in STORED:
-        raise ShardError(f"kind is {kind!r}, but must be one of {', '.join(STORED)}")
+    return str(metadata.get(META_KIND, b"").decode(errors="replace"))
+
+
+def _read(data: bytes) -> pa.Table:
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:  # pq.read_table imports pandas
+            table = file.read(use_threads=False)
+        table.validate(full=True)  # text that is no UTF-8 would only fail when it is used
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ShardError(f"not a readable parquet file ({str(error).splitlines()[0]})") from error
+    return table
+
+
+def _cast(kind: str, table: pa.Table, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    """The named columns in the schema's types; a `ShardError` if the table has other columns."""
     schema = SCHEMAS[kind]
-    missing = [name for name in schema.names if name not in table.column_names]
+    missing = [name for name in names if name not in table.column_names]
     unknown = [name for name in table.column_names if name not in schema.names]
     if missing or unknown:
         raise ShardError(
@@ -269,28 +438,61 @@ def decode(data: bytes) -> Shard:
             else f"{kind} table without column {missing[0]!r}"
         )
     try:
-        columns = {name: table[name].cast(schema.field(name).type) for name in schema.names}
+        return {name: table[name].cast(schema.field(name).type) for name in names}
     except pa.ArrowException as error:
         raise ShardError(f"{kind} table with a column of another type ({error})") from error
-    rows, problems = _read_rows(kind, columns, table.num_rows)
-    created = metadata.get(META_CREATED, b"").decode(errors="replace")
-    return Shard(kind, created, tuple(rows), tuple(problems))
 
 
-def _read_rows(kind: str, columns: dict[str, Any], count: int) -> tuple[list[Row], list[str]]:
+def _read_rows(
+    kind: str, columns: dict[str, Any], count: int
+) -> tuple[list[Row], list[int], list[str]]:
+    """The rows that can be used, their numbers, and what is wrong with the others."""
     values = {
         name: _curves(column) if name in _CURVE else column.to_pylist()
         for name, column in columns.items()
     }
     rows: list[Row] = []
+    numbers: list[int] = []
     problems: list[str] = []
     for number in range(count):
         row = {name: column[number] for name, column in values.items()}
+        label = _label(kind, row)
         try:
-            rows.append(check(_DECODERS[kind](row)))
-        except (ValueError, TypeError, KeyError, InputError) as error:
-            problems.append(f"row {number}: {error}")
-    return rows, problems
+            rows.append(check(_DECODERS[kind](_filled(kind, row))))
+            numbers.append(number)
+        except (ValueError, TypeError, KeyError, InputError, RecursionError) as error:
+            problems.append(f"row {number}: {label}: {error}")
+    return rows, numbers, problems
+
+
+_NAMED_BY = {
+    "runs": ("model", "dataset"),
+    "models": ("repo_id",),
+    "datasets": ("repo_id",),
+    "proxies": ("proxy", "model", "dataset"),
+    "recipes": ("digest",),
+}
+_MAY_LACK = {"base_model", "relation", "weights_sha256"}
+
+
+def _label(kind: str, row: Mapping[str, Any]) -> str:
+    """What a row is about, in printable words, before anything of it is believed."""
+    names = (str(row[name])[:100] for name in _NAMED_BY[kind])
+    return " on ".join(name if name.isprintable() else repr(name) for name in names)
+
+
+def _filled(kind: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A missing number as NaN (which pandas writes so); any other missing value is an error."""
+    for name, value in row.items():
+        if value is None and pa.types.is_floating(SCHEMAS[kind].field(name).type):
+            row[name] = NAN
+        elif value is None and name not in _MAY_LACK and not _is_list(kind, name):
+            raise ValueError(f"{name} is missing")
+    return row
+
+
+def _is_list(kind: str, name: str) -> bool:
+    return pa.types.is_list(SCHEMAS[kind].field(name).type)
 
 
 def _curves(column: pa.ChunkedArray) -> list[np.ndarray]:
@@ -301,13 +503,28 @@ def _curves(column: pa.ChunkedArray) -> list[np.ndarray]:
 def _decode_run(row: dict[str, Any]) -> RunRecord:
     key = RunKey(**{f.name: row.pop(f.name) for f in fields(RunKey)})
     curve = LearningCurve(*(row.pop(name) for name in _CURVE))
-    return RunRecord(key=key, curve=curve, **{**row, "versions": json.loads(row["versions"])})
+    return RunRecord(key=key, curve=curve, **{**row, "versions": _read_json(row, "versions", str)})
 
 
 def _decode_dataset(row: dict[str, Any]) -> DatasetEntry:
     for name in ("input_columns", "label_names"):
-        row[name] = tuple(row[name] or ())
-    return DatasetEntry(**{**row, "splits": json.loads(row["splits"])})
+        row[name] = _texts(row, name)
+    return DatasetEntry(**{**row, "splits": _read_json(row, "splits", int)})
+
+
+def _texts(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    values = tuple(row[name] or ())
+    if None in values:
+        raise ValueError(f"{name} holds a missing value")
+    return values
+
+
+def _read_json(row: Mapping[str, Any], name: str, of: type) -> dict[str, Any]:
+    """The JSON object in a column, whose values must all be of one type."""
+    found = json.loads(row[name])
+    if not isinstance(found, dict) or not all(type(value) is of for value in found.values()):
+        raise ValueError(f"{name} is not a JSON object of {of.__name__} values")
+    return found
 
 
 def _decode_recipe(row: dict[str, Any]) -> Recipe:
@@ -319,7 +536,7 @@ def _decode_recipe(row: dict[str, Any]) -> Recipe:
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Row]] = {
     "runs": _decode_run,
-    "models": lambda row: ModelEntry(**{**row, "languages": tuple(row["languages"] or ())}),
+    "models": lambda row: ModelEntry(**{**row, "languages": _texts(row, "languages")}),
     "datasets": _decode_dataset,
     "proxies": lambda row: ProxyRow(**row),
     "recipes": _decode_recipe,

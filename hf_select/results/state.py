@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,30 @@ class Disagreement:
     key: RunKey
     runs: tuple[RunRecord, ...]
     flagged: bool
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of every kind, in the order in which they are stored."""
+
+    runs: tuple[RunRecord, ...] = ()
+    models: tuple[ModelEntry, ...] = ()
+    datasets: tuple[DatasetEntry, ...] = ()
+    proxies: tuple[ProxyRow, ...] = ()
+    recipes: tuple[Recipe, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_kind().values()))
+
+    def by_kind(self) -> dict[str, tuple[Row, ...]]:
+        """Kind -> rows. The runs come last: where a run is, its entries are."""
+        return {
+            "recipes": self.recipes,
+            "models": self.models,
+            "datasets": self.datasets,
+            "proxies": self.proxies,
+            "runs": self.runs,
+        }
 
 
 @dataclass
@@ -54,6 +78,35 @@ class State:
             self.entries.pop(_identity(row), None)  # the newest comes last
             self.entries[_identity(row)] = row
         return True
+
+    def rows(self) -> Rows:
+        """All rows, those of one key that disagree side by side."""
+        return Rows(
+            runs=tuple(sorted((run for v in self.runs.values() for run in v), key=stored_order)),
+            models=tuple(self.models()),
+            datasets=tuple(self.datasets()),
+            proxies=tuple(self.proxies()),
+            recipes=tuple(self.recipes().values()),
+        )
+
+    def missing_from(self, other: State) -> Rows:
+        """The rows that would say something new to `other`.
+
+        Entries bear no date: where both have one of the same commit and they differ, it is among
+        the rows, whichever is newer.
+        """
+
+        def new(rows: Iterable[Any]) -> tuple[Any, ...]:
+            return tuple(row for row in rows if other.lacks(row))
+
+        mine = self.rows()
+        return Rows(
+            runs=new(mine.runs),
+            models=new(mine.models),
+            datasets=new(mine.datasets),
+            proxies=new(mine.proxies),
+            recipes=new(mine.recipes),
+        )
 
     def best(self) -> Iterator[RunRecord]:
         """One run a key: an `ok` one before a failed one, then the earliest measurement."""
@@ -112,10 +165,18 @@ class State:
 
 
 def run_order(run: RunRecord) -> tuple:
-    """The order in which runs are stored and listed."""
+    """The order in which runs are listed."""
     key = run.key
     cell = (run.task, key.recipe, key.dataset, key.config, key.model, key.seed)
     return (*cell, key.model_revision, key.dataset_revision, run.created)
+
+
+def stored_order(run: RunRecord) -> tuple:
+    """The order in which runs are stored: all of a model together, to be read at once."""
+    key = run.key
+    cell = (run.task, key.recipe, key.model, key.dataset, key.config, key.seed)
+    rest = (key.model_revision, key.dataset_revision, run.created, run.status)
+    return (*cell, *rest, np.nan_to_num(run.test))
 
 
 def _identity(row: ModelEntry | DatasetEntry | ProxyRow | Recipe) -> tuple:

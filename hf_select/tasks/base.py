@@ -40,7 +40,6 @@ class Task(Protocol):
         self,
         location: str | Path,
         *,
-        revision: str | None = None,
         num_labels: int,
         label_names: tuple[str, ...] = (),
     ) -> PreTrainedModel:
@@ -50,12 +49,10 @@ class Task(Protocol):
         Raises `ModelError` with the model's name and the reason.
         """
 
-    def load_checkpoint(
-        self, location: str | Path, *, revision: str | None = None
-    ) -> tuple[PreTrainedModel, bool]:
+    def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """The model with its own head, and whether that head came trained with it."""
 
-    def load_processor(self, location: str | Path, *, revision: str | None = None) -> Any:
+    def load_processor(self, location: str | Path) -> Any:
         """The tokenizer or image processor that belongs to the model."""
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> Encoded:

@@ -124,7 +124,8 @@ def is_image_feature(feature: Any) -> bool:
     return isinstance(feature, dict) and set(feature) == {"bytes", "path"}
 
 
-def _is_text(feature: Any) -> bool:
+def is_text_feature(feature: Any) -> bool:
+    """Whether a column holds texts."""
     return getattr(feature, "dtype", None) in ("string", "large_string", "string_view")
 
 
@@ -136,7 +137,7 @@ def _image_column(features: datasets.Features, names: list[str], task: str | Non
     if images:
         return next((name for name in IMAGES if name in images), images[0])
     if task == "image-classification":
-        lower = {name.lower(): name for name in names if _is_text(features[name])}
+        lower = {name.lower(): name for name in names if is_text_feature(features[name])}
         return next((lower[name] for name in IMAGES if name in lower), None)
     return None
 
@@ -150,9 +151,9 @@ def _text_columns(
         if first in lower and second in lower:
             return lower[first], lower[second]
     for name in TEXTS:
-        if name in lower and _is_text(features[lower[name]]):
+        if name in lower and is_text_feature(features[lower[name]]):
             return (lower[name],)
-    texts = [n for n in lower.values() if _is_text(features[n]) and n.lower() not in LABELS]
+    texts = [n for n in lower.values() if is_text_feature(features[n]) and n.lower() not in LABELS]
     if len(texts) == 1:
         return (texts[0],)
     raise DataError(

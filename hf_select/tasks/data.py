@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.errors import DataError, InputError
+from hf_select.errors import AccessError, DataError, HubError, InputError
 from hf_select.metrics import get_metric
 from hf_select.records import DatasetEntry
 from hf_select.tasks.base import Task, get_task
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
 from hf_select.tasks.encoded import label_array
+from hf_select.tasks.hubdata import HubData
 from hf_select.tasks.labels import Labels, check_known, check_split, read_labels
 from hf_select.tasks.pixels import image_hash
-from hf_select.tasks.sources import ALIASES, SPLITS, Source, read_source
+from hf_select.tasks.sources import SPLITS, Source, read_source, split_origins
 from hf_select.tasks.splits import SHARE, set_apart
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ class TargetData:
 
     Columns of a split: `text` [, `text_pair`] or `image`; `label`: class ids 0..C-1 or float32.
     `input_columns` and `label_column` are their names in the source. `fingerprint`: 40 hex digits
-    of the content of all three splits, the same from whichever kind of file it came. `notes` say
-    what was inferred or made. `label_mean` and `label_std` are those of the train split, for
-    regression; 0 and 1 for classification.
+    of the content of all three splits, the same from whichever kind of file it came. `revision`:
+    the commit of a Hub data set, "" for a local one; `config`: its config, "" if it has one only.
+    `notes` say what was inferred or made. `label_mean` and `label_std` are those of the train
+    split, for regression; 0 and 1 for classification.
+
+    A target is known as one of a record's benchmarks by its `fingerprint` where the benchmark is a
+    local one, and by its name where both are Hub data sets (at whichever commits).
     """
 
     name: str
@@ -61,6 +66,8 @@ class TargetData:
     label_mean: float = 0.0
     label_std: float = 1.0
     config: str = ""
+    revision: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)  # split -> its name in the source
 
     def split(self, name: str) -> datasets.Dataset:
         """The split of that name."""
@@ -79,7 +86,7 @@ class TargetData:
 
 
 def load_target(
-    source: str | Path,
+    source: str | Path | HubData,
     *,
     task: str | None = None,
     config: str | None = None,
@@ -94,14 +101,14 @@ def load_target(
     """Read, infer what wasn't stated, make missing splits (with `seed`), check all of it.
 
     `source`: a CSV, TSV, JSONL or parquet file, a folder with train/validation/test files, a
-    `save_to_disk` folder, an image folder, or a Hub id (`config` is for the Hub). No model is
-    looked at and nothing is written. Raises `DataError`, `InputError` or `UnknownNameError`.
+    `save_to_disk` folder, an image folder, or a Hub data set (a text such as `owner/name`, for
+    which `config` is, or `HubData`). No model is looked at and nothing is written but the Hub's
+    cache. Raises `DataError`, `InputError` or `UnknownNameError`; `HubError` without a network.
     """
     return _load(
         source,
         task=task,
         config=config,
-        revision=None,
         text=text_column,
         text_pair=text_pair_column,
         image=image_column,
@@ -113,26 +120,29 @@ def load_target(
 
 
 def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
-    """A benchmark of a catalog, from its local path or, without one, from the Hub.
+    """A benchmark of a catalog, from its local path or, without one, from the Hub at its commit.
 
     A local one whose content is not what was catalogued raises `DataError`: its runs would stand
-    in the record under the wrong revision.
+    in the record under the wrong revision. What says nothing about the data raises `HubError`: no
+    network, offline mode, a wrong token.
     """
     is_image = get_task(entry.task).input_columns == ("image",)
     inputs = (*entry.input_columns, None, None)
-    target = _load(
-        location if location is not None else entry.repo_id,
-        task=entry.task,
-        config=entry.config or None if location is None else None,
-        revision=entry.revision if location is None else None,
-        text=None if is_image else inputs[0],
-        text_pair=None if is_image else inputs[1],
-        image=inputs[0] if is_image else None,
-        label=entry.label_column,
-        metric=entry.metric,
-        seed=0,
-        name=entry.repo_id,
-    )
+    try:
+        target = _load(
+            location or HubData(entry.repo_id, entry.config, entry.revision),
+            task=entry.task,
+            config=None,
+            text=None if is_image else inputs[0],
+            text_pair=None if is_image else inputs[1],
+            image=inputs[0] if is_image else None,
+            label=entry.label_column,
+            metric=entry.metric,
+            seed=0,
+            name=entry.repo_id,
+        )
+    except AccessError as error:  # this machine's set-up
+        raise HubError(error.message, hint=error.hint) from error
     if location is not None and target.fingerprint != entry.revision:
         raise DataError(
             f"{location} is not what the catalog lists as {entry.repo_id}: its content is "
@@ -145,10 +155,14 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
 def dataset_entry(
     target: TargetData, *, repo_id: str | None = None, license: str = ""
 ) -> DatasetEntry:
-    """The catalog entry of a loaded data set; its revision is the fingerprint of its content."""
+    """The catalog entry of a loaded data set.
+
+    Its revision is the commit of a Hub data set, else the fingerprint of its content.
+    """
+    own_name = target.name.removesuffix(f"/{target.config}") if target.config else target.name
     return DatasetEntry(
-        repo_id=repo_id or target.name,
-        revision=target.fingerprint,
+        repo_id=repo_id or own_name,
+        revision=target.revision or target.fingerprint,
         task=target.task,
         input_columns=target.input_columns,
         label_column=target.label_column,
@@ -163,11 +177,10 @@ def dataset_entry(
 
 
 def _load(
-    location: str | Path,
+    location: str | Path | HubData,
     *,
     task: str | None,
     config: str | None,
-    revision: str | None,
     text: str | None,
     text_pair: str | None,
     image: str | None,
@@ -186,7 +199,7 @@ def _load(
             raise InputError(f"{task} takes text columns, but an image column was stated")
     elif metric is not None:
         get_metric(metric)
-    source = read_source(location, config=config, revision=revision)
+    source = read_source(location, config=config)
     splits, notes = _named_splits(source)
     first = splits.get("train") or splits["all"]
     columns = choose_columns(
@@ -198,7 +211,7 @@ def _load(
         image=image,
         label=label,
     )
-    where = {split: source.where[origin] for split, origin in _origins(source).items()}
+    where = {split: source.where[origin] for split, origin in split_origins(source.splits).items()}
     _check_columns(splits, columns, where)
     labels = _labels(splits, columns, where, task)
     kind = "image" if columns.is_image else "text"
@@ -226,7 +239,8 @@ def _load(
             what=f"{source.name}: the {split} split that was made from the other rows",
             column=columns.label,
         )
-    check_known(values, labels.names, str(location)) if labels.names else None
+    if labels.names:
+        check_known(values, labels.names, source.name if source.revision else str(location))
     regression = labels.regression
     return TargetData(
         name=name or source.name,
@@ -250,7 +264,11 @@ def _load(
         ),
         label_mean=float(values["train"].mean(dtype=np.float64)) if regression else 0.0,
         label_std=float(values["train"].std(dtype=np.float64)) if regression else 1.0,
-        config=config or "",
+        config=source.config,
+        revision=source.revision,
+        origins={
+            split: name for split, name in split_origins(source.splits).items() if split in SPLITS
+        },
     )
 
 
@@ -263,27 +281,15 @@ def _check_metric(name: str, task: Task) -> None:
         )
 
 
-def _origins(source: Source) -> dict[str, str]:
-    """train, validation, test (or, of a source that isn't split, all) -> its name there."""
-    if len(source.splits) == 1 and "train" not in source.splits:
-        return {"all": next(iter(source.splits))}
-    found: dict[str, str] = {}
-    for alias, split in ALIASES.items():  # in the order of preference
-        for name in source.splits:
-            if name.lower() == alias:
-                found.setdefault(split, name)
-    return found
-
-
 def _named_splits(source: Source) -> tuple[dict[str, datasets.Dataset], list[str]]:
-    origins = _origins(source)
-    if not {"train", "all"} & set(origins):
+    found = split_origins(source.splits)
+    if not {"train", "all"} & set(found):
         raise DataError(
             f"{source.name} has no train split", hint=f"splits: {', '.join(source.splits)}"
         )
-    other = [name for name in source.splits if name not in origins.values()]
+    other = [name for name in source.splits if name not in found.values()]
     notes = [f"splits that are not used: {', '.join(other)}"] if other else []
-    return {split: source.splits[name] for split, name in origins.items()}, notes
+    return {split: source.splits[name] for split, name in found.items()}, notes
 
 
 def _check_columns(

@@ -84,25 +84,20 @@ class ImageClassification:
         self,
         location: str | Path,
         *,
-        revision: str | None = None,
         num_labels: int,
         label_names: tuple[str, ...] = (),
     ) -> PreTrainedModel:
         """See `base.Task`."""
-        model, _ = load_network(
-            "image", location, revision=revision, num_labels=num_labels, label_names=label_names
-        )
+        model, _ = load_network("image", location, num_labels=num_labels, label_names=label_names)
         return model
 
-    def load_checkpoint(
-        self, location: str | Path, *, revision: str | None = None
-    ) -> tuple[PreTrainedModel, bool]:
+    def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """See `base.Task`."""
-        return load_network("image", location, revision=revision)
+        return load_network("image", location)
 
-    def load_processor(self, location: str | Path, *, revision: str | None = None) -> Any:
+    def load_processor(self, location: str | Path) -> Any:
         """See `base.Task`."""
-        return load_processor("image", location, revision=revision)
+        return load_processor("image", location)
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> ImageEncoded:
         """See `base.Task`. `max_length` says nothing about images."""

@@ -1,8 +1,7 @@
-"""Models and processors, from a folder or the Hub: safe files only, one kind of error, quietly."""
+"""Models and processors from a folder: safe files only, one kind of error, quietly."""
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_select.catalog import check_model_folder
 from hf_select.errors import ModelError
+from hf_select.weights import count_parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,14 +43,11 @@ SHIFTED_POSITIONS = frozenset(
 UNBOUNDED = 10**6
 """A tokenizer that knows no maximum says 1e30; anything above this counts as none."""
 
-MAX_HEADER = 100 * 2**20  # bytes; what the safetensors format itself allows
-
 
 def load_network(
     modality: str,
     location: str | Path,
     *,
-    revision: str | None = None,
     num_labels: int | None = None,
     label_names: tuple[str, ...] = (),
     regression: bool = False,
@@ -75,7 +72,7 @@ def load_network(
         settings["problem_type"] = "regression" if regression else "single_label_classification"
     with _reporting(location), quiet():
         config = transformers.AutoConfig.from_pretrained(
-            location, revision=revision, trust_remote_code=False, **settings
+            location, trust_remote_code=False, **settings
         )
     if type(config) not in auto._model_mapping:
         raise ModelError(
@@ -89,7 +86,6 @@ def load_network(
         model, info = auto.from_pretrained(
             location,
             config=config,
-            revision=revision,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
@@ -100,7 +96,7 @@ def load_network(
     return model, head_is_trained(model, info)
 
 
-def load_processor(modality: str, location: str | Path, *, revision: str | None = None) -> Any:
+def load_processor(modality: str, location: str | Path) -> Any:
     """The tokenizer (it knows the model's maximum length and a padding token) or image processor.
 
     Image processors use PIL and numpy, never torchvision, so that pixels don't depend on what is
@@ -112,13 +108,9 @@ def load_processor(modality: str, location: str | Path, *, revision: str | None 
     location = _checked(location)
     options = {"backend": "pil"} if modality == "image" else {}
     with _reporting(location), quiet():
-        processor = auto.from_pretrained(
-            location, revision=revision, trust_remote_code=False, **options
-        )
+        processor = auto.from_pretrained(location, trust_remote_code=False, **options)
         if modality == "text":
-            config = transformers.AutoConfig.from_pretrained(
-                location, revision=revision, trust_remote_code=False
-            )
+            config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=False)
             processor.model_max_length = _max_tokens(processor, config)
             if processor.pad_token_id is None:
                 processor.pad_token = processor.eos_token or processor.unk_token
@@ -160,53 +152,35 @@ def check_weights(folder: Path) -> None:
     Raises `ModelError` with the file's name: cut off, or a header that claims more than there is.
     """
     for path in sorted(folder.glob("*.safetensors")):
-        size = path.stat().st_size
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, MAX_HEADER):
-                raise ModelError(f"{path} is damaged: its header claims {length} of {size} bytes")
-            try:
-                header = json.loads(file.read(length))
-                ends = [
-                    row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"
-                ]
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-                raise ModelError(f"{path} is damaged: its header can't be read") from error
-        if 8 + length + max(ends, default=0) != size:
-            raise ModelError(
-                f"{path} is damaged: {size} bytes, but its header describes "
-                f"{8 + length + max(ends, default=0)}",
-                hint="download or copy the file again",
-            )
+            count_parameters(file, path.stat().st_size, str(path))
 
 
 def _checked(location: str | Path) -> str:
-    """A folder that was looked at, or a Hub id."""
+    """A folder that was looked at: transformers must never go to the Hub by itself."""
     path = Path(location)
-    if path.is_dir():
-        check_weights(check_model_folder(path))
-        return str(path)
-    if isinstance(location, Path) or path.is_absolute() or len(path.parts) > 2:
-        raise ModelError(f"no model folder at {location}")
-    return location
+    if not path.is_dir():
+        raise ModelError(
+            f"no model folder at {location}",
+            hint="a model of the Hub is fetched into a folder first",
+        )
+    check_weights(check_model_folder(path))
+    return str(path)
 
 
 @contextmanager
 def _reporting(location: str) -> Iterator[None]:
     """Whatever transformers raises while loading, as a `ModelError` with the model's name.
 
-    It raises all kinds (a missing package, a key of the config, a shape, a broken connection);
-    each means the same here: this model can't be had.
+    It raises all kinds (a missing package, a key of the config, a shape); each means the same
+    here: this model can't be had.
     """
     try:
         yield
     except Exception as error:
         text = str(error).strip().splitlines()
         reason = text[0] if text else type(error).__name__
-        hint = ""
-        if not Path(location).is_dir():
-            hint = "not a folder here, so it was looked up on the Hub; is the network there?"
-        raise ModelError(f"can't load {location}: {reason}", hint=hint) from error
+        raise ModelError(f"can't load {location}: {reason}") from error
 
 
 def _not_loaded(info: dict[str, Any]) -> list[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_select.errors import DataError
+from hf_select.errors import DataError, HfSelectError, HubError, InputError
+from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
 
 if TYPE_CHECKING:
     import datasets
@@ -35,7 +35,6 @@ ALIASES = {
     "test_matched": "test",
 }
 PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"])
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(/[\w.-]+)?")
 EXPECTED = (
     "a target is a CSV, TSV, JSONL or parquet file, a folder with train/validation/test files, a "
     "folder written by save_to_disk, a folder with one sub-folder of images a class, or a Hub id "
@@ -47,7 +46,8 @@ EXPECTED = (
 class Source:
     """The splits that a source has, as it has them. `where` names a split in messages.
 
-    `folder` is what relative image paths in a file are relative to.
+    `folder` is what relative image paths in a file are relative to. `revision` is the commit of a
+    Hub data set and `config` its config ("" if it has one only).
     """
 
     name: str
@@ -55,15 +55,18 @@ class Source:
     where: dict[str, str]
     folder: Path
     notes: tuple[str, ...] = ()
+    config: str = ""
+    revision: str = ""
 
 
-def read_source(
-    source: str | Path, *, config: str | None = None, revision: str | None = None
-) -> Source:
-    """Open a file, a folder or a Hub data set (`config` and `revision` are for the Hub only).
+def read_source(source: str | Path | HubData, *, config: str | None = None) -> Source:
+    """Open a file, a folder or a Hub data set (for which `config` is).
 
-    Returns at least one split. Raises `DataError` with the file's name.
+    A text is a path where something lies at it, else a Hub id. Returns at least one split. Raises
+    `DataError` with the file's name, and what `load_hub_data` raises.
     """
+    if isinstance(source, HubData):
+        return _read_hub(source)
     path = Path(source).expanduser()
     if path.is_dir():
         return _read_folder(path)
@@ -73,10 +76,50 @@ def read_source(
                 f"{path}: its ending {path.suffix!r} is not that of a data file", hint=EXPECTED
             )
         return _from_tables(path.stem, {"all": [path]}, path.parent)
-    text = str(source)
-    if isinstance(source, Path) or path.suffix.lower() in FILES or not HUB_ID.fullmatch(text):
+    data = named_on_hub(source)
+    if data is None:
         raise DataError(f"no file or folder at {source}", hint=EXPECTED)
-    return _read_hub(text, config, revision)
+    try:
+        return _read_hub(replace(data, config=config or data.config))
+    except HfSelectError as error:
+        raise not_here_either(source, error) from error
+
+
+def named_on_hub(source: str | Path) -> HubData | None:
+    """The Hub data set that a text names where nothing lies at that path; None if it is none."""
+    path = Path(source).expanduser()
+    if isinstance(source, Path) or path.exists() or path.suffix.lower() in FILES:
+        return None
+    return hub_id(source)
+
+
+def not_here_either(source: str | Path, error: HfSelectError) -> HfSelectError:
+    """An error of the Hub's, for somebody who may have meant a file."""
+    kind = DataError if isinstance(error, InputError) else HubError
+    return kind(
+        f"no file or folder at {source}, and as a Hub data set it can't be loaded: {error.message}",
+        hint=error.hint,
+    )
+
+
+def split_origins(names: Iterable[str]) -> dict[str, str]:
+    """train, validation, test -> which of a source's splits each of them is.
+
+    The one split of a source that isn't split is `all`. Without `train` and `all` it has no rows
+    to train on.
+
+    >>> split_origins(["train", "dev", "extra"])
+    {'train': 'train', 'validation': 'dev'}
+    """
+    names = list(names)
+    if len(names) == 1 and names != ["train"]:
+        return {"all": names[0]}
+    found: dict[str, str] = {}
+    for alias, split in ALIASES.items():  # in the order of preference
+        for name in names:
+            if name.lower() == alias:
+                found.setdefault(split, name)
+    return found
 
 
 # ----------------------------------------------------------------------------------- files
@@ -297,41 +340,9 @@ def _folders(folder: Path) -> list[Path]:
 # ------------------------------------------------------------------------------------- Hub
 
 
-def _read_hub(text: str, config: str | None, revision: str | None) -> Source:
-    """A data set of the Hub, through `datasets` (its cache, its endpoint, no code of theirs)."""
-    import datasets
-    from huggingface_hub import HfApi, constants
-
-    parts = text.split("/")
-    repo_id = "/".join(parts[:2])
-    config = config or (parts[2] if len(parts) > 2 else None)
-    try:
-        if not constants.HF_HUB_OFFLINE:
-            # One question that is not repeated: without a network, `load_dataset` alone tries for
-            # half a minute before it says so. It also pins what is loaded to a commit.
-            revision = HfApi().dataset_info(repo_id, revision=revision, timeout=30).sha
-        with quiet_datasets():
-            loaded = datasets.load_dataset(repo_id, config, revision=revision)
-    except Exception as error:  # the HTTP library's, the Hub client's, those of datasets
-        reason = str(error).strip().splitlines()
-        raise DataError(
-            f"no file or folder at {text}, and as a Hub data set it can't be loaded: "
-            f"{reason[0] if reason else type(error).__name__}",
-            hint="offline, a data set that was loaded before is found with HF_HUB_OFFLINE=1",
-        ) from error
-    name = repo_id if config is None else f"{repo_id}/{config}"
-    return Source(name, dict(loaded), {split: f"{name} ({split})" for split in loaded}, Path())
-
-
-@contextmanager
-def quiet_datasets() -> Iterator[None]:
-    """No progress bars of `datasets` inside; as it was after."""
-    import datasets
-
-    were_on = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if were_on:
-            datasets.enable_progress_bars()
+def _read_hub(data: HubData) -> Source:
+    """A data set of the Hub: none of its code is run, and its commit is known."""
+    found = load_hub_data(data)
+    name = replace(data, config=found.config).name
+    where = {split: f"{name} ({split})" for split in found.splits}
+    return Source(name, found.splits, where, Path(), config=found.config, revision=found.revision)

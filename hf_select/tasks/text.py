@@ -80,7 +80,6 @@ class TextClassification:
         self,
         location: str | Path,
         *,
-        revision: str | None = None,
         num_labels: int,
         label_names: tuple[str, ...] = (),
     ) -> PreTrainedModel:
@@ -88,22 +87,19 @@ class TextClassification:
         model, _ = load_network(
             "text",
             location,
-            revision=revision,
             num_labels=num_labels,
             label_names=label_names,
             regression=self.kind == "regression",
         )
         return model
 
-    def load_checkpoint(
-        self, location: str | Path, *, revision: str | None = None
-    ) -> tuple[PreTrainedModel, bool]:
+    def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """See `base.Task`."""
-        return load_network("text", location, revision=revision)
+        return load_network("text", location)
 
-    def load_processor(self, location: str | Path, *, revision: str | None = None) -> Any:
+    def load_processor(self, location: str | Path) -> Any:
         """See `base.Task`."""
-        return load_processor("text", location, revision=revision)
+        return load_processor("text", location)
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> TextEncoded:
         """See `base.Task`. Longer texts are cut off, of a pair the longer one first."""

@@ -27,7 +27,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_select.catalog import Catalog
-from hf_select.errors import HfSelectError, InputError, RecordError, StoppedError, TrialError
+from hf_select.errors import (
+    HfSelectError,
+    HubError,
+    InputError,
+    ModelError,
+    RecordError,
+    StoppedError,
+    TrialError,
+)
 from hf_select.records import (
     NAN,
     DatasetEntry,
@@ -39,6 +47,7 @@ from hf_select.records import (
 )
 from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
+from hf_select.results.tables import Cluster
 from hf_select.training.executors.local import Job, LocalExecutor, Outcome
 from hf_select.training.seeds import check_seed
 
@@ -49,6 +58,10 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
 RETRIED = ("failed", "timeout", "oom")
 """How a run can end that may end otherwise the next time."""
+UNREACHED = 3
+"""Cells in a row that the Hub couldn't be reached for, after which no other one asks it."""
+Fetch = Callable[[ModelEntry], Path]
+"""Gives the folder of a Hub model. Jobs get it, so it can be imported by name."""
 
 
 # ----------------------------------------------------------------------------------- a cell
@@ -120,7 +133,7 @@ class BenchmarkEvent:
     """Something that happened to a cell.
 
     kind: `start` (epoch > 0: resumed there), `point` (epoch, val), `stopped` (epoch), and at the
-    end `done` (test) or `failed` (status, reason).
+    end `done` (test), `failed` (status, reason) or `undone` (reason: the Hub can't be reached).
     """
 
     kind: str
@@ -148,12 +161,16 @@ class BenchmarkEvent:
 
 @dataclass(frozen=True)
 class BenchmarkSummary:
-    """What a benchmark run did: cells trained, failed, and not touched as they were recorded."""
+    """What a benchmark run did: cells trained, failed, and not touched as they were recorded.
+
+    `undone`: those that need the Hub, which couldn't be reached; the same call tries them again.
+    """
 
     done: int
     failed: int
     skipped: int
     seconds: float
+    undone: tuple[BenchmarkEvent, ...] = ()
 
 
 OnEvent = Callable[[BenchmarkEvent], None]
@@ -268,20 +285,25 @@ def run_cell(
     *,
     stop: Callable[[], bool] = lambda: False,
     on_event: OnEvent = lambda event: None,
+    fetch: Fetch | None = None,
 ) -> RunRecord:
     """Fine-tune one cell, or go on with it from its checkpoint, and test it once.
 
-    What goes wrong with the model, the data or the training is in the record's status and reason.
-    Raises `StoppedError`, with a checkpoint written, soon after `stop()` has become True.
+    `fetch` gives the folder of a model that isn't here. What goes wrong with the model, the data
+    or the training is in the record's status and reason. Raises `StoppedError`, with a checkpoint
+    written, soon after `stop()` has become True, and `HubError` if the Hub can't be reached: that
+    says nothing about the model.
     """
     began = time.perf_counter()
     trial: AccelerateTrial | None = None
+    folder: Path | None = None
     baseline = NAN
     try:
         target = _target(cell)
         baseline = target.trivial("test")
         between_steps = _Checkpoints(cell, stop)
-        trial = _trial(cell, target, between_steps)
+        folder = _model_folder(cell, fetch)
+        trial = _trial(cell, folder, target, between_steps)
         trial.load(cell.scratch)
         on_event(_event(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
@@ -296,10 +318,14 @@ def run_cell(
     except StoppedError:
         on_event(_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
         raise
+    except HubError:
+        raise
     except TrialError as error:
         result = {"status": error.status, "reason": error.message}
     except HfSelectError as error:
-        result = {"status": "failed", "reason": error.message}
+        # a record is published: it says which model, not where it lies on this machine
+        reason = error.message.replace(str(folder or cell.model.repo_id), cell.model.repo_id)
+        result = {"status": "failed", "reason": reason}
     except MemoryError as error:
         result = {"status": "oom", "reason": f"out of memory: {error}"}
     except OSError as error:
@@ -335,17 +361,26 @@ class _Checkpoints:
             raise StoppedError(f"{trial.model}: stopped", hint="run it again to go on")
 
 
-def _trial(cell: Cell, target: TargetData, on_step: _Checkpoints) -> AccelerateTrial:
+def _model_folder(cell: Cell, fetch: Fetch | None) -> Path:
+    if cell.model_location is not None:
+        return cell.model_location
+    if fetch is None:
+        raise ModelError(
+            f"{cell.model.repo_id} has no location", hint="its catalog must say where it is"
+        )
+    return fetch(cell.model)
+
+
+def _trial(cell: Cell, folder: Path, target: TargetData, on_step: _Checkpoints) -> AccelerateTrial:
     from hf_select.training.trial import AccelerateTrial
 
-    local = cell.model_location is not None
     return AccelerateTrial(
         cell.model.repo_id,
-        cell.model_location or cell.model.repo_id,
+        folder,
         target,
         cell.recipe,
         seed=cell.seed,
-        revision=None if local else cell.model.revision,
+        revision=cell.model.revision,
         on_step=on_step,
     )
 
@@ -374,13 +409,23 @@ def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
 def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
     """One cell in a process of its own; leaves its record in `finished/`.
 
-    A cell that another process is training, or has just trained, is left alone.
+    A cell that another process is training, or has just trained, is left alone. `argument` is
+    that of a cell's `to_dict`, and under `fetch` what `run_cell` takes. Without the Hub the cell
+    is left undone, with an event that says why.
     """
-    cell = Cell.from_dict(argument)
+    values = dict(argument)
+    fetch = values.pop("fetch", None)
+    cell = Cell.from_dict(values)
     with _claimed(cell) as mine:
         if not mine or _finished_file(cell).exists():
             return
-        record = run_cell(cell, stop=stop, on_event=lambda event: _log_event(cell.work, event))
+        try:
+            record = run_cell(
+                cell, stop=stop, on_event=lambda event: _log_event(cell.work, event), fetch=fetch
+            )
+        except HubError as error:
+            _log_event(cell.work, _event(cell, "undone", reason=error.message))
+            return
         data = json.dumps(record_to_dict(record)).encode()
         write_atomic(_finished_file(cell), data)
         shutil.rmtree(cell.scratch, ignore_errors=True)
@@ -453,11 +498,16 @@ def run_benchmark(
     retry_failed: bool = False,
     checkpoint_every: float = 60.0,
     submitter: str = "",
+    max_cells: int | None = None,
+    fetch: Fetch | None = None,
     on_event: OnEvent | None = None,
+    cluster: Cluster | None = None,
 ) -> BenchmarkSummary:
     """Train the missing cells on this machine, a subprocess each, then compact the repository.
 
     `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
+    At most `max_cells` are trained, in the order of `missing_cells`. `fetch` gives the folders of
+    models without a location, in the job's own process; `cluster` groups the models at the end.
     Every result is kept as soon as it is there. Several processes can work on one repository, best
     with a `shard` each. Raises `InputError` on bad arguments before anything is written, and
     `StoppedError` after SIGINT or SIGTERM, with everything saved; the same call then goes on.
@@ -476,10 +526,11 @@ def run_benchmark(
         _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), shard
     )
     by_id = {cell.key.id: cell for cell in everything}
-    run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None))
+    run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None), fetch)
     run.collect()  # what an earlier run had finished when it was killed
     known = _recorded(repo, retry_failed)
-    cells = [cell for cell in everything if cell.key.id not in known]
+    missing = [cell for cell in everything if cell.key.id not in known]
+    cells = missing[:max_cells]
     run.done = run.failed = 0
     if cells:
         executor = LocalExecutor(
@@ -499,9 +550,10 @@ def run_benchmark(
                 hint="run the same command again to go on",
             ) from error
         run.follow()
-    repo.compact()
-    skipped = len(everything) - run.done - run.failed
-    return BenchmarkSummary(run.done, run.failed, skipped, time.monotonic() - began)
+    repo.compact(cluster=cluster)
+    undone = tuple(run.undone.values())
+    skipped = len(everything) - len(missing) + len(cells) - run.done - run.failed - len(undone)
+    return BenchmarkSummary(run.done, run.failed, skipped, time.monotonic() - began, undone)
 
 
 class _Run:
@@ -515,18 +567,27 @@ class _Run:
         cells: Mapping[str, Cell],
         retry_failed: bool,
         on_event: OnEvent,
+        fetch: Fetch | None = None,
     ) -> None:
         self.repo, self.work, self.recipe = repo, work, recipe
-        self.cells, self.retry_failed, self.on_event = cells, retry_failed, on_event
+        self.cells, self.retry_failed = cells, retry_failed
+        self.fetch, self.on_event = fetch, on_event
         self.done = self.failed = 0
+        self.undone: dict[str, BenchmarkEvent] = {}
+        self._unreached = 0  # cells in a row
         self._events = work / "events.jsonl"
         self._read_to = self._events.stat().st_size if self._events.exists() else 0
 
     def jobs(self, cells: Sequence[Cell]) -> Iterator[Job]:
         """Jobs for the cells that are still missing when a slot is free."""
         for cell in cells:
-            if cell.key.id not in _recorded(self.repo, self.retry_failed):
-                yield Job(cell.key.id, cell.to_dict())
+            if cell.key.id in _recorded(self.repo, self.retry_failed):
+                continue
+            if self._unreached >= UNREACHED and _needs_hub(cell):
+                reason = "not tried: the Hub could not be reached for the cells before it"
+                _log_event(self.work, _event(cell, "undone", reason=reason))
+                continue
+            yield Job(cell.key.id, {**cell.to_dict(), "fetch": self.fetch})
 
     def on_end(self, outcome: Outcome) -> None:
         """A job is over: take its record in, or make one that says why there is none."""
@@ -612,8 +673,18 @@ class _Run:
         self._read_to += len(whole)
         for line in whole.decode().splitlines():
             event = BenchmarkEvent.from_json(line)
-            if event.key in self.cells:
-                self.on_event(event)
+            if event.key not in self.cells:
+                continue
+            if event.kind == "undone":
+                self.undone[event.key] = event
+                self._unreached += 1
+            elif event.kind == "start" and _needs_hub(self.cells[event.key]):
+                self._unreached = 0
+            self.on_event(event)
+
+
+def _needs_hub(cell: Cell) -> bool:
+    return cell.model_location is None or cell.dataset_location is None
 
 
 # ------------------------------------------------------------------------- where and with what

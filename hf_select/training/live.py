@@ -98,14 +98,14 @@ class CheckpointedTrial:
 
 
 class LiveTrials:
-    """One lazy factory per candidate. `locate(model) -> (location, revision)`."""
+    """One lazy factory per candidate. `locate(model) -> (folder, revision)`."""
 
     def __init__(
         self,
         target: TargetData,
         recipe: Recipe,
         folder: Path,
-        locate: Callable[[str], tuple[str | Path, str | None]],
+        locate: Callable[[str], tuple[Path, str]],
         *,
         seed: int,
         checkpoint_every: float,

@@ -64,7 +64,8 @@ class EncodingCache:
 class AccelerateTrial:
     """The fine-tuning of one model on one target by one recipe and seed.
 
-    `location` is a folder or a Hub id. `on_step(trial)` is called between two optimizer steps; it
+    `location` is the model's folder, `revision` what its content is known by: a checkpoint of
+    another one is not gone on from. `on_step(trial)` is called between two optimizer steps; it
     may save the trial, and may raise to stop it there. The trial keeps its own random state, so
     trials that take turns in one process train exactly as they would alone; and it orders its
     rows itself, so the data order is the same for any number of processes.
@@ -83,7 +84,7 @@ class AccelerateTrial:
         recipe: Recipe,
         *,
         seed: int = 0,
-        revision: str | None = None,
+        revision: str = "",
         cache: EncodingCache | None = None,
         expected_processes: int | None = None,
         on_step: Callable[[AccelerateTrial], None] | None = None,
@@ -115,10 +116,9 @@ class AccelerateTrial:
         outer = rng.capture()
         try:
             set_seed(seed)  # before the model: a new head is drawn from it
-            self.processor = self.task.load_processor(location, revision=revision)
+            self.processor = self.task.load_processor(location)
             module = self.task.load_model(
                 location,
-                revision=revision,
                 num_labels=target.num_labels,
                 label_names=target.label_names,
             )

@@ -6,15 +6,38 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from made import RECIPE, TASK, dataset, model, run
-from victims import CONTEXT, compact_in_a_process, die_at, die_in_append, write_rows
+from victims import (
+    CONTEXT,
+    add,
+    compact_in_a_process,
+    die_at,
+    die_at_shard,
+    die_in_append,
+    die_setting_aside,
+    refuse_bad,
+    write_rows,
+)
 
+from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import InputError, RecordError, UnknownNameError
-from hf_select.records import LearningCurve, ProxyRow, Recipe, RunKey, RunRecord
+from hf_select.recall import recall_models
+from hf_select.records import (
+    Clustering,
+    LearningCurve,
+    ProxyRow,
+    ProxyScores,
+    Recipe,
+    RunKey,
+    RunRecord,
+)
 from hf_select.results import files
 from hf_select.results.repo import MANIFEST, ResultsRepo
 from hf_select.results.schema import encode
+from hf_select.results.shards import shards
+from hf_select.results.state import Rows
 
 
 @pytest.fixture
@@ -198,6 +221,48 @@ def test_scratch_and_temporary_files_are_no_part_of_the_record(repo):
     assert ResultsRepo.open(repo.path).verify() == []
 
 
+def test_the_models_of_some_names_and_their_sizes(repo):
+    repo.append(
+        models=[model("b", num_parameters=5), model("a"), model("a", revision="f" * 40)],
+    )
+    assert [m.repo_id for m in repo.models(TASK)] == ["a", "a", "b"]
+    assert [m.repo_id for m in repo.models(TASK, ["a", "zzz"])] == ["a", "a"]
+    assert [m.repo_id for m in repo.models(names={"b"})] == ["b"]
+    assert repo.models("other", ["a"]) == []
+    assert repo.sizes(TASK) == {"a": 0, "b": 5}
+    assert repo.sizes("other") == {}
+
+
+TOKEN = "hf_" + "abcdefghijklmnopqrstuvwx"
+
+
+def test_no_token_of_an_exception_enters_the_record(tmp_path, monkeypatch):
+    """Every byte is looked at, and every value that the compressed pages hold."""
+    monkeypatch.setenv("HF_TOKEN", "s3cret-of-this-machine")
+    secrets = (TOKEN, "s3cret-of-this-machine", "swordfish", "opensesame")
+    words = (
+        f"401 for {TOKEN} of https://jane:swordfish@hub.example/m, "
+        "sent Authorization: Bearer opensesame; tried s3cret-of-this-machine"
+    )
+    repo = ResultsRepo.create(tmp_path / "r")
+    failed = run("m", status="failed", reason=words)
+    repo.append([failed, run("n", status="failed", reason="no token in it")])
+    for data in shards(Rows(runs=(failed,)), submitter="jane", created="2025-01-01").values():
+        contribute(repo, data)
+    for _ in range(2):
+        for path in (p for p in repo.path.rglob("*") if p.is_file()):
+            data = path.read_bytes()
+            if path.suffix == ".parquet":
+                data += str(pq.ParquetFile(path).read().to_pylist()).encode()
+            for secret in secrets:
+                assert secret.encode() not in data, path
+        reasons = [r.reason for r in repo.runs()]
+        assert reasons[1] == "no token in it"
+        assert reasons[0].startswith("401 for [removed] of https://[removed]@hub.example/m")
+        assert not any(secret in reason for reason in reasons for secret in secrets)
+        repo.compact()
+
+
 # -------------------------------------------------------------------------------- matrix
 
 
@@ -247,7 +312,9 @@ def test_compaction_keeps_two_generations(tmp_path):
     for entry in manifest["snapshots"]:
         data = (repo.path / entry["path"]).read_bytes()
         assert files.sha256(data) == entry["sha256"]
-        assert set(entry) == {"path", "rows", "sha256", "kind", "task"}
+        assert len(data) == entry["bytes"]
+        assert set(entry) - {"recipes"} == {"path", "rows", "bytes", "sha256", "kind", "task"}
+        assert ("recipes" in entry) == (entry["kind"] == "runs")
 
 
 def test_the_same_rows_compact_to_the_same_files_whatever_the_order(tmp_path):
@@ -378,21 +445,203 @@ def test_four_writers_and_a_compaction_at_the_same_time(tmp_path):
     assert runs["rows"] == 40
 
 
+# --------------------------------------------------------------------- once, whatever goes wrong
+
+
+def test_appending_again_after_a_kill_gives_one_copy_of_each_row(tmp_path):
+    """Killed before each of the five shards in turn; then the very same rows come again."""
+    whole = filled(tmp_path / "whole")
+    for step in range(1, 6):
+        repo = ResultsRepo.create(tmp_path / f"r{step}")
+        rows = whole.missing_from(repo)
+        process = CONTEXT.Process(target=die_at_shard, args=(repo.path, whole.path, step))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert len(list((repo.path / "inbox").rglob("*.parquet"))) == step - 1
+        assert len(add(repo, rows)) == 6 - step
+        assert add(repo, rows) == []
+        assert contents(repo) == contents(whole)
+        repo.compact()
+        manifest = json.loads((repo.path / MANIFEST).read_text())
+        counts = {e["kind"]: e["rows"] for e in manifest["snapshots"]}
+        assert (counts["runs"], counts["models"], counts["recipes"]) == (9, 3, 1)
+        assert not whole.missing_from(repo)
+
+
+def test_what_one_record_has_and_another_lacks(tmp_path):
+    mine = filled(tmp_path / "mine")
+    theirs = ResultsRepo.create(tmp_path / "theirs")
+    assert len(mine.missing_from(theirs)) == 9 + 3 + 2 + 1 + 1
+    add(theirs, mine.missing_from(theirs))
+    assert not mine.missing_from(theirs)
+    assert not mine.missing_from(theirs._load())
+    mine.append([run(test=0.99, created="2025-02-02")], models=[model("new")])
+    theirs.append([run("other")])
+    found = mine.missing_from(theirs)
+    assert ([r.test for r in found.runs], [m.repo_id for m in found.models]) == ([0.99], ["new"])
+    assert len(found) == 2
+    assert [r.key.model for r in theirs.missing_from(mine).runs] == ["other"]
+
+
+def test_the_same_rows_sent_twice_are_the_same_files(tmp_path):
+    """A publish that is repeated after an error adds no second copy."""
+    mine = filled(tmp_path / "mine")
+    mine.append([run("unsigned", submitter="")])
+    theirs = ResultsRepo.create(tmp_path / "theirs")
+    moment = "2025-03-04T05:06:07+00:00"
+    sent = shards(mine.missing_from(theirs), submitter="jane", created=moment)
+    assert sent == shards(mine.missing_from(theirs), submitter="jane", created=moment)
+    assert all(path.startswith("inbox/2025-03/jane/") for path in sent)
+    for path, data in (*sent.items(), *sent.items()):
+        files.write_atomic(theirs.path / path, data)
+    assert theirs.problems == []
+    assert {r.submitter for r in theirs.runs() if r.key.model == "unsigned"} == {"jane"}
+    assert {r.submitter for r in theirs.runs() if r.key.model == "a"} == {"tester"}
+    written = add(ResultsRepo.create(tmp_path / "r"), mine._load().rows(), created=moment)
+    assert {path.name for path in written} == {
+        Path(path).name for path in shards(mine._load().rows(), submitter="local", created=moment)
+    }
+    theirs.compact()
+    assert not mine.missing_from(theirs)
+    for path, data in sent.items():  # and once more, after it was folded
+        files.write_atomic(theirs.path / path, data)
+    assert theirs.compact() == 1
+    assert len(theirs) == len(mine)
+
+
+# ------------------------------------------------------------------------------ clusters
+
+
+def two_groups(path: Path) -> ResultsRepo:
+    """Models a to d do well on x, e to h on y."""
+    repo = ResultsRepo.create(path)
+    good = [
+        run(m, d, 0.5 + 0.4 * ((m < "e") == (d == "x")) + i / 100)
+        for i, m in enumerate("abcdefgh")
+        for d in "xyz"
+    ]
+    repo.append(
+        good,
+        models=[model(m) for m in "abcdefgh"],
+        datasets=[dataset(d) for d in "xyz"],
+        recipes=[RECIPE],
+    )
+    return repo
+
+
+def same_groups(one: Clustering, other: Clustering) -> bool:
+    return (
+        one.models == other.models
+        and one.labels.tobytes() == other.labels.tobytes()
+        and one.labels.dtype == other.labels.dtype
+        and dict(one.representatives) == dict(other.representatives)
+        and list(one.representatives) == list(other.representatives)
+        and one.algorithm == other.algorithm
+        and np.array([one.threshold, one.silhouette]).tobytes()
+        == np.array([other.threshold, other.silhouette]).tobytes()
+    )
+
+
+def test_clusters_come_back_as_they_were_made(tmp_path):
+    repo = two_groups(tmp_path / "r")
+    repo.compact()
+    assert repo.clustering(TASK) is None
+    assert repo.compact(cluster=cluster_models) == 2  # nothing new but they
+    made = cluster_models(repo.matrix(TASK))
+    assert made.labels.max() > 0
+    assert made.representatives
+    for reader in (repo, ResultsRepo.open(repo.path)):
+        found = reader.clustering(TASK)
+        assert same_groups(found, made)
+        assert found.distance is None
+        assert reader.clustering("other") is None
+    assert repo.compact(cluster=cluster_models) == 2
+    assert repo.compact() == 2
+    assert repo.verify() == []
+
+
+def test_the_papers_recall_is_the_same_with_recorded_clusters(tmp_path):
+    repo = two_groups(tmp_path / "r")
+    repo.append([run("alone", d, test) for d, test in zip("xyz", (0.95, 0.96, 0.5), strict=True)])
+    repo.compact(cluster=lambda matrix: cluster_models(matrix, threshold=0.2))
+    matrix = repo.matrix(TASK)
+    rng = np.random.default_rng(0)
+    proxies = ProxyScores("logme", matrix.models, rng.normal(size=len(matrix.models)))
+    first, again = (
+        recall_models(
+            "paper", target="t", task=TASK, matrix=matrix, clustering=groups, proxies=proxies
+        )
+        for groups in (cluster_models(matrix, threshold=0.2), repo.clustering(TASK))
+    )
+    assert repr(first) == repr(again)
+    assert any("representatives, each" in c.reason for c in first.candidates)
+
+
+def test_clusters_of_an_older_matrix_are_not_given_out(tmp_path):
+    repo = two_groups(tmp_path / "r")
+    repo.compact(cluster=cluster_models)
+    repo.append([run("a", "z", status="oom", seed=7)], models=[model("q")])
+    assert repo.clustering(TASK) is not None  # that changes no score
+    repo.append([run("i", "x", 0.7)])
+    assert repo.clustering(TASK) is None
+    repo.compact(cluster=cluster_models)
+    assert repo.clustering(TASK).models == repo.matrix(TASK).models
+    repo.append(datasets=[dataset("x", baseline=0.25)])
+    assert repo.clustering(TASK) is None
+    repo.compact()
+    assert repo.clustering(TASK) is None  # nobody clustered
+
+
+def test_where_nothing_can_be_grouped_there_are_no_clusters(repo):
+    repo.append([run("a", task="image-classification")])
+    blank = {"metric": "rmse", "baseline": float("nan")}
+    repo.append([run(m, test=3.0, **blank) for m in "ab"])
+    assert repo.compact(cluster=cluster_models) == 1
+    assert repo.compact(cluster=cluster_models) == 1
+    assert repo.clustering(TASK) is repo.clustering("image-classification") is None
+
+
+def test_a_manifest_from_before_it_told_sizes_still_opens(tmp_path):
+    repo = two_groups(tmp_path / "r")
+    repo.compact()
+    document = json.loads((repo.path / MANIFEST).read_text())
+    for entry in document["snapshots"]:
+        del entry["bytes"]
+        entry.pop("recipes", None)
+    (repo.path / MANIFEST).write_text(json.dumps(document))
+    old = ResultsRepo.open(repo.path)
+    assert old.verify() == []
+    assert old.matrix(TASK).models == tuple("abcdefgh")
+    assert old.compact() == 1
+
+
 # ------------------------------------------------------------------------------- damage
 
 
 def test_a_shard_that_was_cut_off_is_named_and_the_rest_loads(tmp_path):
     repo = filled(tmp_path / "r")
     (bad,) = repo.append([run("lost")])
-    bad.write_bytes(bad.read_bytes()[:200])
+    whole = bad.read_bytes()
+    damaged = whole[:200]
+    bad.write_bytes(damaged)
     fresh = ResultsRepo.open(repo.path)
+    name = bad.relative_to(repo.path / "inbox").as_posix()
+    words = "cut off or changed: its content is not what its name says"
     assert len(fresh) == 9
-    assert len(fresh.problems) == 1
-    assert bad.name in fresh.problems[0]
-    assert bad.name in fresh.verify()[0]
-    fresh.compact()
-    assert bad.exists()  # nobody knows what was in it
+    assert fresh.problems == [f"inbox/{name}: {words}"]
+    assert fresh.verify() == fresh.problems
+    assert fresh.compact() == 1
+    assert not bad.exists()
+    aside = repo.path / "quarantine" / bad.relative_to(repo.path / "inbox")
+    assert aside.read_bytes() == damaged  # nobody knows what was in it
+    assert fresh.problems == []
     assert len(ResultsRepo.open(repo.path)) == 9
+    assert fresh.verify() == [f"quarantine/{name}: {words}"]
+    bad.write_bytes(whole)  # fetched again
+    assert len(fresh) == 10
+    assert fresh.compact() == 2
+    assert len(ResultsRepo.open(repo.path)) == 10
 
 
 def test_a_flipped_bit_in_a_shard_is_noticed(tmp_path):
@@ -438,10 +687,49 @@ def test_a_contribution_of_a_newer_schema_waits_in_the_inbox(repo, monkeypatch):
     assert path.exists()
 
 
-@pytest.mark.parametrize("kind", ["runs", "matrix", "models"])
+def test_refused_rows_go_to_quarantine_with_their_reasons(tmp_path):
+    repo = filled(tmp_path / "r")
+    before = contents(repo)
+    repo.compact()
+    path = contribute(repo, encode("runs", [run("good"), run("bad"), run("worse")]))
+    other = contribute(repo, encode("models", [model("good")]))
+
+    def refuse(row):
+        name = row.key.model if isinstance(row, RunRecord) else row.repo_id
+        return None if name == "good" else f"nobody wants {name}"
+
+    assert repo.compact(refuse=refuse) == 2  # what the snapshot holds is not asked about
+    assert {r.key.model for r in repo.runs()} == {"a", "b", "c", "good"}
+    assert [r.test for r in repo.runs(status="ok") if r.key.model != "good"] == before[1]
+    assert not path.exists()
+    assert not other.exists()
+    place = f"quarantine/2025-01/stranger/{path.name}"
+    expected = [f"{place}: row 1: nobody wants bad", f"{place}: row 2: nobody wants worse"]
+    assert repo.quarantined() == expected
+    assert repo.verify() == expected
+    assert repo.problems == []
+    assert repo.compact() == 2
+    assert repo.verify() == expected
+
+
+def test_a_kill_while_a_shard_is_set_aside_loses_neither_rows_nor_reasons(tmp_path):
+    repo = filled(tmp_path / "r")
+    path = contribute(repo, encode("runs", [run("good"), run("bad")]))
+    process = CONTEXT.Process(target=die_setting_aside, args=(repo.path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert path.exists()
+    assert repo.compact(refuse=refuse_bad) == 1
+    assert [r.key.model for r in repo.runs() if r.key.model in ("good", "bad")] == ["good"]
+    assert [line.partition(": ")[2] for line in repo.verify()] == ["row 1: it is bad"]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["runs", "matrix", "models", "clusters", "sizes"])
 def test_a_snapshot_with_another_sha256_is_refused(tmp_path, kind):
     repo = filled(tmp_path / "r")
-    repo.compact()
+    repo.compact(cluster=cluster_models)
     path = repo.path / "snapshots" / "1" / f"task={TASK}" / f"{kind}.parquet"
     data = bytearray(path.read_bytes())
     data[10] ^= 1

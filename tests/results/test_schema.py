@@ -18,11 +18,13 @@ from hf_select.metrics import METRICS
 from hf_select.records import STATUSES, LearningCurve, ProxyRow, RunKey, RunRecord
 from hf_select.results.schema import (
     META_VERSION,
+    READ_FOR_CURVES,
     SCHEMA_VERSION,
     SCHEMAS,
     STORED,
     ShardError,
     check,
+    curve_runs,
     decode,
     encode,
 )
@@ -213,6 +215,47 @@ def test_a_recipe_row_must_have_its_own_digest():
     shard = decode(rewrite(encode("recipes", [RECIPE]), lie))
     assert shard.rows == ()
     assert "digest" in shard.problems[0]
+
+
+def test_columns_in_another_order_are_the_same_table():
+    """As they stood before the columns that curves need were put side by side."""
+
+    def turn(table: pa.Table) -> pa.Table:
+        return table.select(table.column_names[::-1])
+
+    (row,) = decode(rewrite(encode("runs", [run()]), turn)).rows
+    assert same(row, run())
+
+
+def test_runs_read_for_their_curves_are_blank_otherwise():
+    rows = [run("a"), run("b", curve=LearningCurve.empty())]
+    table = pq.read_table(io.BytesIO(encode("runs", rows)), columns=READ_FOR_CURVES)
+    for found, row in zip(curve_runs(table), rows, strict=True):
+        assert (found.key, found.test, found.created) == (row.key, row.test, row.created)
+        assert found.curve.val.tolist() == row.curve.val.tolist()
+        assert found.curve.seconds.tolist() == row.curve.seconds.tolist()
+        assert np.isnan(found.curve.val_loss).all()
+    bad = table.set_column(READ_FOR_CURVES.index("test"), "test", pa.array([0.5, 1.7]))
+    with pytest.raises(ShardError, match=r"the run of b on x: test score 1\.7"):
+        curve_runs(bad)
+    with pytest.raises(ShardError, match="'val'"):
+        curve_runs(table.drop_columns(["val"]))
+
+
+def test_the_columns_that_curves_need_are_one_range_of_a_row_group():
+    footer = pq.ParquetFile(io.BytesIO(encode("runs", [run(m) for m in "abc"]))).metadata
+    group = footer.row_group(0)
+    names = [group.column(i).path_in_schema.partition(".")[0] for i in range(group.num_columns)]
+    assert names[: len(READ_FOR_CURVES)] == READ_FOR_CURVES
+
+
+def test_row_groups_are_small_where_single_rows_are_read_and_only_there():
+    def groups(kind, rows):
+        return pq.ParquetFile(io.BytesIO(encode(kind, rows))).metadata.num_row_groups
+
+    assert groups("models", [model(f"m{i:04}") for i in range(1200)]) == 3
+    assert groups("proxies", [replace(ROWS["proxies"][0], model=f"m{i}") for i in range(1200)]) == 1
+    assert groups("runs", [run(f"m{i:04}") for i in range(1200)]) == 2
 
 
 def test_the_version_is_in_every_file():

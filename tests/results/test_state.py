@@ -97,3 +97,37 @@ def test_a_retry_is_no_disagreement():
     state.add(run(status="oom"))
     state.add(run(test=0.7))
     assert state.disagreements() == []
+
+
+def test_all_rows_in_the_order_in_which_they_are_stored():
+    rows = [run("b"), run("a", "y"), run("a", "x", 0.6), run("a", "x", 0.5), model("b"), model("a")]
+    for order in (rows, rows[::-1]):
+        state = State()
+        for row in (*order, RECIPE, dataset()):
+            state.add(row)
+        found = state.rows()
+        cells = [(r.key.model, r.key.dataset, r.test) for r in found.runs]
+        assert cells == [("a", "x", 0.5), ("a", "x", 0.6), ("a", "y", 0.75), ("b", "x", 0.75)]
+        assert [m.repo_id for m in found.models] == ["a", "b"]
+        assert list(found.by_kind()) == ["recipes", "models", "datasets", "proxies", "runs"]
+        assert len(found) == 8
+        assert found
+
+
+def test_what_one_has_and_another_lacks():
+    mine, theirs = State(), State()
+    proxy = ProxyRow("a", "0", "x", "0", "leep", float("nan"), task="t")
+    for row in (run("a", test=0.5), run("a", test=0.6), run("b"), model(), proxy, RECIPE):
+        mine.add(row)
+    for row in (run("a", test=0.6, created="another"), model(license="mit"), proxy):
+        theirs.add(row)
+    found = mine.missing_from(theirs)
+    assert [(r.key.model, r.test) for r in found.runs] == [("a", 0.5), ("b", 0.75)]
+    assert found.models == (model(),)
+    assert found.proxies == ()
+    assert found.recipes == (RECIPE,)
+    for kind in found.by_kind().values():
+        for row in kind:
+            assert theirs.add(row)
+    assert not mine.missing_from(theirs)
+    assert not mine.missing_from(mine)

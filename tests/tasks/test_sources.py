@@ -10,7 +10,8 @@ import pytest
 from tiny import tiny_image_folder
 
 from hf_select.errors import DataError
-from hf_select.tasks.sources import quiet_datasets, read_source
+from hf_select.tasks.hubdata import quiet_datasets
+from hf_select.tasks.sources import read_source
 
 
 def test_a_single_file_is_not_split(tmp_path: Path) -> None:
