@@ -20,6 +20,7 @@ from hf_select.errors import (
 from hf_select.records import DatasetEntry, ModelEntry, check_task_name
 from hf_select.results.files import exclusive
 from hf_select.results.foreign import IMPORTED
+from hf_select.results.matrix import dataset_name
 
 if TYPE_CHECKING:
     from hf_select.hub.client import Hub
@@ -86,16 +87,17 @@ def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str
         tables.append(dataset_entry(load_target(find_data(source), task=task)))
         if Path(source).exists():
             locations[tables[-1].repo_id] = Path(source).absolute()
-    names = [entry.repo_id for entry in entries] + [entry.repo_id for entry in tables]
+    names = [entry.repo_id for entry in entries]
+    names += [dataset_name(entry.repo_id, entry.config) for entry in tables]
     if len(set(names)) < len(names):
         raise InputError("two models or data sets have the same name", hint="rename one of them")
     return Catalog(tuple(entries), tuple(tables), (), locations)
 
 
 def find_data(source: str | Path, *, config: str | None = None) -> str | Path | HubData:
-    """What is read of a target: a path as it is, a Hub data set at the commit that main is at.
+    """What is read of a target: a path as it is, a Hub data set at a commit (main's newest).
 
-    Offline a Hub id stays as it is: its newest commit in the cache is read. Raises `DataError` if
+    Offline a Hub id stays as it is: what the cache has of it is read. Raises `DataError` if
     the Hub doesn't give the data set, and `HubError` if it can't be reached.
     """
     from huggingface_hub import constants
@@ -112,7 +114,7 @@ def find_data(source: str | Path, *, config: str | None = None) -> str | Path | 
     # Somebody waits, and may just have mistyped the name of a file.
     hub = Hub(attempts=PATIENCE)
     try:
-        pin = pin_dataset(hub, found.repo_id)
+        pin = pin_dataset(hub, found.repo_id, found.revision or None)
     except HfSelectError as error:
         raise not_here_either(source, error) from error
     return HubData(pin.repo_id, config or found.config, pin.commit, call=hub.call)

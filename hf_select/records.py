@@ -400,6 +400,8 @@ class PerformanceMatrix:
 
     def only_models(self, names: tuple[str, ...] | list[str]) -> PerformanceMatrix:
         """The rows of those models, in that order; an unknown one raises `InputError`."""
+        if tuple(names) == self.models:
+            return self
         index = {model: i for i, model in enumerate(self.models)}
         missing = [name for name in names if name not in index]
         if missing:

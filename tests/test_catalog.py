@@ -294,3 +294,49 @@ def test_a_config_that_is_no_object_is_refused(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(ModelError, match=r"config\.json"):
         check_model_folder(folder)
+
+
+# ------------------------------------------------------------------ what a crawl has accepted
+
+
+def test_models_of_a_crawl_take_the_place_of_what_an_earlier_one_accepted(tmp_path):
+    old = catalog(tmp_path)  # owner/one for text, two (local) for images
+    stale = replace(old.models[0], repo_id="owner/stale")
+    named = replace(old.models[0], repo_id="someone/named")
+    old = replace(old, models=(*old.models, stale, named), flags={"owner/stale": ("odd",)})
+    new = [replace(old.models[0], revision="9" * 40), ModelEntry("a/new", "8" * 40, TEXT)]
+    now = old.with_crawled(
+        TEXT,
+        new,
+        gone={"owner/stale"},
+        flags={"a/new": ("licence_freer_than_base",)},
+        rejected_counts={"gated": 3},
+    )
+    assert [m.repo_id for m in now.models] == ["a/new", "owner/one", "someone/named", "two"]
+    assert now.models[1].revision == "9" * 40
+    assert (now.datasets, now.rejected, now.locations) == (
+        old.datasets,
+        old.rejected,
+        old.locations,
+    )
+    assert now.flags == {"a/new": ("licence_freer_than_base",)}
+    assert now.rejected_counts == {"models": {TEXT: {"gated": 3}}}
+    again = now.with_crawled(IMAGE, [ModelEntry("two", "7" * 40, IMAGE)])
+    assert [m.revision for m in again.models if m.repo_id == "two"] == ["2" * 40]  # local stays
+    assert again.flags == now.flags
+    assert again.rejected_counts["models"] == {TEXT: {"gated": 3}, IMAGE: {}}
+
+
+def test_flags_and_counts_survive_a_round_trip(tmp_path):
+    whole = replace(
+        catalog(tmp_path),
+        flags={"owner/one": ("a", "b")},
+        rejected_counts={"models": {TEXT: {"gated": 3, "merge": 1}}},
+    )
+    whole.save(tmp_path / "catalog.json")
+    back = Catalog.load(tmp_path)
+    assert (back.flags, back.rejected_counts) == (whole.flags, whole.rejected_counts)
+    row = json.loads((tmp_path / "catalog.json").read_text())["models"][0]
+    assert row["flags"] == ["a", "b"]
+    catalog(tmp_path).save(tmp_path / "catalog.json")
+    assert "rejected_counts" not in (tmp_path / "catalog.json").read_text()

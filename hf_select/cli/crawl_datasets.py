@@ -165,3 +165,5 @@ def show(output: Output, crawled: CrawledDatasets, out: str, reasons: dict[str, 
         style="bold",
     )
     output.line(f"{count(crawled.requests, 'request')} besides the data files")
+    if not crawled.seen:
+        output.line("Nothing came through the Hub's own filters; --list-all shows what they hide")

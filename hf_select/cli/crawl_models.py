@@ -13,6 +13,9 @@ from hf_select.cli.signals import stop_flag
 if TYPE_CHECKING:
     from hf_select.hub.crawl import Crawled
 
+FEW = 5
+"""Names that a line holds."""
+
 
 @click.command(
     "models",
@@ -33,13 +36,16 @@ if TYPE_CHECKING:
 @click.option("--downloads-at-least", default=0, metavar="N", help="In the last 30 days.")
 @click.option("--modified-after", default="", metavar="DATE", help="Such as 2026-05-01.")
 @click.option(
-    "--limit", type=int, metavar="N", help="Models to accept, the most downloaded; 200, 0 = all."
+    "--limit",
+    type=int,
+    metavar="N",
+    help="Models to accept, the most downloaded; 200, of a list all. 0 = all.",
 )
 @click.option(
     "--max-per-base",
     type=int,
     metavar="N",
-    help="Models of one base and training set to accept; 3, 0 = all.",
+    help="Models of one base and training set to accept; 3, of a list all. 0 = all.",
 )
 @click.option("--from-list", metavar="FILE", help="Only the models named there, one id a line.")
 @click.option(
@@ -113,8 +119,9 @@ def show(output: Output, crawled: Crawled, out: str, reasons: dict[str, str]) ->
         )
         output.line()
     output.line(f"{crawled.accepted} of {crawled.seen} models accepted into {out}", style="bold")
-    for flag, count in crawled.flags.items():
-        output.line(f"{count} of them flagged {flag}: see `detail` in candidates.parquet")
+    for flag, names in crawled.flags.items():
+        few = ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
+        output.line(f"{len(names)} flagged {flag} ({few}): see `detail` in candidates.parquet")
     if crawled.changed:
-        output.line(f"{crawled.changed} models have changed: their new commits are pinned")
+        output.line(f"{crawled.changed} changed since the last crawl; their new commits are pinned")
     output.line(f"{crawled.requests} requests, {crawled.bytes_read} bytes of files")

@@ -17,8 +17,8 @@ from hf_select.cli.output import Output
 def command(target: str, output: Output, **kwargs: Any) -> None:
     """Show the task, columns, splits and metric of TARGET, and what was inferred.
 
-    TARGET is a Hub dataset id, a CSV, TSV, JSONL or parquet file, a `save_to_disk` folder or a
-    folder of images. Nothing is written.
+    TARGET is a Hub dataset (OWNER/NAME[/CONFIG][@REVISION]), a CSV, TSV, JSONL or parquet file, a
+    `save_to_disk` folder or a folder of images. Nothing is written.
     """
     from hf_select import pipeline
 

@@ -32,7 +32,7 @@ MOST_LABELS = 50
 _MARK = "<!-- written by hf-select: {} -->"
 _MARKED = re.compile(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{64})") + r"\n\Z")
 _LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,10 @@ def _record(document: Mapping[str, Any], endpoint: str) -> str:
     if repo and COMMIT.fullmatch(revision):
         link = _link(repo, endpoint, kind="datasets/", revision=revision)
         return f"the record {link} at commit `{revision[:12]}`"
-    return f"the record {escape(record.get('name') or 'of this machine')}, a local folder"
+    name = record.get("name")
+    if name == "demo":
+        return "the record that ships with hf-select,"
+    return f"a local record ({escape(name)})" if name else "a local record"
 
 
 def _training(document: Mapping[str, Any]) -> str:
@@ -322,8 +325,8 @@ def _limits(document: Mapping[str, Any], facts: CardFacts) -> str:
     ]
     if not facts.base_model:
         lines.append(
-            f"- The base model, {escape(winner['model'])}, was taken from a local folder, and no "
-            "model of that name and content was found on the Hub; so `base_model` is left out."
+            f"- The base model, {escape(winner['model'])}, isn't on the Hub as it was recorded (it "
+            "may be a local folder), so `base_model` is left out."
         )
     if not facts.license:
         lines.append(
@@ -335,18 +338,16 @@ def _limits(document: Mapping[str, Any], facts: CardFacts) -> str:
 
 def _again(document: Mapping[str, Any]) -> str:
     source = document.get("source") or {}
-    what = (
-        ""
-        if source.get("repo")
-        else "`TARGET` stands for the data, which is not on the Hub; its fingerprint is above. "
-    )
+    what = "`TARGET` stands for the data, which is not on the Hub; its fingerprint is above."
+    if source.get("repo"):
+        what = "The data set is read at its newest commit; the one above may be an older one."
     given = _settings(document).get("recipe")
     recipe = ""
     if given is not None:
         settings = {k: v for k, v in document["recipe"].items() if k != "digest"}
         recipe = f"\n\nwith this in `recipe.json`:\n\n```json\n{json.dumps(settings)}\n```"
     return (
-        f"## Do it again\n\n{what}The same selection, from the same record:\n\n"
+        f"## Do it again\n\nThe same selection, from the same record. {what}\n\n"
         f"```bash\n{command(document)}\n```{recipe}\n\n"
         "`selection.json` and `report.html` in this repository hold all curves and scores."
     )

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -152,6 +153,9 @@ class Hub:
         a commit, which may have been applied although the answer was a 500. An `OSError` of this
         machine, such as a full disk, goes through as it is.
         """
+        # those of HfApi that can be told a time-out wait for ever when they aren't
+        if "timeout" in signature(function).parameters:
+            kwargs.setdefault("timeout", self.timeout)
         return self._call(
             lambda: function(*args, **kwargs),
             what=what or getattr(function, "__name__", "the call"),
@@ -175,7 +179,7 @@ class Hub:
             if constants.is_offline_mode():
                 raise wording.offline(what)
             session = get_session()
-            if session.timeout.read is None:  # functions of HfApi that take no timeout use it
+            if session.timeout.read is None:  # what those of HfApi use that can't be told one
                 session.timeout = self.timeout
             self._count(requests=1)
             try:

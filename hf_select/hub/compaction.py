@@ -29,7 +29,8 @@ _SNAPSHOT = re.compile(r"snapshots/(\d+)/.+")
 class Compacted:
     """What a compaction did: `shards` left the inbox; `commit` is None if there was nothing to do.
 
-    `refused` are rows of them that the record can't take; their shards lie in `quarantine/`.
+    `refused` are rows that the record can't take. Their shards lie in `quarantine/` then; one of a
+    newer schema waits in the inbox.
     """
 
     repo_id: str
@@ -63,7 +64,7 @@ def compact(
         hint = "compaction is up to those who may write to the dataset"
         raise AccessError(error.message, hint=hint) from error
     if landed is None:
-        return Compacted(repo_id, it.generation)
+        return Compacted(repo_id, it.generation, refused=it.refused)
     return Compacted(repo_id, it.generation, landed.commit or it.head, it.shards, it.refused)
 
 
@@ -106,13 +107,13 @@ class _Compaction:
                 accept_new_recipes=self.accept_new_recipes,
                 any_submitter=self.any_submitter,
             )
-            refused = refuse.validate().refused
+            self.refused = refuse.validate().refused
             files = fold(record, self.repo_id, cluster=self.cluster, refuse=refuse)
         self.generation = int(read_manifest(files[MANIFEST], self.repo_id)["generation"])
         gone = [path for path in contents.shards if path not in files]
         if self.generation == contents.generation and not gone:
             return None
-        self.shards, self.refused = len(gone), refused
+        self.shards = len(gone)
         return Change(
             contents.head,
             f"Compact the inbox into generation {self.generation}",

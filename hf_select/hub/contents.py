@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ SHARD = re.compile(
     r"inbox/\d{4}-\d{2}/(?P<submitter>" + SAFE_NAME.pattern + r")/(?P<sha256>[0-9a-f]{64})\.parquet"
 )
 """What a shard is called. Nothing else that lies in the inbox is looked at."""
+AT_ONCE = 4
+"""Files that are fetched at the same time; most are small."""
 _BESIDE = {CARD, "LICENSE", "NOTICE", ".gitattributes", ".gitignore"}
 """What may lie in a dataset that isn't a record yet."""
 
@@ -147,11 +150,19 @@ def scratch_copy(hub: Hub, contents: Contents) -> Iterator[ResultsRepo]:
 
 
 def copy_files(hub: Hub, contents: Contents, paths: Iterable[str], folder: Path) -> None:
-    """Write those files below `folder`, which nobody reads yet."""
-    for path in paths:
+    """Write those files below `folder`, which nobody reads yet; several are fetched at a time."""
+
+    def copy(path: str) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(fetch(hub, contents, path))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            list(pool.map(copy, paths))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # one that failed is enough
+            raise
 
 
 def fetch(hub: Hub, contents: Contents, path: str) -> bytes:

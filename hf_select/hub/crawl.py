@@ -7,7 +7,8 @@ what is found out about single models is saved as well; then `candidates.parquet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,12 +37,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Crawled:
-    """What a crawl has come to. Counts are of models; `rejected` has the codes of `REASONS`."""
+    """What a crawl has come to. Counts are of models; `rejected` has the codes of `REASONS`.
+
+    `flags`: what is worth a look -> the accepted models that it concerns. `changed`: models that
+    have another commit than at the last crawl.
+    """
 
     seen: int
     accepted: int
     rejected: Mapping[str, int]
-    flags: Mapping[str, int]
+    flags: Mapping[str, tuple[str, ...]]
     changed: int
     pages: int
     resumed_after: int
@@ -54,8 +59,8 @@ def crawl(
     query: ModelQuery,
     catalog: Path,
     *,
-    limit: int = LIMIT,
-    max_per_base: int = MAX_PER_BASE,
+    limit: int | None = None,
+    max_per_base: int | None = None,
     since_last: bool = False,
     restart: bool = False,
     page_size: int = PAGE_SIZE,
@@ -67,40 +72,54 @@ def crawl(
 
     A crawl that was cut off goes on. One that is finished is only looked through again, without a
     listing, unless `since_last` (what was modified since) or `restart` (everything) ask for more.
-    `limit` and `max_per_base` may differ each time; 0 is no bound. `loadable` is asked when the
-    first page has come.
+    `limit` and `max_per_base` may differ each time; 0 is no bound, which is the default for models
+    that were named one by one. `loadable` is asked when the first page has come.
 
     Raises `InputError` if the folder holds a crawl of another query, `StoppedError` when told to
     stop, and what the client raises.
     """
+    named = query.source == "list"
+    limit = (0 if named else LIMIT) if limit is None else limit
+    max_per_base = (0 if named else MAX_PER_BASE) if max_per_base is None else max_per_base
     if page_size < 1 or limit < 0 or max_per_base < 0:
         raise InputError("a page has at least one model, and bounds are 0 (none) or more")
     _check_folder(catalog)
     requests, bytes_read = hub.requests, hub.bytes_read
-    with CrawlState(catalog, f"models-{query.task}") as state:
+    with CrawlState(catalog, f"models-{query.task}") as state, _hint(restart):
         if restart:
             state.restart()
         plan = _plan(state, query, since_last, say)
+        plan = replace(plan, limit=limit, max_per_base=max_per_base)
         resumed_after = state.number_of_pages
-        state.save_plan(plan)
         if not plan.done:
             _list(hub, state, plan, page_size, loadable, should_stop, say)
         pages = state.number_of_pages
         settling = Settling(hub, state, plan, loadable=loadable, should_stop=should_stop)
         changed = settling.settle(limit, max_per_base, say)
     counts = count_reasons(read_candidates(catalog, task=query.task, columns=["reason"]))
-    saved = Catalog.load(catalog)
     return Crawled(
         seen=sum(counts.values()),
         accepted=counts.pop("", 0),
         rejected=counts,
-        flags=_count_flags(saved, query.task),
+        flags=_flags(Catalog.load(catalog), query.task),
         changed=changed,
         pages=pages,
         resumed_after=resumed_after,
         requests=hub.requests - requests,
         bytes_read=hub.bytes_read - bytes_read,
     )
+
+
+@contextmanager
+def _hint(restart: bool) -> Iterator[None]:
+    """Say how a crawl that was stopped goes on: with `restart` it would begin again."""
+    try:
+        yield
+    except StoppedError as error:
+        if not restart:
+            raise
+        hint = "the same command without --restart goes on"
+        raise StoppedError(error.message, hint=hint) from error
 
 
 def _check_folder(catalog: Path) -> None:
@@ -165,7 +184,7 @@ def _list(
             state.save_plan(plan)
         state.add_page(table, batch.cursor)
         seen += len(table)
-        say(f"page {state.number_of_pages}: {seen} models ({batch.words})")
+        say(f"page {state.number_of_pages}: {seen} model{'s' * (seen != 1)} ({batch.words})")
         if should_stop():
             raise StoppedError(
                 f"stopped after page {state.number_of_pages}", hint="the same command goes on"
@@ -182,10 +201,10 @@ def _refuse(table: pa.Table, batch: Batch) -> pa.Table:
     return table.set_column(place, table.schema.field(place), pa.array(reasons, pa.string()))
 
 
-def _count_flags(catalog: Catalog, task: str) -> dict[str, int]:
-    names = {entry.repo_id for entry in catalog.models if entry.task == task}
-    counts: dict[str, int] = {}
-    for name, flags in catalog.flags.items():
-        for flag in flags if name in names else ():
-            counts[flag] = counts.get(flag, 0) + 1
-    return counts
+def _flags(catalog: Catalog, task: str) -> dict[str, tuple[str, ...]]:
+    """Flag -> the models of the task that have it."""
+    flagged: dict[str, tuple[str, ...]] = {}
+    for entry in catalog.models:
+        for flag in catalog.flags.get(entry.repo_id, ()) if entry.task == task else ():
+            flagged[flag] = (*flagged.get(flag, ()), entry.repo_id)
+    return flagged

@@ -149,7 +149,7 @@ class DatasetQuery:
         """The parameters of `/api/datasets`, most downloaded first.
 
         The Hub's filters are joined by "and": it gets those of which one value is asked for, the
-        others are looked at here.
+        others are looked at here. So are sizes: a dataset without a size category may well fit.
         """
         filters = [f"task_categories:{CATEGORIES[self.task]}"]
         common = {"sort": "downloads", "limit": page_size, "expand": list(EXPAND)}
@@ -159,19 +159,12 @@ class DatasetQuery:
             filters.append(f"language:{self.languages[0]}")
         if len(self.licenses) == 1 and not self.allow_unknown_license:
             filters.append(f"license:{self.licenses[0]}")
-        sizes = [name for name, bounds in SIZES.items() if self._reaches(*bounds)]
-        if len(sizes) == 1:
-            filters.append(f"size_categories:{sizes[0]}")
         search = {"search": self.search} if self.search else {}
         return {"filter": filters, **search, **common}
 
     def stops_at(self, downloads: int) -> bool:
         """Whether a listing has nothing more for us after a dataset with so many downloads."""
         return downloads < self.downloads_at_least and not self.list_all
-
-    def _reaches(self, least: int, most: int) -> bool:
-        """Whether a dataset with so many rows can have as many as asked for."""
-        return most > self.min_rows and (not self.max_rows or least < self.max_rows)
 
 
 class CardConfig(Protocol):

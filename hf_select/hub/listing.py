@@ -64,7 +64,8 @@ class ApiListing:
             url = page.next
             if url is None or self._at_end(page.rows):
                 number, url = number + 1, None
-            yield Batch(page.rows, [number, url], listing["pipeline_tag"])
+            words = ", ".join([listing["pipeline_tag"], *listing.get("filter", [])])
+            yield Batch(page.rows, [number, url], words)
 
     def _at_end(self, rows: list[dict[str, Any]]) -> bool:
         if not rows:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from hf_select.catalog import local_model
 from hf_select.errors import InputError, MissingError
@@ -42,7 +43,7 @@ under another one of its level or above; whatever isn't listed, and asks for mor
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx")
 LOOKED_THROUGH = 20
 """Open pull requests of one's own that are compared with what is to be proposed."""
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -92,21 +93,21 @@ def push_winner(
         raise InputError(f"--to is {repo_id!r}, but a model on the Hub is named OWNER/NAME")
     model = local_model(folder, document["task"])
     winner = document["winner"]
-    license = choose_license(winner.get("license") or "", license or "")
     hub.user()
     there = _look(hub, repo_id, create_pr=create_pr)
-    base, base_commit = find_base(hub, winner)
+    base = find_base(hub, winner)
+    license = choose_license(winner.get("license") or base.license, license or "")
     facts = CardFacts(
         repo_id,
-        base_model=base,
-        base_commit=base_commit,
+        base_model=base.repo_id,
+        base_commit=base.commit,
         license=license,
         labels=class_names(folder),
         size=model.num_parameters,
         endpoint=hub.endpoint,
     )
     content = model_files(folder)
-    notes = _notes(winner["model"], base, license, other_files(folder, content))
+    notes = _notes(winner["model"], base.repo_id, license, other_files(folder, content))
     try:
         shown = public_document(document, repo_id, folder)
         content[DOCUMENT] = to_json(shown)
@@ -153,24 +154,40 @@ def _notes(model: str, base: str, license: str, left_out: list[str]) -> list[str
 # ------------------------------------------------------------------------ what the card may say
 
 
-def find_base(hub: Hub, winner: Mapping[str, Any]) -> tuple[str, str]:
-    """Hub id and commit of the model that the winner started from; ("", "") if it isn't there.
+@dataclass(frozen=True)
+class Base:
+    """The model that a winner started from, as it is on the Hub; empty where it isn't there."""
+
+    repo_id: str = ""
+    commit: str = ""
+    license: str = ""
+
+
+def find_base(hub: Hub, winner: Mapping[str, Any]) -> Base:
+    """The winner's base model on the Hub.
 
     It is where the Hub has the recorded commit, or, for a model that was measured from a local
     folder, where the weights of the repository of that name are the recorded ones.
     """
-    model, revision = str(winner["model"]), str(winner["revision"])
+    model, weights = str(winner["model"]), winner.get("weights_sha256")
     if not _HUB_ID.fullmatch(model):
-        return "", ""
+        return Base()
     try:
-        return model, hub.head_commit(model, repo_type="model", revision=revision)
+        return _base(hub, model, str(winner["revision"]))
     except MissingError as error:
-        weights = winner.get("weights_sha256")
         if error.missing == "repository" or not weights:
-            return "", ""
-    head = hub.head_commit(model, repo_type="model")
-    files = hub.tree(model, repo_type="model", revision=head)
-    return (model, head) if any(info.sha256 == weights for info in files) else ("", "")
+            return Base()
+    base = _base(hub, model, "main")
+    files = hub.tree(model, repo_type="model", revision=base.commit)
+    return base if any(info.sha256 == weights for info in files) else Base()
+
+
+def _base(hub: Hub, model: str, revision: str) -> Base:
+    """A model at a revision, with the licence that its card states there."""
+    where = f"/api/models/{model}/revision/{quote(revision, safe='')}"
+    info = hub.get_json(where, what=f"model {model}")
+    stated = [tag[len("license:") :] for tag in info.get("tags") or [] if tag[:8] == "license:"]
+    return Base(model, str(info["sha"]), stated[0] if len(stated) == 1 else "")
 
 
 def choose_license(base: str, given: str) -> str:

@@ -20,7 +20,6 @@ from hf_select.hub.facts import Facts, parse
 from hf_select.hub.ledger import Ledger, as_pages, read_past, with_past
 from hf_select.hub.lineage import Parent, find_ancestors, license_claim, line_of
 from hf_select.hub.listing import ask
-from hf_select.hub.query import is_model_id
 from hf_select.hub.shortlist import Candidate, Finding, shortlist
 from hf_select.hub.state import CrawlState, Plan
 from hf_select.records import ModelEntry, Rejected
@@ -66,6 +65,7 @@ class Settling:
             max_per_base=max_per_base,
             look=self._look,
             should_stop=self.should_stop,
+            say=say,
         )
         for candidate in ledger.candidates:
             if candidate.id in self.past:
@@ -160,8 +160,6 @@ class Settling:
 
     def _ask_parent(self, name: str, asked: dict[str, dict[str, Any]]) -> Parent:
         """What the Hub says of a base model that no page has; asked once."""
-        if not is_model_id(name):
-            return Parent()
         if name not in asked:
             if self.should_stop():
                 raise StoppedError("stopped at the ancestors", hint="the same command goes on")

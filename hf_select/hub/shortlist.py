@@ -71,6 +71,7 @@ def shortlist(
     max_per_base: int,
     look: Callable[[Candidate], Finding],
     should_stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
     workers: int = WORKERS,
 ) -> dict[int, Verdict]:
     """Row -> what became of it, for every candidate. 0 as `limit` or `max_per_base`: no bound.
@@ -83,7 +84,7 @@ def shortlist(
     owners: dict[str, str] = {}
     verdicts: dict[int, Verdict] = {}
     room = limit or len(ranked)
-    at = 0
+    at = looked = taken = 0
     with ThreadPoolExecutor(workers) as pool:
         while at < len(ranked) and room:
             if should_stop():
@@ -100,9 +101,13 @@ def shortlist(
                 verdicts[candidate.row] = verdict
                 if not verdict.reason:
                     room -= 1
+                    taken += 1
                     families[candidate.family] += 1
                     if verdict.weights_sha256:
                         owners[verdict.weights_sha256] = candidate.id
+            looked += len(open_ones)
+            if open_ones:
+                say(f"{looked} looked at more closely, {taken} accepted")
     return verdicts | dict.fromkeys((c.row for c in ranked[at:]), Verdict("over_limit"))
 
 

@@ -36,6 +36,7 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 class Plan:
     """What the crawl in a folder is. `since` "": everything; times as the Hub spells them.
 
+    `limit` and `max_per_base` are those of the last run, for one that asks for the same again.
     `newest` is known when the crawl is `done`: what changes later is found by asking from there.
     """
 
@@ -44,6 +45,8 @@ class Plan:
     since: str = ""
     done: bool = False
     newest: str = ""
+    limit: int | None = None
+    max_per_base: int | None = None
 
 
 class CrawlState:

@@ -25,8 +25,9 @@ LOCAL_KEYS = frozenset(["_name_or_path", "name_or_path", "tokenizer_file", "voca
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
 _PATH = re.compile(
-    r"(?<![\w:/.<+~])(?:[A-Za-z]:\\|~?/)(?:[^\s'\"<>|:*?]+[/\\])+([^\s'\"<>|:*?/\\]+)"
+    r"(?:file://|(?<![\w:/.<+~]))(?:[A-Za-z]:\\|~?/)(?:[^\s'\"<>|:*?]+[/\\])+([^\s'\"<>|:*?/\\]+)"
 )
+"""An absolute path with a folder in it, in a sentence; its last name is the group."""
 _PROSE = frozenset(["reason", "notes"])
 
 

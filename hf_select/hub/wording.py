@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from types import ModuleType
 
 from hf_select.errors import AccessError, ConflictError, HfSelectError, HubError, MissingError
 from hf_select.redaction import BLOT, redact
+
+_ID = re.compile(r"\((Request ID|Amzn Trace ID|Amz CF ID): [^)]*\)")
 
 
 class SetupError(AccessError):
@@ -208,5 +211,6 @@ def _said(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+    """The first line of an error that says something; huggingface_hub may put an id before it."""
+    lines = [_ID.sub("", line).strip() for line in str(error).splitlines()]
+    return next(filter(None, lines), type(error).__name__)

@@ -227,7 +227,7 @@ def check_task(repo: Record, task: str) -> None:
 def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> TargetData:
     """A target that is loaded already, or the source loaded with the options.
 
-    A Hub data set is read at the commit that its main is at now.
+    A Hub data set, `owner/name[/config][@revision]`, is read at one commit.
     """
     from hf_select.tasks.data import TargetData, load_target
 

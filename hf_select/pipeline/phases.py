@@ -182,8 +182,11 @@ def _recall(
     ]
     matrix = matrix.only_models(usable)
     clustering = None
-    if (matrix.models, matrix.datasets) == (whole.models, whole.datasets):
-        clustering = None if raw or threshold is not None else record.clustering(target.task)
+    unchanged = (matrix.models, matrix.datasets) == (whole.models, whole.datasets)
+    # The paper's method needs distances too, which aren't stored: there are limits to those.
+    small = len(usable) <= MOST_GROUPED
+    if unchanged and not raw and threshold is None and (small or method != "paper"):
+        clustering = record.clustering(target.task)
     if clustering is None and len(usable) > 1:
         clustering = _cluster(matrix, method, threshold=threshold, raw=raw, say=say)
     wanted = needs_proxy(method, matrix, clustering)

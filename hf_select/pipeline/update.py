@@ -55,10 +55,10 @@ def update(
     """Bring the results dataset `to` up to date with the Hub, a step after the other.
 
     Pull what others have measured; crawl what was modified since the last crawl of `catalog`
-    (`limit` models at most are accepted); fine-tune at most `max_cells` of the missing cells, new
-    models first to come spread over the benchmarks; publish; fold and cluster on the Hub, unless
-    `create_pr` only proposes. Every step finds out by itself what is done already, so a round that
-    was killed anywhere goes on with the same call.
+    (accepting at most `limit` models, as many as then if it isn't given); fine-tune at most
+    `max_cells` of the missing cells, spread over models and benchmarks; publish; fold and cluster
+    on the Hub, unless `create_pr` only proposes. Every step finds out by itself what is done
+    already, so a round that was killed anywhere goes on with the same call.
 
     Raises `InputError` if the catalog holds no benchmark of the task or `max_cells` isn't positive.
     """
@@ -124,7 +124,8 @@ def _crawl(
         Hub(),
         plan.query,
         Path(catalog),
-        limit=crawl.LIMIT if limit is None else limit,
+        limit=next(n for n in (limit, plan.limit, crawl.LIMIT) if n is not None),
+        max_per_base=crawl.MAX_PER_BASE if plan.max_per_base is None else plan.max_per_base,
         since_last=True,
         loadable=lambda: model_types(task),
         should_stop=should_stop,

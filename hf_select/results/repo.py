@@ -505,17 +505,9 @@ class ResultsRepo:
 
     def _write_table(self, generation: int, table: Table) -> dict[str, Any]:
         """Write one file of a snapshot; returns its entry in the manifest."""
-        name = f"snapshots/{generation}/{table.path}"
-        files.write_atomic(self.path / name, table.data)
-        entry: dict[str, Any] = {
-            "path": name,
-            "rows": table.rows,
-            "bytes": len(table.data),
-            "sha256": files.sha256(table.data),
-            "kind": table.kind,
-            "task": table.task,
-        }
-        return entry | ({} if table.recipes is None else {"recipes": dict(table.recipes)})
+        entry = table.entry(generation)
+        files.write_atomic(self.path / entry["path"], table.data)
+        return entry
 
     def _put_away(self, name: str, shard: Shard | str, refused: list[str]) -> None:
         """Remove a folded shard, or set it aside with the reasons if not all of it was folded."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError
 from hf_select.records import Clustering, PerformanceMatrix
+from hf_select.results.files import sha256
 from hf_select.results.matrix import (
     Columns,
     default_recipe,
@@ -41,10 +42,18 @@ class Table:
     data: bytes
     recipes: Mapping[str, int] | None = None
 
-    @property
-    def path(self) -> str:
-        """Where it lies below the generation's folder."""
-        return f"task={self.task}/{self.kind}.parquet" if self.task else f"{self.kind}.parquet"
+    def entry(self, generation: int) -> dict[str, Any]:
+        """What the manifest says of it; `path` is where it lies in the repository."""
+        folder = f"snapshots/{generation}" + (f"/task={self.task}" if self.task else "")
+        entry: dict[str, Any] = {
+            "path": f"{folder}/{self.kind}.parquet",
+            "rows": self.rows,
+            "bytes": len(self.data),
+            "sha256": sha256(self.data),
+            "kind": self.kind,
+            "task": self.task,
+        }
+        return entry if self.recipes is None else {**entry, "recipes": dict(self.recipes)}
 
 
 # ------------------------------------------------------------------------------ rows -> tables
@@ -198,11 +207,13 @@ def _axis(
 ) -> tuple[tuple[str, ...], Integers, Integers]:
     """The names along an axis, sorted; where each cell is on it (n,); a cell at each place."""
     codes, names = _codes(table, name)
-    present, first, inverse = np.unique(codes[cells], return_index=True, return_inverse=True)
-    order = sorted(range(len(present)), key=lambda i: names[present[i]])
-    rank = np.empty(len(present), dtype=np.int64)
-    rank[order] = np.arange(len(present))
-    return tuple(names[present[i]] for i in order), rank[inverse], first[order]
+    codes = codes[cells]
+    cell = np.full(len(names), -1)
+    cell[codes] = np.arange(len(codes))
+    present = sorted(np.flatnonzero(cell >= 0).tolist(), key=names.__getitem__)
+    place = np.empty(len(names), dtype=np.int64)
+    place[present] = np.arange(len(present))
+    return tuple(names[code] for code in present), place[codes], cell[present]
 
 
 def _codes(table: pa.Table, name: str) -> tuple[Integers, list[str]]:

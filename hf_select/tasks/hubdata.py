@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from glob import escape
 from logging import CRITICAL
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import AccessError, DataError, HfSelectError, HubError, UnknownNameError
@@ -22,7 +23,9 @@ from hf_select.errors import AccessError, DataError, HfSelectError, HubError, Un
 if TYPE_CHECKING:
     import datasets
 
-HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/\w[\w.-]*)(?:/(\w[\w.-]*))?", re.ASCII)
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
+HUB_ID = re.compile(rf"({REPO_ID.pattern})(?:/(\w[\w.-]*))?(?:@(\w[\w./-]*))?", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_CONFIG = re.compile(r"\.*|.*[<>:/\\|?*].*")
 """What `datasets` allows in no name of a config, and what would leave its folder."""
 
@@ -36,6 +39,8 @@ def once(function: Callable[..., Any], /, *args: Any, what: str = "") -> Any:
 class HubData:
     """A data set of the Hub. `config` "": its only or default one; `revision` "": main's newest.
 
+    Only a commit (40 hex digits) as `revision` pins it, and only a commit is found in the cache.
+
     `call(function, *args, what=...)` runs what talks to the Hub: that of a `hub.client.Hub` waits
     and tries again, and says in its words what went wrong.
     """
@@ -46,7 +51,7 @@ class HubData:
     call: Callable[..., Any] = field(default=once, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not HUB_ID.fullmatch(self.repo_id) or self.repo_id.count("/") != 1:
+        if not REPO_ID.fullmatch(self.repo_id):
             raise DataError(f"{self.repo_id!r} is no name of a data set on the Hub (owner/name)")
         if self.config and (NO_CONFIG.fullmatch(self.config) or not self.config.isprintable()):
             raise DataError(f"{self.config!r} is no name of a config of {self.repo_id}")
@@ -58,13 +63,14 @@ class HubData:
 
 
 def hub_id(text: str) -> HubData | None:
-    """What `owner/name` or `owner/name/config` names; None for a text that can't be an id.
+    """What `owner/name[/config][@revision]` names; None for a text that can't be an id.
 
-    >>> hub_id("nyu-mll/glue/sst2").config
-    'sst2'
+    >>> found = hub_id("nyu-mll/glue/sst2@main")
+    >>> found.repo_id, found.config, found.revision
+    ('nyu-mll/glue', 'sst2', 'main')
     """
     found = HUB_ID.fullmatch(text)
-    return HubData(found[1], found[2] or "") if found else None
+    return HubData(found[1], found[2] or "", found[3] or "") if found else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +145,8 @@ def _from_hub(source: HubData) -> Loaded:
             revision=source.revision or None,
         )
         commit = str(builder.hash)
-        if source.revision and commit != source.revision:
-            # The Hub failed, and `datasets` took what it had.
-            raise ConnectionError(f"no answer, and the cache holds commit {commit[:8]} only")
+        if COMMIT.fullmatch(source.revision) and commit != source.revision:
+            _ask_why(source)  # the Hub failed, and `datasets` took what it had
         _check_files(builder, source, commit)
         builder.download_and_prepare()
         splits = dict(builder.as_dataset())
@@ -160,6 +165,17 @@ def _from_hub(source: HubData) -> Loaded:
         raise _data_error(error, source) from error
     several = len(builder.builder_configs) > 1
     return Loaded(splits, str(builder.config.name) if several else "", commit)
+
+
+def _ask_why(source: HubData) -> None:
+    """Raise what `datasets` swallows where its cache holds another commit."""
+    import datasets
+
+    with TemporaryDirectory() as nothing:
+        datasets.get_dataset_config_names(
+            source.repo_id, revision=source.revision, cache_dir=nothing
+        )
+    raise ConnectionError("the Hub didn't answer at first")
 
 
 def _check_files(builder: Any, source: HubData, commit: str) -> None:
@@ -326,7 +342,8 @@ def config_names(card: dict[str, Any]) -> tuple[list[str], str]:
 
 def _line(error: BaseException, number: int = 0) -> str:
     """A line of what an error says, the first one with 0."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("(Request ID:")]
     return lines[min(number, len(lines) - 1)] if lines else type(error).__name__
 
 

@@ -10,6 +10,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import hub_scale
+import synthetic_record
+from synthetic_record import TASK
 
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.snapshot import FolderSource, Snapshot
@@ -18,7 +20,7 @@ from hf_select.results.snapshot import FolderSource, Snapshot
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     folder = tmp_path_factory.mktemp("record")
-    return folder, hub_scale.write_record(folder, models=300, benchmarks=6, density=0.3)
+    return folder, synthetic_record.write_record(folder, models=300, benchmarks=6, density=0.3)
 
 
 def test_the_synthetic_record_is_one(record):
@@ -26,20 +28,20 @@ def test_the_synthetic_record_is_one(record):
     repo = ResultsRepo.open(folder)
     assert repo.verify() == []
     assert len(repo) == len(cells)
-    assert repo.recipe(hub_scale.RECIPE.digest()) == hub_scale.RECIPE
+    assert repo.recipe(synthetic_record.RECIPE.digest()) == synthetic_record.RECIPE
     snapshot = Snapshot(FolderSource(folder), name="synthetic")
     for part in ("matrix", "curves"):
-        made, read = (getattr(r, part)(hub_scale.TASK) for r in (repo, snapshot))
+        made, read = (getattr(r, part)(TASK) for r in (repo, snapshot))
         assert (made.models, made.datasets) == (read.models, read.datasets)
         for name in ("scores", "spread") if part == "matrix" else ("val", "test", "seconds"):
             assert getattr(made, name).tobytes() == getattr(read, name).tobytes()
         np.testing.assert_array_equal(made.baselines, read.baselines)
-    assert snapshot.clustering(hub_scale.TASK).models == snapshot.matrix(hub_scale.TASK).models
-    assert snapshot.sizes(hub_scale.TASK) == repo.sizes(hub_scale.TASK)
+    assert snapshot.clustering(TASK).models == snapshot.matrix(TASK).models
+    assert snapshot.sizes(TASK) == repo.sizes(TASK)
 
 
 def test_names_are_different_and_sorted():
-    names = hub_scale.make_names(2000, np.random.default_rng(1))
+    names = synthetic_record.make_names(2000, np.random.default_rng(1))
     assert len(set(names)) == 2000
     assert names == sorted(names)
     assert all(name.count("/") == 1 for name in names)
@@ -48,7 +50,7 @@ def test_names_are_different_and_sorted():
 def test_bytes_on_disk(record):
     folder, cells = record
     found = hub_scale.on_disk(folder, len(cells))
-    path = folder / "snapshots/1" / f"task={hub_scale.TASK}" / "matrix.parquet"
+    path = folder / "snapshots/1" / f"task={TASK}" / "matrix.parquet"
     assert found["files"]["matrix"] == path.stat().st_size
     assert found["bytes_per_cell"] == round(path.stat().st_size / len(cells), 2)
     assert 0 < found["bytes_per_curve"] < found["bytes_per_run"]

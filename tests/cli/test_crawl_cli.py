@@ -122,7 +122,7 @@ def crawl(*args: str) -> int:
 def test_what_a_person_reads(hub, tmp_path, capsys, expected):
     assert crawl("--out", str(tmp_path / "c"), *FILTERS) == 0
     out, err = capsys.readouterr()
-    assert "page 1: 1 models (fill-mask)" in err
+    assert "page 1: 1 model (fill-mask)" in err
     assert "17 of 73 models are candidates" in err  # nobody sees the private one
     assert "     3  gated " in out
     assert "it is gated: its conditions have to be accepted on the Hub" in out

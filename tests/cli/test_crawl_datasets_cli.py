@@ -135,6 +135,9 @@ def test_crawl_benchmark_inspect_and_select(filled, env, tmp_path: Path) -> None
     assert sum(moods.splits.values()) == 80
     assert found["lab/pairs"].input_columns == ("sentence1", "sentence2")
 
+    for path in (tmp_path / "catalog").rglob("*"):
+        assert path.is_dir() or b"hf_bob" not in path.read_bytes()
+
     # Main moves on; the benchmark stays where it was pinned, and asks the Hub for nothing.
     filled.push("dataset", "lab/moods", {"data/train-00000-of-00001.parquet": b"broken"})
     before = len(filled.log)
@@ -207,7 +210,7 @@ def test_one_line_that_says_what_to_do(  # type: ignore[no-untyped-def]
 def test_killed_it_goes_on_with_the_page_that_was_missing(filled, env, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """SIGKILL while the second page is under way, after the rows of two datasets were read."""
     args = ["crawl", "datasets", "-t", TASK, "-o", "catalog", "--page-size", "2", "--json"]
-    filled.fault(path="*cursor=*", delay=60)
+    fault = filled.fault(path="*cursor=*", delay=60)
     process = subprocess.Popen(
         [sys.executable, "-m", "hf_select", *args],
         env=env,
@@ -218,10 +221,11 @@ def test_killed_it_goes_on_with_the_page_that_was_missing(filled, env, tmp_path:
     findings = tmp_path / "catalog" / ".crawl" / f"datasets-{TASK}" / "findings.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if findings.is_file() and len(findings.read_bytes().splitlines()) == 2:
+        if fault.struck:
             break
         assert process.poll() is None
         time.sleep(0.05)
+    assert len(findings.read_bytes().splitlines()) == 2
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "catalog" / "catalog.json").exists()

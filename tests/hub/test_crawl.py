@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_population import BASE, BERT, FILTERS, NEW, TASK, Model, good, populate, weights
+from hub_population import BASE, BERT, FILTERS, NEW, TASK, Model, card, good, populate, weights
 
 from hf_select.catalog import Catalog
 from hf_select.errors import HubError, InputError, StoppedError
@@ -96,8 +96,9 @@ def test_every_model_ends_accepted_or_rejected_with_its_reason(hub, client, tmp_
         *("not_found", "no_access", "wrong_library", "other_training_set", "name_differs"),
         *("no_processor", "over_limit"),
     }
-    assert said[-1] == "17 of 74 models are candidates"
-    assert said[0] == "page 1: 1 models (fill-mask)"
+    assert said[0] == "page 1: 1 model (fill-mask)"
+    assert "17 of 74 models are candidates" in said
+    assert said[-1] == "15 looked at more closely, 11 accepted"
 
 
 def test_no_request_per_rejected_model(hub, client, tmp_path):
@@ -230,7 +231,7 @@ def test_a_licence_freer_than_an_ancestors_is_flagged(hub, client, tmp_path):
     assert found["lab/round"]["ancestors"] == ["lab/circle", "lab/round"]
     flagged = [name for name, row in found.items() if row["flags"]]
     assert flagged == ["lab/free"]
-    assert crawled.flags == {"licence_freer_than_base": 1}
+    assert crawled.flags == {"licence_freer_than_base": ("lab/free",)}
     assert Catalog.load(tmp_path).flags == {"lab/free": ("licence_freer_than_base",)}
     times = Counter(r.path for r in hub.log)
     for name in ("middle", "root", "circle", "deleted"):
@@ -383,6 +384,9 @@ def test_a_restart_lists_everything_again(hub, client, tmp_path):
     with pytest.raises(InputError):
         run(client(hub), tmp_path, page_size=3)
     hub.remove("model", "lab/fine-0")
+    with pytest.raises(StoppedError) as stopped:
+        run(client(hub), tmp_path, restart=True, should_stop=lambda: True)
+    assert stopped.value.hint == "the same command without --restart goes on"
     assert run(client(hub), tmp_path, restart=True).resumed_after == 0
     assert "lab/fine-0" not in rows(tmp_path)
 
@@ -438,6 +442,41 @@ def test_since_last_fetches_only_what_was_modified(hub, client, tmp_path):
     again = run(client(hub), out, limit=5, page_size=20, since_last=True)
     assert (asked(hub), again.changed, accepted(out)) == (set(), 0, now)
     assert rows(out)["lab/old-59"]["previous_commit"] == old["lab/old-59"]
+    # a model that says it is from the future hides nothing
+    late = [hub.push("model", f"lab/old-{i}", {"notes.txt": "x"}) for i in (56, 55, 54)]
+    run(client(hub), out, limit=5, page_size=1, since_last=True)
+    assert [accepted(out)[f"lab/old-{i}"] for i in (56, 55, 54)] == late
+
+
+def test_what_came_since_is_filtered_here(hub, client, tmp_path):
+    add(hub, Model("lab/wanted", seed=1), Model("lab/other", seed=2))
+    query = replace(QUERY, search="wanted", library="transformers")
+    run(client(hub), tmp_path, query)
+    assert reasons(tmp_path) == {"lab/wanted": ""}
+    hub.push("model", "lab/other", {"notes.txt": "x"})
+    hub.push("model", "lab/wanted", {"README.md": card(library_name="timm", license="mit")})
+    hub.repo("model", "lab/wanted").extra["pipeline_tag"] = TASK
+    run(client(hub), tmp_path, query, since_last=True)
+    assert reasons(tmp_path) == {"lab/wanted": "wrong_library", "lab/other": "name_differs"}
+
+
+def test_a_crash_while_new_candidates_are_written_leaves_the_old(
+    hub, client, tmp_path, monkeypatch
+):
+    add(hub, *good())
+    run(client(hub), tmp_path)
+    before = (tmp_path / FILE).read_bytes()
+    hub.push("model", BASE, {"notes.txt": "x"})
+    with monkeypatch.context() as patch:
+
+        def crash(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(pq.ParquetWriter, "write_table", crash)
+        with pytest.raises(OSError, match="No space"):
+            run(client(hub), tmp_path, since_last=True)
+    assert (tmp_path / FILE).read_bytes() == before
+    assert run(client(hub), tmp_path, since_last=True).changed == 1
 
 
 def test_a_force_pushed_model_stays_pinned_until_it_is_asked_for_again(hub, client, tmp_path):
@@ -517,6 +556,14 @@ def test_named_models_are_asked_for_once_each_and_refusals_are_reasons(hub, clie
     assert not any(
         "passwd" in r.path or r.status == 400 or r.path == "/api/models" for r in hub.log
     )
+
+
+def test_named_models_are_not_bounded_unless_asked(hub, client, tmp_path):
+    child = {"base_model": BASE}
+    add(hub, *(Model(f"lab/child-{i}", seed=i, card=child) for i in range(5)))
+    query = replace(QUERY, source="list", ids=tuple(f"lab/child-{i}" for i in range(5)))
+    assert run(client(hub), tmp_path, query).accepted == 5
+    assert run(client(hub), tmp_path, query, max_per_base=2).rejected == {"family_full": 3}
 
 
 def test_a_model_that_goes_away_between_listing_and_look_is_rejected(hub, client, tmp_path):

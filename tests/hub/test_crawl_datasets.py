@@ -203,7 +203,6 @@ def test_what_the_hub_filters() -> None:
         f"task_categories:{TASK}",
         "language:en",
         "license:mit",
-        "size_categories:n<1K",
     ]
     assert asked.listing(10)["search"] == "news"
     # The filters can only be joined by "and".
@@ -397,6 +396,14 @@ def test_a_page_that_fails_is_where_the_next_run_goes_on(filled, crawl, tmp_path
     assert rows.seen[: len(looked)] == looked
     assert len(rows.seen) == len(set(rows.seen)) == 7  # nothing was looked at twice
     assert done.seen == len({found.key for found in (*done.accepted, *done.rejected)}) == 13
+
+
+def test_a_listing_that_moves_counts_nothing_twice(filled, crawl) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(StoppedError):
+        crawl(filled, Rows(), should_stop=lambda: True)
+    filled.repo("dataset", "lab/a").downloads = 850  # from the first page to the second
+    done = crawl(filled, Rows(), limit=6)
+    assert len({found.key for found in done.accepted}) == len(done.accepted) == 6
 
 
 def test_a_stop_between_looks_loses_nothing(filled, crawl) -> None:  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -555,3 +556,20 @@ def test_processes_fetch_once(hub, hub_env, files):
     assert [process.returncode for process in running] == [0, 0, 0]
     assert len(found) == 1
     assert len(asked(hub)) == len(files) + 1
+
+
+KILLED = SCRIPT.replace("Hub()", "Hub(sleep=lambda _: os.kill(os.getpid(), signal.SIGKILL))")
+
+
+def test_a_killed_process_leaves_what_the_next_one_goes_on_with(hub, hub_env):
+    big = weights(700)
+    commit = hub.add("model", NAME, {"config.json": "{}", WEIGHTS: big})
+    hub.fault(path=f"*{WEIGHTS}", cut=1_500_000, after=1)  # the header comes first
+    command = [sys.executable, "-c", f"import os, signal\n{KILLED}", NAME, commit]
+    assert subprocess.run(command, env=hub_env(hub), timeout=60).returncode == -signal.SIGKILL
+    command = [sys.executable, "-c", SCRIPT, NAME, commit]
+    done = subprocess.run(command, env=hub_env(hub), timeout=60, capture_output=True, text=True)
+    assert (Path(done.stdout.strip()) / WEIGHTS).read_bytes() == big
+    rest = hub.requests(path=f"*{WEIGHTS}")[-1]
+    assert rest.headers["range"] == f"bytes={len(big) - rest.bytes_out}-"
+    assert rest.bytes_out < len(big)

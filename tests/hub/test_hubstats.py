@@ -157,6 +157,7 @@ def test_a_crawl_goes_on_in_the_middle_of_a_row_group(hub, client, tmp_path, mon
     hub.push("dataset", DATASET, {PATH: b"tomorrow's table"})  # the commit is pinned
     crawled = run(client(hub), tmp_path)
     assert crawled.resumed_after == stop
+    assert crawled.pages == 3 * (3 + 1) + 2 + 1  # pieces of 7 rows, and the end of each row group
     assert reasons(tmp_path) == expected
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -259,22 +262,29 @@ def test_35_a_publish_that_gave_up_is_finished_by_the_next(hub, client, tmp_path
     assert stored_cells(hub, REPO) == cells("abc")
 
 
-def test_35_a_kill_after_the_commit_and_before_the_answer(hub, client, tmp_path, published):
+KILLED = """
+import os, signal, sys
+from huggingface_hub import HfApi
+from hf_select.hub.client import Hub
+from hf_select.hub.publish import publish
+from hf_select.results.repo import ResultsRepo
+
+def killed(self, *args, create=HfApi.create_commit, **options):
+    create(self, *args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+HfApi.create_commit = killed
+publish(Hub(), ResultsRepo.open(sys.argv[1]), "lab/record")
+"""
+
+
+def test_35_a_kill_after_the_commit_and_before_its_end_is_known(
+    hub, client, tmp_path, published, hub_env
+):
     local = grow(tmp_path / "one", "abc")
-    alice = client(hub)
-
-    class Killed(BaseException):
-        pass
-
-    create = alice.api.create_commit
-
-    def killed(*args, **options):
-        create(*args, **options)
-        raise Killed
-
-    alice.api.create_commit = killed
-    with pytest.raises(Killed):
-        publish(alice, local, REPO)
+    command = [sys.executable, "-c", KILLED, str(local.path)]
+    process = subprocess.run(command, env=hub_env(hub), check=False)
+    assert process.returncode == -signal.SIGKILL
     assert publish(client(hub), local, REPO).rows == {}
     assert stored_cells(hub, REPO) == cells("abc")
 
@@ -432,13 +442,15 @@ def test_30_no_token_is_published_wherever_it_was(hub, client, tmp_path, monkeyp
     monkeypatch.setenv("HF_TOKEN", SECRET)
     why = f"401 for https://me:{SECRET}@hub/x with Bearer {SECRET}"
     local = grow(tmp_path / "one", "ab")
-    texts = {"hardware": SECRET, "versions": {"hub": SECRET}, "origin": f"imported:{SECRET}.csv"}
+    texts = {"hardware": f"cpu {SECRET}", "versions": {"hub": SECRET}}
     failed = run("a", "x", status="failed", seed=1, reason=why, **texts)
     _store(tmp_path / "one", local, failed)
     alice = client(hub, token=SECRET)
-    publish(alice, local, REPO, message=f"my token is {SECRET}")
+    first = publish(alice, local, REPO, message=f"my token is {SECRET}")
     _store(tmp_path / "one", local, replace(failed, key=replace(failed.key, seed=2)))
-    publish(alice, ResultsRepo.open(tmp_path / "one"), REPO, message=SECRET)
+    second = publish(alice, ResultsRepo.open(tmp_path / "one"), REPO, message=SECRET)
+    assert (first.rows["runs"], second.rows) == (5, {"runs": 1})
+    assert publish(alice, local, REPO).rows == {}
     for made in hub.commits("dataset", REPO):
         assert SECRET not in repr((made.title, made.author, sorted(made.files)))
     for name, data in hub.files("dataset", REPO).items():

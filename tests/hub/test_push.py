@@ -396,6 +396,19 @@ def test_a_base_that_is_nowhere_is_left_out(hub: Any, client: Any, out: Path, mo
     assert any("no base_model" in note for note in pushed.notes)
 
 
+def test_a_licence_that_the_record_lacks_is_the_bases_on_the_hub(
+    hub: Any, client: Any, out: Path
+) -> None:
+    files = {"model.safetensors": weights(0), "README.md": "---\nlicense: gpl-3.0\n---\n"}
+    hub.add("model", BASE, files, commit=BASE_COMMIT)
+    document = finished()
+    document["winner"]["license"] = ""
+    push(client(hub), out, document=document)
+    assert ModelCard(hub.files("model", REPO)["README.md"].decode()).data.license == "gpl-3.0"
+    with pytest.raises(InputError, match=r"gpl-3\.0"):
+        push(client(hub), out, document=document, license="mit")
+
+
 def test_a_licence_is_inherited_and_never_freer() -> None:
     assert choose_license("MIT", "") == "mit"
     assert choose_license("", "") == choose_license("unknown", "") == ""

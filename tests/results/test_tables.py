@@ -48,8 +48,12 @@ def test_a_table_a_kind_and_task():
     assert set(tables()) == {*stored, (TASK, "matrix"), (TASK, "sizes")}
     found = tables(cluster_models)
     assert set(found) == {*stored, *((TASK, kind) for kind in DERIVED)}
-    assert found["", "recipes"].path == "recipes.parquet"
-    assert found[TASK, "runs"].path == f"task={TASK}/runs.parquet"
+    assert found["", "recipes"].entry(3)["path"] == "snapshots/3/recipes.parquet"
+    entry = found[TASK, "runs"].entry(3)
+    assert entry["path"] == f"snapshots/3/task={TASK}/runs.parquet"
+    assert (entry["rows"], entry["bytes"]) == (8, len(found[TASK, "runs"].data))
+    assert entry["recipes"] == {RECIPE.digest(): 6, "other": 1}
+    assert "recipes" not in found[TASK, "matrix"].entry(3)
     rows = {kind: table.rows for (task, kind), table in found.items() if task == TASK}
     assert rows == {"runs": 8, "models": 2, "datasets": 1, "sizes": 2, "matrix": 7, "clusters": 3}
     assert found[TASK, "runs"].recipes == {RECIPE.digest(): 6, "other": 1}

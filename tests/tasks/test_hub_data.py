@@ -16,9 +16,9 @@ from pyarrow import parquet
 from tiny import tiny_image_folder
 
 from hf_select.errors import AccessError, DataError, HfSelectError, HubError, UnknownNameError
-from hf_select.locations import find_data
+from hf_select.locations import find_data, folders_as_catalog
 from hf_select.pipeline import as_target, columns_of
-from hf_select.records import DatasetEntry
+from hf_select.records import DatasetEntry, ModelEntry, Recipe
 from hf_select.tasks.data import dataset_entry, load_benchmark, load_target
 from hf_select.tasks.hubdata import HubData, config_names, hub_id, load_hub_data
 
@@ -191,6 +191,15 @@ def test_one_of_several_configs(served) -> None:  # type: ignore[no-untyped-def]
     assert as_target("lab/two", {"config": "b"}).name == "lab/two/b"
 
 
+def test_two_configs_are_two_benchmarks(served) -> None:  # type: ignore[no-untyped-def]
+    commit = served.add("dataset", "lab/two", TWO)
+    found = folders_as_catalog([], ["lab/two/a", "lab/two/b"], "text-classification").datasets
+    assert [(e.repo_id, e.config, e.revision) for e in found] == [
+        ("lab/two", "a", commit),
+        ("lab/two", "b", commit),
+    ]
+
+
 def test_wrong_and_missing_configs_name_the_valid_ones(served) -> None:  # type: ignore[no-untyped-def]
     served.add("dataset", "lab/two", TWO)
     with pytest.raises(UnknownNameError, match="config of lab/two 'c'") as caught:
@@ -230,14 +239,42 @@ def test_a_benchmark_stays_at_its_commit(served) -> None:  # type: ignore[no-unt
     assert (old.revision, sum(map(len, (old.train, old.validation, old.test)))) == (first, 40)
 
 
-def test_another_commit_of_the_cache_never_takes_the_place_of_the_one_asked_for(served) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [("*README.md", 403, DataError), ("*/revision/*", 503, HubError)],
+)
+def test_another_commit_of_the_cache_never_takes_the_place_of_the_one_asked_for(  # type: ignore[no-untyped-def]
+    served, path: str, status: int, error: type[HfSelectError]
+) -> None:
     """`datasets` takes the newest that it has when the Hub doesn't answer."""
-    first = served.add("dataset", "lab/rows", {"train.csv": csv(ROWS), "README.md": card()})
+    first = served.add("dataset", "lab/rows", {"train.csv": csv(ROWS)})
     load_benchmark(entry("lab/rows", first), None)
     second = served.push("dataset", "lab/rows", {"train.csv": csv(ROWS[:30])})
-    served.fault(path="*README.md", status=403, times=100)
-    with pytest.raises(HubError, match=first[:8]):
+    served.fault(path=path, status=status, times=100)
+    with pytest.raises(error, match=str(status)):
         load_benchmark(entry("lab/rows", second), None)
+
+
+def test_a_deleted_benchmark_says_so(served) -> None:  # type: ignore[no-untyped-def]
+    first = served.add("dataset", "lab/rows", {"train.csv": csv(ROWS)})
+    load_benchmark(entry("lab/rows", first), None)
+    second = served.push("dataset", "lab/rows", {"train.csv": csv(ROWS[:30])})
+    served.remove("dataset", "lab/rows")
+    with pytest.raises(DataError, match="lab/rows"):
+        load_benchmark(entry("lab/rows", second), None)
+    assert load_benchmark(entry("lab/rows", first), None).revision == first  # it is still here
+
+
+def test_a_target_at_a_revision(served, go_offline) -> None:  # type: ignore[no-untyped-def]
+    first = served.add("dataset", "lab/rows", {"train.csv": csv(ROWS)})
+    second = served.push("dataset", "lab/rows", {"train.csv": csv(ROWS[:30])})
+    assert as_target(f"lab/rows@{first}", {}).revision == first
+    assert as_target(f"lab/rows@{first[:8]}", {}).revision == first
+    assert as_target("lab/rows/default@main", {}).revision == second
+    refused("lab/rows@nowhere", "no such commit, branch or tag")
+    go_offline()
+    assert as_target(f"lab/rows@{first}", {}).revision == first
+    refused("lab/rows@main", "offline mode")
 
 
 def test_what_was_read_once_needs_no_request(served, go_offline) -> None:  # type: ignore[no-untyped-def]
@@ -374,6 +411,24 @@ def test_rows_that_can_t_be_used(served, files: dict, parts: list[str]) -> None:
     refused("lab/rows", *parts)
 
 
+def test_bad_rows_are_found_before_any_weights_are_fetched(served, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from hf_select.training.benchmark import Cell, run_cell
+
+    def fetch(model: ModelEntry) -> Path:
+        raise AssertionError(f"{model.repo_id} was fetched")
+
+    commit = served.add("dataset", "lab/rows", {"train.csv": csv([(t, "yes") for t, _ in ROWS])})
+    model = ModelEntry("me/model", COMMIT, "text-classification")
+    cell = Cell(model, entry("lab/rows", commit), Recipe(), 0, tmp_path)
+    record = run_cell(cell, fetch=fetch)
+    assert record.status == "failed"
+    assert "one class ('yes')" in record.reason
+    served.fault(path="*/revision/*", status=503, times=100)
+    missing = replace(cell, dataset=entry("lab/rows", served.push("dataset", "lab/rows", {})))
+    with pytest.raises(HubError, match="503"):  # left undone: no fault of model or data
+        run_cell(missing, fetch=fetch)
+
+
 def test_a_stated_column_that_isn_t_there(served) -> None:  # type: ignore[no-untyped-def]
     served.add("dataset", "lab/rows", {"train.csv": csv(ROWS)})
     with pytest.raises(DataError, match="no column 'lable'") as caught:
@@ -386,6 +441,7 @@ def test_a_stated_column_that_isn_t_there(served) -> None:  # type: ignore[no-un
 )
 def test_names_that_are_none(name: str) -> None:
     assert hub_id(name) is None
+    assert hub_id(f"{name}@main") is None
     with pytest.raises(DataError, match="no name of a data set"):
         HubData(name)
 
