@@ -169,6 +169,8 @@ _UNIQUE = {
     "sizes": {"model"},
 }
 """Columns in which hardly a value repeats: a dictionary of them would be larger than they are."""
+_REPEATED = {("matrix", "model")}
+"""Columns of texts that come again all over a large table: worth a sorted dictionary."""
 
 Row = RunRecord | ModelEntry | DatasetEntry | ProxyRow | Recipe
 
@@ -205,14 +207,10 @@ def encode(kind: str, rows: Sequence[Row], created: str = "") -> bytes:
 
 
 def write_table(kind: str, columns: Mapping[str, Any], created: str = "") -> bytes:
-    """Columns as a parquet file with this project's metadata, layout and compression.
-
-    Of `models` and `runs`, whose single rows are read from afar, a row group has so few rows that
-    the row groups of ten rows and the footer, which grows with their number, are about equal.
-    """
+    """Columns (sequences, or Arrow arrays) as a parquet file with this project's layout."""
     schema = SCHEMAS[kind]
     arrays = [
-        _coded(columns[name]) if name in _repeated(kind) else _array(columns[name], field.type)
+        _coded(columns[name]) if (kind, name) in _REPEATED else _array(columns[name], field.type)
         for name, field in zip(schema.names, schema, strict=True)
     ]
     table = pa.Table.from_arrays(arrays, names=schema.names)
@@ -249,12 +247,12 @@ def write_table(kind: str, columns: Mapping[str, Any], created: str = "") -> byt
 
 
 def _group_rows(kind: str, rows: int) -> int:
+    """Rows of a row group.
+
+    Where single rows are read from afar so few that ten row groups and the footer, which grows
+    with their number, are of about the same size.
+    """
     return max(_GROUP[kind], isqrt(2 * rows)) if kind in _GROUP else max(1, rows)
-
-
-def _repeated(kind: str) -> tuple[str, ...]:
-    """Text columns whose values repeat all over the table."""
-    return ("model",) if kind == "matrix" else ()
 
 
 def _coded(values: Sequence[str]) -> pa.Array:

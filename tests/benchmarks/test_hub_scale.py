@@ -58,8 +58,8 @@ def test_bytes_on_disk(record):
 
 def test_all_of_it_at_a_small_size(tmp_path, monkeypatch, capsys):
     out = tmp_path / "deep" / "hub_scale.json"
-    sizes = {"models": 300, "benchmarks": 6, "density": 0.3, "crawl": 1500, "top": 5, "json": out}
-    arguments = [f"--{name}={value}" for name, value in sizes.items()]
+    sizes = {"models": 300, "benchmarks": 6, "density": 0.3, "crawl": 1500, "top": 5, "repeat": 1}
+    arguments = [f"--{name}={value}" for name, value in {**sizes, "json": out}.items()]
     monkeypatch.setattr(sys, "argv", ["hub_scale.py", *arguments])
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     hub_scale.main()
@@ -71,6 +71,7 @@ def test_all_of_it_at_a_small_size(tmp_path, monkeypatch, capsys):
         assert recall["downloaded_bytes"] == sum(s["bytes"] for s in recall["steps"].values())
         assert recall["requests"] == sum(s["requests"] for s in recall["steps"].values())
         assert 0 < recall["seconds"] < recall["process_seconds"]
+        assert recall["seconds_of_each"] == [recall["seconds"]]
     crawl = document["crawl"]
     assert crawl["models"] == 1500
     assert crawl["models_per_second"] > 0
