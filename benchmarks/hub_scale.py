@@ -115,7 +115,7 @@ def in_a_process(*arguments: object, **environment: str) -> dict[str, Any]:
 def recall_once(method: str, top: int) -> dict[str, Any]:
     """Phase one from a record on the Hub, and what phase two needs of it; both without a target."""
     from hf_select.hub.client import Hub
-    from hf_select.hub.remote import HubRecord
+    from hf_select.hub.record.remote import HubRecord
     from hf_select.recall import recall_models
 
     hub, clock = Hub(), Clock()
@@ -186,14 +186,14 @@ def crawl_speed(models: int, folder: Path) -> dict[str, Any]:
     Only what the Hub would be asked about single models is made up: of the 200 that are accepted
     each is found fine, and no base model is known.
     """
-    from hf_select.hub.candidates import decide_page
     from hf_select.hub.client import Hub
-    from hf_select.hub.crawl import LIMIT, MAX_PER_BASE
-    from hf_select.hub.lineage import Parent
-    from hf_select.hub.query import ModelQuery
-    from hf_select.hub.settling import Settling
-    from hf_select.hub.shortlist import Candidate, Finding
-    from hf_select.hub.state import CrawlState, Plan
+    from hf_select.hub.crawl.candidates import decide_page
+    from hf_select.hub.crawl.lineage import Parent
+    from hf_select.hub.crawl.models import LIMIT, MAX_PER_BASE
+    from hf_select.hub.crawl.query import ModelQuery
+    from hf_select.hub.crawl.settling import Settling
+    from hf_select.hub.crawl.shortlist import Candidate, Finding
+    from hf_select.hub.crawl.state import CrawlState, Plan
 
     class WithoutHub(Settling):
         def _ask(self, candidate: Candidate) -> Finding:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from hf_select.errors import InputError, ModelError, UnknownNameError
 from hf_select.records import DatasetEntry, ModelEntry, Rejected
+from hf_select.weights import count_parameters
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = (
@@ -308,23 +309,8 @@ def local_model(folder: str | Path, task: str) -> ModelEntry:
 
 def _count_parameters(folder: Path) -> int:
     """Numbers stored in the safetensors files, read from their headers."""
-    return sum(_count_in(path) for path in sorted(folder.glob("*.safetensors")))
-
-
-def _count_in(path: Path) -> int:
-    """Numbers in one safetensors file; a `ModelError` if it is cut off or has no valid header."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise ModelError(f"{path} is cut off: its header claims {length} bytes of {size}")
-        header = file.read(length)
-    try:
-        tensors = [row for name, row in json.loads(header).items() if name != "__metadata__"]
-        end = max((row["data_offsets"][1] for row in tensors), default=0)
-        total = sum(math.prod(row["shape"]) for row in tensors)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ModelError(f"{path} is not a safetensors file: its header is damaged") from error
-    if end > size - 8 - length:
-        raise ModelError(f"{path} is cut off: {size} bytes, but its header names {end} of data")
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            total += count_parameters(file, path.stat().st_size, str(path))
     return total

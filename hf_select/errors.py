@@ -7,7 +7,8 @@ HfSelectError                 exit code 1
 │   ├── ModelError            a model folder that can't or must not be loaded
 │   ├── RecordError           a results repository that can't be used, or not for this
 │   └── AccessError           the Hub says no: not allowed, gated, disabled, offline
-│       └── MissingError      no such repository, revision or file on the Hub
+│       ├── MissingError      no such repository, revision or file on the Hub
+│       └── SetupError        offline mode, no token, a wrong one: whatever was asked for
 ├── HubError                  the Hub can't be reached or gave up; the same command goes on
 │   └── ConflictError         somebody else published first (409, 412)
 ├── TrialError                one fine-tuning failed; carries the status that is recorded
@@ -77,6 +78,10 @@ class MissingError(AccessError):
     def __init__(self, message: str, *, missing: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.missing = missing
+
+
+class SetupError(AccessError):
+    """Offline mode, no token or a wrong one: the user's own set-up, whatever was asked for."""
 
 
 class HubError(HfSelectError):

@@ -158,8 +158,8 @@ def fetch(entry: ModelEntry) -> Path:
     """
     from huggingface_hub import constants
 
+    from hf_select.errors import SetupError
     from hf_select.hub.models import fetch_model
-    from hf_select.hub.wording import SetupError
 
     try:
         return fetch_model(_hub(constants.ENDPOINT), entry)

@@ -12,8 +12,8 @@ from hf_select.cli.signals import stop_flag
 from hf_select.cli.words import count
 
 if TYPE_CHECKING:
-    from hf_select.hub.dataset_rows import Candidate
-    from hf_select.hub.datasets import CrawledDatasets
+    from hf_select.hub.crawl.dataset_rows import Candidate
+    from hf_select.hub.crawl.datasets import CrawledDatasets
 
 NAMED = 10
 """Rejected datasets that are shown with their reasons."""
@@ -74,7 +74,7 @@ def command(
     the same command goes on where it was.
     """
     from hf_select import pipeline
-    from hf_select.hub.dataset_rows import REASONS
+    from hf_select.hub.crawl.dataset_rows import REASONS
 
     with stop_flag(output) as should_stop:
         crawled = pipeline.crawl_datasets(

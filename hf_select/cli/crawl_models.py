@@ -11,7 +11,7 @@ from hf_select.cli.output import Output
 from hf_select.cli.signals import stop_flag
 
 if TYPE_CHECKING:
-    from hf_select.hub.crawl import Crawled
+    from hf_select.hub.crawl.models import Crawled
 
 FEW = 5
 """Names that a line holds."""
@@ -80,7 +80,7 @@ def command(
     that the catalog holds stay. Stopped or killed, the same command goes on where it was.
     """
     from hf_select import pipeline
-    from hf_select.hub.decide import REASONS
+    from hf_select.hub.crawl.decide import REASONS
 
     with stop_flag(output) as should_stop:
         crawled = pipeline.crawl_models(

@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from hf_select.errors import AccessError, HubError, MissingError
+from hf_select.errors import AccessError, HubError, MissingError, SetupError
 from hf_select.hub import cache, wording
 from hf_select.hub.remote_file import RemoteFile
-from hf_select.hub.wording import SetupError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

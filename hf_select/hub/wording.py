@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 
-from hf_select.errors import AccessError, ConflictError, HfSelectError, HubError, MissingError
+from hf_select.errors import (
+    AccessError,
+    ConflictError,
+    HfSelectError,
+    HubError,
+    MissingError,
+    SetupError,
+)
 from hf_select.redaction import BLOT, redact
 
 _ID = re.compile(r"\((Request ID|Amzn Trace ID|Amz CF ID): [^)]*\)")
-
-
-class SetupError(AccessError):
-    """Offline mode, no token or a wrong one: the user's own set-up, whatever was asked for."""
 
 
 def offline(what: str) -> SetupError:

@@ -121,7 +121,7 @@ def open_results(results: str | Path) -> Record:
     One on the Hub is pinned to a commit and read in parts, as they are needed. Raises
     `RecordError` if there is none, and what `HubRecord` raises.
     """
-    from hf_select.hub.remote import HubRecord, split_id
+    from hf_select.hub.record.remote import HubRecord, split_id
 
     found = split_id(results) if isinstance(results, str) else None
     if found is None or Path(results).exists():
@@ -159,7 +159,7 @@ def results_folder(results: str | Path) -> Path:
 
 def record_facts(record: Record) -> RecordFacts:
     """Which record it is, and what has been read of it so far."""
-    from hf_select.hub.remote import HubRecord
+    from hf_select.hub.record.remote import HubRecord
 
     if isinstance(record, HubRecord):
         read = record.reading
@@ -171,7 +171,7 @@ def record_facts(record: Record) -> RecordFacts:
 
 def tell_reading(record: Record, say: Say) -> None:
     """Say what was read of a record on the Hub, and what of it could not be seen."""
-    from hf_select.hub.remote import HubRecord
+    from hf_select.hub.record.remote import HubRecord
 
     if not isinstance(record, HubRecord):
         return
@@ -193,7 +193,7 @@ def check_own_results(results: str | Path) -> None:
 
 def check_writable(results: str | Path) -> None:
     """Refuse to write to the shipped record, to one on the Hub, or to one with a broken card."""
-    from hf_select.hub.remote import split_id
+    from hf_select.hub.record.remote import split_id
 
     check_own_results(results)
     path = Path(results)

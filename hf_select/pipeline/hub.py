@@ -22,12 +22,12 @@ from hf_select.report.page import render
 from hf_select.results.repo import ResultsRepo
 
 if TYPE_CHECKING:
-    from hf_select.hub.compaction import Compacted
-    from hf_select.hub.crawl import Crawled
-    from hf_select.hub.datasets import CrawledDatasets
-    from hf_select.hub.publish import Published
-    from hf_select.hub.pull import Pulled
-    from hf_select.hub.push import Pushed
+    from hf_select.hub.crawl.datasets import CrawledDatasets
+    from hf_select.hub.crawl.models import Crawled
+    from hf_select.hub.record.compaction import Compacted
+    from hf_select.hub.record.publish import Published
+    from hf_select.hub.record.pull import Pulled
+    from hf_select.hub.winner.push import Pushed
     from hf_select.results.validation import Report
 
 
@@ -62,10 +62,10 @@ def crawl_datasets(
     target are. `from_list` is a file with one id a line; a crawl that was cut off goes on;
     `hub.datasets` says what the other options mean.
     """
-    from hf_select.hub import datasets
     from hf_select.hub.client import Hub
-    from hf_select.hub.dataset_rows import DatasetQuery
-    from hf_select.hub.query import asked_ids
+    from hf_select.hub.crawl import datasets
+    from hf_select.hub.crawl.dataset_rows import DatasetQuery
+    from hf_select.hub.crawl.query import asked_ids
     from hf_select.tasks.cards import read_card
     from hf_select.tasks.data import dataset_entry, load_target
     from hf_select.tasks.hubdata import HubData
@@ -151,10 +151,11 @@ def crawl_models(
     """Write the Hub's candidate models for a task into the folder `catalog`, pinned.
 
     Sizes may be spelled `200M`; `from_list` is a file with one id a line. A crawl that was cut off
-    goes on; `hub.crawl` says what the other options mean.
+    goes on; `hub.crawl.models` says what the other options mean.
     """
-    from hf_select.hub import crawl, query
     from hf_select.hub.client import Hub
+    from hf_select.hub.crawl import models as crawl
+    from hf_select.hub.crawl import query
 
     asked = query.ModelQuery(
         task=task,
@@ -202,8 +203,8 @@ def compact(
     that `validate` refuses are set aside with their shards, in `quarantine/`. Raises `RecordError`
     for what is no record, is damaged, or has a card that can't be refreshed.
     """
-    from hf_select.hub import compaction
     from hf_select.hub.client import Hub
+    from hf_select.hub.record import compaction
     from hf_select.results.validation import Refuser
 
     check_own_results(results)
@@ -223,7 +224,7 @@ def compact(
 
 def _dataset_of(results: str | Path) -> str | None:
     """The results dataset that is named; None for a folder."""
-    from hf_select.hub.remote import split_id
+    from hf_select.hub.record.remote import split_id
 
     found = split_id(results) if isinstance(results, str) else None
     if found is None or Path(results).exists():
@@ -256,7 +257,7 @@ def publish(
     record, `AccessError` where the token has not the right.
     """
     from hf_select.hub.client import Hub
-    from hf_select.hub.publish import publish
+    from hf_select.hub.record.publish import publish
 
     return publish(
         Hub(),
@@ -279,7 +280,7 @@ def pull(
     is damaged; the folder is as it was then.
     """
     from hf_select.hub.client import Hub
-    from hf_select.hub.pull import pull
+    from hf_select.hub.record.pull import pull
 
     check_own_results(results)
     if task is not None:
@@ -302,7 +303,7 @@ def push(
     `InputError` for a folder that holds no finished selection, or a repository that isn't free.
     """
     from hf_select.hub.client import Hub
-    from hf_select.hub.push import push_winner
+    from hf_select.hub.winner.push import push_winner
 
     document = finished_document(out)
     return push_winner(
@@ -353,7 +354,7 @@ def validate(
     one of a newer schema, `InputError` if there is no such pull request.
     """
     from hf_select.hub.client import Hub
-    from hf_select.hub.review import review_pull_request, review_record
+    from hf_select.hub.record.review import review_pull_request, review_record
     from hf_select.results.validation import validate
 
     accepting = {"accept_new_recipes": accept_new_recipes, "any_submitter": any_submitter}

@@ -518,7 +518,7 @@ def select(
 
 def _as_begun(results: str | Path, out: Path) -> str | Path:
     """The record as the selection in `out` began with it: on the Hub it may have grown since."""
-    from hf_select.hub.remote import split_id
+    from hf_select.hub.record.remote import split_id
 
     found = split_id(results) if isinstance(results, str) else None
     if found is None or found[1] is not None or Path(results).exists():

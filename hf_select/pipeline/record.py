@@ -299,8 +299,8 @@ def _hub_state() -> dict[str, Any]:
     """Which Hub, as whom, and whether it answers: one request; trouble is told, not raised."""
     from huggingface_hub import constants, get_token
 
+    from hf_select.errors import SetupError
     from hf_select.hub.client import Hub
-    from hf_select.hub.wording import SetupError
 
     user, problem, reachable = None, "", False
     try:

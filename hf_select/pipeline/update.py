@@ -15,10 +15,10 @@ from hf_select.pipeline.record import benchmark
 from hf_select.records import Recipe, check_task_name
 
 if TYPE_CHECKING:
-    from hf_select.hub.compaction import Compacted
-    from hf_select.hub.crawl import Crawled
-    from hf_select.hub.publish import Published
-    from hf_select.hub.pull import Pulled
+    from hf_select.hub.crawl.models import Crawled
+    from hf_select.hub.record.compaction import Compacted
+    from hf_select.hub.record.publish import Published
+    from hf_select.hub.record.pull import Pulled
     from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
 
 
@@ -111,9 +111,9 @@ def _crawl(
     catalog: str | Path, task: str, limit: int | None, should_stop: Callable[[], bool], say: Say
 ) -> Crawled | None:
     """The crawl that the catalog was made by, for what is new; None if it was made by hand."""
-    from hf_select.hub import crawl
     from hf_select.hub.client import Hub
-    from hf_select.hub.state import CrawlState
+    from hf_select.hub.crawl import models as crawl
+    from hf_select.hub.crawl.state import CrawlState
 
     plan = CrawlState(Path(catalog), f"models-{task}").plan()
     if plan is None:

@@ -19,7 +19,7 @@ from hub_population import TASK, Model, populate
 
 from hf_select.catalog import Catalog
 from hf_select.cli.app import run
-from hf_select.hub.candidates import read_candidates
+from hf_select.hub.crawl.candidates import read_candidates
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="real POSIX signals")
 

@@ -20,12 +20,11 @@ from huggingface_hub import close_session, constants, get_session, scan_cache_di
 
 from hf_select.demo.hub_server import LocalHub
 from hf_select.demo.hub_server.handler import Handler
-from hf_select.errors import AccessError, ConflictError, HubError, MissingError
+from hf_select.errors import AccessError, ConflictError, HubError, MissingError, SetupError
 from hf_select.hub import client as module
 from hf_select.hub import wording
 from hf_select.hub.cache import DamagedError
 from hf_select.hub.client import FileInfo, Hub, checked_id, checked_path
-from hf_select.hub.wording import SetupError
 
 DATA = os.urandom(3_000_000)
 INFO = FileInfo("model.safetensors", len(DATA), "", hashlib.sha256(DATA).hexdigest())

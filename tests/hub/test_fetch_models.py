@@ -20,11 +20,10 @@ from tiny import tiny_image_model, tiny_text_model
 
 from hf_select.demo.hub_server.answers import Answer
 from hf_select.demo.hub_server.handler import Handler
-from hf_select.errors import AccessError, HubError, MissingError, ModelError
+from hf_select.errors import AccessError, HubError, MissingError, ModelError, SetupError
 from hf_select.hub import models
 from hf_select.hub.client import FileInfo
 from hf_select.hub.models import fetch_model, inspect_model, weights_digest
-from hf_select.hub.wording import SetupError
 from hf_select.records import ModelEntry
 
 NAME, TASK = "lab/tiny", "text-classification"

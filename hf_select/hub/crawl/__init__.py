@@ -1,0 +1,1 @@
+"""The Hub's listings -> a catalog: candidate models and benchmark data sets."""

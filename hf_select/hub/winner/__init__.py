@@ -1,0 +1,1 @@
+"""The winner of a selection -> a model repository with its card."""
