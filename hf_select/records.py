@@ -87,6 +87,7 @@ class DatasetEntry:
     splits: Mapping[str, int] = field(default_factory=dict)  # split -> rows
     baseline: float = NAN  # raw score of the trivial predictor on the test split
     license: str = ""
+    fingerprint: str = ""  # of the rows, 40 hex digits; "": nobody has read them
 
 
 @dataclass(frozen=True)

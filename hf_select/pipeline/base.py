@@ -241,7 +241,7 @@ def columns_of(target: TargetData, repo: Record) -> list[str]:
     return [
         dataset_name(entry.repo_id, entry.config)
         for entry in repo.datasets(target.task)
-        if entry.revision == target.fingerprint
+        if target.fingerprint in (entry.fingerprint, entry.revision)
         or dataset_name(entry.repo_id, entry.config) == target.name
     ]
 

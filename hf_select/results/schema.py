@@ -109,6 +109,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "splits": _TEXT,  # JSON: split -> rows
             "baseline": pa.float64(),
             "license": _TEXT,
+            "fingerprint": _TEXT,
         }
     ),
     "proxies": pa.schema(
@@ -171,6 +172,9 @@ _UNIQUE = {
 """Columns in which hardly a value repeats: a dictionary of them would be larger than they are."""
 _REPEATED = {("matrix", "model")}
 """Columns of texts that come again all over a large table: worth a sorted dictionary."""
+
+LATER = {"datasets": {"fingerprint": ""}}
+"""Columns that came later, and what stands for them in a file without them."""
 
 Row = RunRecord | ModelEntry | DatasetEntry | ProxyRow | Recipe
 
@@ -424,9 +428,18 @@ def _read(data: bytes) -> pa.Table:
     return table
 
 
+def _with_later_columns(kind: str, table: pa.Table) -> pa.Table:
+    """The table with the columns that files of earlier writers don't have."""
+    for name, blank in LATER.get(kind, {}).items():
+        if name not in table.column_names:
+            table = table.append_column(name, text_array([blank] * len(table)))
+    return table
+
+
 def _cast(kind: str, table: pa.Table, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
     """The named columns in the schema's types; a `ShardError` if the table has other columns."""
     schema = SCHEMAS[kind]
+    table = _with_later_columns(kind, table)
     missing = [name for name in names if name not in table.column_names]
     unknown = [name for name in table.column_names if name not in schema.names]
     if missing or unknown:

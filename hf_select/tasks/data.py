@@ -47,8 +47,8 @@ class TargetData:
     `notes` say what was inferred or made. `label_mean` and `label_std` are those of the train
     split, for regression; 0 and 1 for classification.
 
-    A target is known as one of a record's benchmarks by its `fingerprint` where the benchmark is a
-    local one, and by its name where both are Hub data sets (at whichever commits).
+    A target is known as one of a record's benchmarks by its `fingerprint`, whichever kind of file
+    it lies in, and by its name where both are Hub data sets (at whichever commits).
     """
 
     name: str
@@ -173,6 +173,7 @@ def dataset_entry(
         splits={split: len(target.split(split)) for split in SPLITS},
         baseline=target.trivial("test"),
         license=license,
+        fingerprint=target.fingerprint,
     )
 
 

@@ -227,6 +227,14 @@ def test_columns_in_another_order_are_the_same_table():
     assert same(row, run())
 
 
+def test_a_column_that_came_later_may_be_missing():
+    def drop(table: pa.Table) -> pa.Table:
+        return table.drop_columns(["fingerprint"])
+
+    (row,) = decode(rewrite(encode("datasets", [dataset(fingerprint="f" * 40)]), drop)).rows
+    assert row == dataset(fingerprint="")
+
+
 def test_runs_read_for_their_curves_are_blank_otherwise():
     rows = [run("a"), run("b", curve=LearningCurve.empty())]
     table = pq.read_table(io.BytesIO(encode("runs", rows)), columns=READ_FOR_CURVES)

@@ -329,6 +329,19 @@ def test_a_target_is_known_as_the_benchmark_that_it_is(served) -> None:  # type:
     assert columns_of(as_target("lab/rows", {}), record) == ["lab/rows"]  # type: ignore[arg-type]
 
 
+def test_an_export_of_a_benchmark_is_known_by_its_rows(served, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    served.add("dataset", "lab/rows", {"train.csv": csv(ROWS)})
+    known = [dataset_entry(as_target("lab/rows", {}))]
+    record = SimpleNamespace(datasets=lambda task: known)
+    (tmp_path / "export.csv").write_text(csv(ROWS))
+    (tmp_path / "other.csv").write_text(csv(ROWS[:-1]))
+    found = [
+        columns_of(as_target(tmp_path / name, {}), record)  # type: ignore[arg-type]
+        for name in ("export.csv", "other.csv")
+    ]
+    assert found == [["lab/rows"], []]
+
+
 # ------------------------------------------------------------------------------ what is refused
 
 
