@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow check fix lint types contracts zoo record results clean
+.PHONY: help setup demo test test-slow test-oldest-hub check fix lint types contracts zoo record results clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,14 @@ test: $(STAMP)   ## the default tests
 
 test-slow: $(STAMP)  ## the slow ones as well
 	$(BIN)/python -m pytest -m 'not gpu'
+
+OLDEST_HUB := $(VENV)/oldest-hub
+
+test-oldest-hub: $(STAMP)  ## the Hub's tests with the oldest huggingface_hub that is supported
+	$(BIN)/python -m pip install --quiet --upgrade --target $(OLDEST_HUB) 'huggingface_hub==1.31.*'
+	PYTHONPATH=$(OLDEST_HUB) $(BIN)/python -c \
+	  'import huggingface_hub as h; assert h.__version__.startswith("1.31"), h.__version__'
+	PYTHONPATH=$(OLDEST_HUB) $(BIN)/python -m pytest tests/hub tests/hub_server
 
 check: lint types contracts test  ## everything that CI looks at
 

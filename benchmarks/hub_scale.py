@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from synthetic_record import TASK, listing_pages, write_record
 
-from hf_select.results.files import sha256
+from hf_select.files import sha256
 from hf_select.results.manifest import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,15 +187,15 @@ def crawl_speed(models: int, folder: Path) -> dict[str, Any]:
     each is found fine, and no base model is known.
     """
     from hf_select.hub.client import Hub
+    from hf_select.hub.crawl.builder import CatalogBuilder
     from hf_select.hub.crawl.candidates import decide_page
     from hf_select.hub.crawl.lineage import Parent
     from hf_select.hub.crawl.models import LIMIT, MAX_PER_BASE
     from hf_select.hub.crawl.query import ModelQuery
-    from hf_select.hub.crawl.settling import Settling
     from hf_select.hub.crawl.shortlist import Candidate, Finding
     from hf_select.hub.crawl.state import CrawlState, Plan
 
-    class WithoutHub(Settling):
+    class WithoutHub(CatalogBuilder):
         def _ask(self, candidate: Candidate) -> Finding:
             return Finding(weights_sha256=sha256(candidate.id.encode()), num_parameters=10**8)
 
@@ -214,10 +214,10 @@ def crawl_speed(models: int, folder: Path) -> dict[str, Any]:
             with clock.time("saving pages"):
                 state.add_page(table, {"page": number})
         with clock.time("writing the catalog"):
-            settling = WithoutHub(
+            builder = WithoutHub(
                 Hub(), state, plan, loadable=lambda: loadable, should_stop=lambda: False
             )
-            settling.settle(LIMIT, MAX_PER_BASE, lambda _: None)
+            builder.build(LIMIT, MAX_PER_BASE, lambda _: None)
     total = sum(clock.seconds.values())
     return {
         "models": models,

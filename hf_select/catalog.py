@@ -18,13 +18,13 @@ import hashlib
 import json
 import math
 import os
-import uuid
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hf_select.errors import InputError, ModelError, UnknownNameError
+from hf_select.files import write_atomic
 from hf_select.records import DatasetEntry, ModelEntry, Rejected
 from hf_select.weights import count_parameters
 
@@ -99,17 +99,7 @@ class Catalog:
             **({"rejected_counts": self.rejected_counts} if self.rejected_counts else {}),
         }
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".tmp-catalog-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomic(path, text.encode())
 
     def _row(self, entry: ModelEntry | DatasetEntry, base: Path) -> dict[str, Any]:
         row = {

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hf_select.errors import InputError
-from hf_select.results.files import write_atomic
+from hf_select.files import write_atomic
 
 FOLDER = Path("~/.local/share/hf/extensions/hf-select")
 MANIFEST = "manifest.json"

@@ -16,9 +16,10 @@ from hf_select.errors import (
     InputError,
     MissingError,
     ModelError,
+    SetupError,
 )
+from hf_select.files import exclusive
 from hf_select.records import DatasetEntry, ModelEntry, check_task_name
-from hf_select.results.files import exclusive
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.matrix import dataset_name
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 PATIENCE = 3
 """Times that the Hub is asked for a target: a few seconds, if it doesn't answer."""
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
-"""OWNER/NAME: what a model is taken for that isn't a folder."""
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?", re.ASCII)
+"""OWNER/NAME: what a model is taken for that isn't a folder. The oldest have no owner."""
 
 
 def demo_folder() -> Path:
@@ -79,7 +80,7 @@ def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str
     locations: dict[str, Path] = {}
     for name in models:
         if HUB_ID.fullmatch(name) and not Path(name).exists():
-            entries.append(hub_model(name, task))
+            entries.append(hub_model(name, task))  # named as the Hub names it now
         else:
             entries.append(local_model(name, task))
             locations[entries[-1].repo_id] = Path(name).absolute()
@@ -158,7 +159,6 @@ def fetch(entry: ModelEntry) -> Path:
     """
     from huggingface_hub import constants
 
-    from hf_select.errors import SetupError
     from hf_select.hub.models import fetch_model
 
     try:
@@ -187,21 +187,23 @@ def hub_model(repo_id: str, task: str) -> ModelEntry:
     """
     from huggingface_hub import constants
 
+    from hf_select.hub.client import Hub
     from hf_select.hub.models import inspect_model
+    from hf_select.hub.pins import pin_model
 
     try:
-        hub = _hub(constants.ENDPOINT)
-        commit = hub.head_commit(repo_id, repo_type="model")
-        found = inspect_model(hub, repo_id, commit)
-    except MissingError as error:
+        # Somebody waits, and may just have mistyped the name of a folder.
+        pin = pin_model(Hub(endpoint=constants.ENDPOINT, attempts=PATIENCE), repo_id)
+        found = inspect_model(_hub(constants.ENDPOINT), *pin)
+    except (MissingError, SetupError) as error:
         raise InputError(
             f"no folder at {repo_id}, and on the Hub: {error.message}", hint=error.hint
         ) from error
     if found.problems:
-        raise ModelError(f"{repo_id}: {found.problems[0]}", hint="leave it out of the choice")
+        raise ModelError(f"{pin.repo_id}: {found.problems[0]}", hint="leave it out of the choice")
     return ModelEntry(
-        repo_id=repo_id,
-        revision=commit,
+        repo_id=pin.repo_id,
+        revision=pin.commit,
         task=task,
         architecture=found.architecture,
         num_parameters=found.num_parameters,

@@ -129,6 +129,21 @@ def test_a_hub_id_becomes_a_pinned_entry(hub, made):
         hub_model("lab/ant", TASK)
 
 
+def test_a_hub_model_is_called_what_the_hub_calls_it_now(hub, made):
+    commit = upload(hub, made).revision
+    hub.store.moved["model", "ant"] = (
+        "lab/ant"  # as bert-base-uncased, from before there were owners
+    )
+    hub.store.moved["model", "Lab/Ant"] = "lab/ant"
+    data = [str(made / "news.csv")]
+    for name in ("ant", "Lab/Ant"):
+        (entry,) = folders_as_catalog([name], data, TASK).models
+        assert (entry.repo_id, entry.revision) == ("lab/ant", commit)
+        assert fetch(replace(entry, repo_id=name)).is_dir()  # a record may know the old name
+    with pytest.raises(InputError, match="two models or data sets have the same name"):
+        folders_as_catalog(["lab/ant", "ant"], data, TASK)
+
+
 def test_folders_and_hub_ids_together(hub, made, tmp_path, monkeypatch):
     upload(hub, made)
     data = [str(made / "news.csv")]
@@ -140,7 +155,12 @@ def test_folders_and_hub_ids_together(hub, made, tmp_path, monkeypatch):
     assert folders_as_catalog([named], data, TASK).models == (local_model(named, TASK),)
     with pytest.raises(InputError, match="no folder at lab/none, and on the Hub: model lab/none"):
         folders_as_catalog(["lab/none"], data, TASK)
+    with pytest.raises(InputError, match="no folder at nowhere, and on the Hub: model nowhere"):
+        folders_as_catalog(["nowhere"], data, TASK)
     with pytest.raises(ModelError, match="not a model folder"):
+        folders_as_catalog(["./nowhere"], data, TASK)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"no folder at nowhere, and on the Hub: .*offline"):
         folders_as_catalog(["nowhere"], data, TASK)
 
 

@@ -12,7 +12,7 @@ from hf_select.cli.signals import stop_flag
 from hf_select.cli.words import count
 
 if TYPE_CHECKING:
-    from hf_select.hub.crawl.dataset_rows import Candidate
+    from hf_select.hub.crawl.dataset_decide import Candidate
     from hf_select.hub.crawl.datasets import CrawledDatasets
 
 NAMED = 10
@@ -25,14 +25,10 @@ NAMED = 10
     "--max-rows 20000 --limit 6 --out catalog",
 )
 @options.task()
-@click.option("--out", "-o", required=True, metavar="CATALOG", help="Folder of the catalog.")
-@click.option("--search", default="", metavar="TEXT", help="What the name must hold.")
-@click.option("--language", metavar="EN,DE", help="One of these languages.")
-@click.option("--license", "license_", metavar="A,B", help="One of these licences, as on the Hub.")
+@options.crawling
 @click.option("--min-rows", default=0, metavar="N", help="Rows at least, of all used splits.")
 @click.option("--max-rows", default=0, metavar="N", help="Rows at most, of all used splits.")
 @click.option("--max-classes", default=0, metavar="N", help="Classes at most.")
-@click.option("--downloads-at-least", default=0, metavar="N", help="In the last 30 days.")
 @click.option(
     "--limit",
     type=int,
@@ -49,14 +45,8 @@ NAMED = 10
 @click.option("--text-pair-column", metavar="NAME", help="Column with the second text.")
 @click.option("--image-column", metavar="NAME", help="Column with the image.")
 @click.option("--label-column", metavar="NAME", help="Column to predict.")
-@click.option(
-    "--list-all",
-    is_flag=True,
-    help="Don't let the Hub filter: whatever doesn't fit is listed too, with its reason.",
-)
 @click.option("--restart", is_flag=True, help="Forget a crawl that was cut off.")
 @click.option("--page-size", type=int, metavar="N", help="Datasets a page; 100.")
-@click.option("--allow-unknown-license", is_flag=True, help="Take those without a known licence.")
 @options.common
 def command(
     task: str,
@@ -74,7 +64,7 @@ def command(
     the same command goes on where it was.
     """
     from hf_select import pipeline
-    from hf_select.hub.crawl.dataset_rows import REASONS
+    from hf_select.hub.crawl.dataset_decide import REASONS
 
     with stop_flag(output) as should_stop:
         crawled = pipeline.crawl_datasets(

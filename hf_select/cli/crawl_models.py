@@ -23,17 +23,13 @@ FEW = 5
     "--license apache-2.0,mit --max-params 200M --limit 50 --out catalog",
 )
 @options.task()
-@click.option("--out", "-o", required=True, metavar="CATALOG", help="Folder of the catalog.")
-@click.option("--search", default="", metavar="TEXT", help="What the name must hold.")
-@click.option("--language", metavar="EN,DE", help="One of these languages.")
-@click.option("--license", "license_", metavar="A,B", help="One of these licences, as on the Hub.")
+@options.crawling
 @click.option("--library", default="", metavar="NAME", help="Such as transformers.")
 @click.option(
     "--trained-dataset", default="", metavar="ID", help="A data set that it was trained on."
 )
 @click.option("--min-params", default="0", metavar="N", help="Parameters at least, such as 10M.")
 @click.option("--max-params", default="0", metavar="N", help="Parameters at most, such as 200M.")
-@click.option("--downloads-at-least", default=0, metavar="N", help="In the last 30 days.")
 @click.option("--modified-after", default="", metavar="DATE", help="Such as 2026-05-01.")
 @click.option(
     "--limit",
@@ -54,16 +50,10 @@ FEW = 5
     show_default=True,
     help="api: the Hub's listing; hub-stats: a daily table of all models.",
 )
-@click.option(
-    "--list-all",
-    is_flag=True,
-    help="Don't let the Hub filter: whatever doesn't fit is listed too, with its reason.",
-)
 @click.option("--since-last", is_flag=True, help="Only what was modified since the last crawl.")
 @click.option("--restart", is_flag=True, help="Forget the crawl in CATALOG and begin anew.")
 @click.option("--page-size", type=int, metavar="N", help="Models a page; 1000.")
 @click.option("--allow-gated", is_flag=True, help="Take models whose conditions you accepted.")
-@click.option("--allow-unknown-license", is_flag=True, help="Take models without a known licence.")
 @options.common
 def command(
     task: str,

@@ -70,9 +70,12 @@ def _over_hub(task: str, folder: Path, top: int, output: Output) -> None:
         )
 
     document = run_hub_demo(task, folder, top=top, on_step=tell)
+    record = document["record"]
     output.data(
         document,
         lambda o: o.line(
+            f"Of the record the selection read {record['bytes'] / 1e3:.0f} kB in "
+            f"{record['requests']} requests; the rest were the models.\n"
             f"Winner: {document['winner']['model']}, test {document['metric']} "
             f"{document['winner']['test']:.4f}, regret {document['regret']:.2f} points; price of "
             f"choosing {document['price']:.2f}. All that was made is in {folder}"

@@ -85,6 +85,32 @@ def task(required: bool = True) -> Callable[[Command], Command]:
     )
 
 
+def crawling(function: Command) -> Command:
+    """What both crawls ask for: a catalog, what a name, a card and a licence must say."""
+    options = (
+        click.option(
+            "--out", "-o", required=True, metavar="CATALOG", help="Folder of the catalog."
+        ),
+        click.option("--search", default="", metavar="TEXT", help="What the name must hold."),
+        click.option("--language", metavar="EN,DE", help="One of these languages."),
+        click.option(
+            "--license", "license_", metavar="A,B", help="One of these licences, as on the Hub."
+        ),
+        click.option("--downloads-at-least", default=0, metavar="N", help="In the last 30 days."),
+        click.option(
+            "--list-all",
+            is_flag=True,
+            help="Don't let the Hub filter: whatever doesn't fit is listed too, with its reason.",
+        ),
+        click.option(
+            "--allow-unknown-license", is_flag=True, help="Take those without a known licence."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def data(function: Command) -> Command:
     """How to read a target: the columns, the task, the metric. All are inferred if not stated."""
     options = (

@@ -34,8 +34,8 @@ KINDS = (
     ("listing", re.compile(r"GET /api/(models|datasets)$")),
     ("file tree", re.compile(r"GET /api/.*/tree/|POST /api/.*/paths-info/")),
     ("commit", re.compile(r"POST /api/.*/(commit|preupload)/")),
-    ("upload", re.compile(r"PUT |POST .*(/info/lfs/|lfs_verify)")),
-    ("file", re.compile(r"GET .*/resolve/|GET /_lfs")),
+    ("upload", re.compile(r"PUT |POST .*/info/lfs/|POST /lfs-verify")),
+    ("file", re.compile(r"GET .*/resolve/")),
     ("file head", re.compile(r"HEAD ")),
 )
 

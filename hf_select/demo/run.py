@@ -13,9 +13,9 @@ import numpy as np
 from hf_select import pipeline
 from hf_select.demo.targets import DEMO_TASKS, check_demo_task, write_target
 from hf_select.errors import InputError, RecordError
+from hf_select.files import write_atomic
 from hf_select.metrics import get_metric
 from hf_select.report.page import write_report
-from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
 from hf_select.selection.policies import get_policy

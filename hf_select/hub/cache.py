@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_select.errors import HubError
+from hf_select.hub.content import git_hash
 
 if TYPE_CHECKING:
     from hf_select.hub.client import FileInfo
@@ -100,14 +101,10 @@ def difference(path: Path, info: FileInfo) -> str | None:
     size = path.stat().st_size
     if size != info.size:
         return f"{size} bytes, but it should have {info.size}"
-    kind, new = ("sha256", hashlib.sha256) if info.sha256 else ("git hash", _git_hash(size))
+    kind = "sha256" if info.sha256 else "git hash"
     with path.open("rb") as file:
+        new = hashlib.sha256 if info.sha256 else lambda: git_hash(size)
         found = hashlib.file_digest(file, new).hexdigest()
     if info.etag and found != info.etag:
         return f"its {kind} is {found[:8]}, but it should be {info.etag[:8]}"
     return None
-
-
-def _git_hash(size: int) -> Callable[[], hashlib._Hash]:
-    """What git hashes is the size, then the content."""
-    return lambda: hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)

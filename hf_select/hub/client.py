@@ -184,7 +184,7 @@ class Hub:
             try:
                 return function()
             except wording.caught() as error:
-                wording.blot(error, self._secret())
+                self.blot(error)
                 if wording.is_local(error):
                     raise
                 if progress() > reached:
@@ -195,9 +195,13 @@ class Hub:
             self._sleep(wait)
             attempt += 1
 
-    def pause(self, attempt: int) -> None:
+    def pause(self, attempt: int, *, at_least: float = 0.0) -> None:
         """Wait before doing again what failed for the `attempt`-th time (1, 2, ...)."""
-        self._sleep(self._backoff(attempt))
+        self._sleep(at_least + self._backoff(attempt))
+
+    def blot(self, error: BaseException) -> None:
+        """Take the token, and whatever else is secret, out of an error that will be shown."""
+        wording.blot(error, self._secret())
 
     def _wait(self, error: BaseException, attempt: int, retry_server_errors: bool) -> float | None:
         """Seconds to wait before the next attempt; None if there is to be none."""

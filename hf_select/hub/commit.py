@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import ConflictError, HubError
+from hf_select.hub import wording
 from hf_select.hub.client import RETRIED, Hub
 from hf_select.redaction import redact
 
@@ -83,10 +84,11 @@ def commit(
             )
             return Landed(info.oid, info.pr_num)
         except HubError as error:
-            if attempt == tries or _is_refusal(error):
+            asked = wording.asked_wait(error.__cause__) if error.__cause__ else None
+            if attempt == tries or _is_refusal(error) or (asked or 0.0) > hub.longest_wait:
                 raise
             doubt |= not isinstance(error, ConflictError)
-        hub.pause(attempt)
+        hub.pause(attempt, at_least=asked or 0.0)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -101,7 +103,7 @@ def _send(
             CommitOperationAdd(path, data) for path, data in change.add.items()
         ]
         operations += [CommitOperationDelete(path) for path in change.delete]
-        with _no_bars():
+        with _no_bars(), _uploads(hub, f"{repo_type} {repo_id}"):
             return hub.api.create_commit(
                 repo_id,
                 operations,
@@ -114,6 +116,31 @@ def _send(
             )
 
     return send
+
+
+class RefusedError(HubError):
+    """What was to be sent is not taken, and won't be at the next try either."""
+
+
+@contextmanager
+def _uploads(hub: Hub, what: str) -> Iterator[None]:
+    """In our words what `create_commit` raises that is no error of HTTP.
+
+    A `RuntimeError` is an upload that broke off, by hf_xet or as an LFS file; a `ValueError` a
+    refusal: a card with an invalid head, a quota that is used up.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, wording.caught()):
+            raise
+        hub.blot(error)
+        words = " ".join(str(error).split())
+        if isinstance(error, ValueError):
+            raise RefusedError(f"{what}: {words}", hint="nothing was committed") from error
+        raise HubError(
+            f"{what}: an upload failed: {words}", hint="the same command goes on"
+        ) from error
 
 
 @contextmanager
@@ -132,7 +159,8 @@ def _no_bars() -> Iterator[None]:
 
 def _is_refusal(error: HubError) -> bool:
     """Whether the Hub refuses the commit for what it is, so that sending it again is no use."""
-    status = getattr(getattr(error.__cause__, "response", None), "status_code", None)
-    if status is None or isinstance(error, ConflictError):
-        return False
-    return 400 <= status < 500 and status not in RETRIED
+    if isinstance(error, RefusedError | ConflictError):
+        return isinstance(error, RefusedError)
+    status = wording.status_of(error.__cause__) if error.__cause__ else None
+    # The client has waited out a 429 already, as often and as long as it may.
+    return status is not None and status < 500 and (status == 429 or status not in RETRIED)

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_select.errors import ModelError
+from hf_select.files import write_atomic
 from hf_select.hub import cache, wording
 from hf_select.hub.client import COMMIT, SMALL, FileInfo, Hub, checked_id
 from hf_select.records import ModelEntry
-from hf_select.results.files import write_atomic
 from hf_select.weights import count_parameters
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

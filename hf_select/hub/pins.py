@@ -1,4 +1,8 @@
-"""Which commit a dataset of the Hub is at, and whether its rows may be read: one question."""
+"""Which commit a dataset of the Hub is at, and whether its rows may be read: one question.
+
+A repository may have been renamed, or be asked for in other capitals: the Hub sends whoever asks by
+an old name on to the new one, which is what a record has to know it by.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from hf_select.hub.client import COMMIT, Hub, checked_id
 
 
 class Pin(NamedTuple):
-    """A dataset by the name that it has now, at a commit of 40 hex digits."""
+    """A dataset or model by the name that it has now, at a commit of 40 hex digits."""
 
     repo_id: str
     commit: str
@@ -33,3 +37,11 @@ def pin_dataset(hub: Hub, repo_id: str, revision: str | None = None) -> Pin:
     if row.get("gated"):  # seen by everybody, read by those who were let in
         hub.call(hub.api.auth_check, name, repo_type="dataset", what=what)
     return Pin(name, commit)
+
+
+def pin_model(hub: Hub, repo_id: str) -> Pin:
+    """The newest commit of a model. Raises `MissingError` or `AccessError`."""
+    row = hub.get_json(
+        f"/api/models/{checked_id(repo_id)}", {"expand": ["sha"]}, what=f"model {repo_id}"
+    )
+    return Pin(str(row["id"]), str(row["sha"]))

@@ -46,6 +46,8 @@ def is_local(error: BaseException) -> bool:
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     of_the_hub = HfHubHTTPError | LocalTokenNotFoundError | ConnectionError | TimeoutError
+    if type(error).__module__ == "hf_xet":  # it calls a refused upload a PermissionError
+        return False
     return isinstance(error, OSError) and not isinstance(error, of_the_hub)
 
 
@@ -170,6 +172,11 @@ def _refusal(error: BaseException, status: int, what: str) -> HfSelectError:
     if status == 401 and "Invalid credentials" in str(error):
         return SetupError(
             "the Hub doesn't know this token", hint="`hf auth login`, or set HF_TOKEN"
+        )
+    if status == 401 and "is expired" in str(error):  # the client takes it for a missing repository
+        return SetupError(
+            "the Hub doesn't know this token any more: it is expired",
+            hint="`hf auth login`, or set HF_TOKEN",
         )
     if isinstance(error, errors.RepositoryNotFoundError) or status in (404, 410):
         return MissingError(

@@ -60,11 +60,11 @@ def crawl_datasets(
 
     The rows of those that the listing has nothing against are read, and checked as those of a
     target are. `from_list` is a file with one id a line; a crawl that was cut off goes on;
-    `hub.datasets` says what the other options mean.
+    `hub.crawl.datasets` says what the other options mean.
     """
     from hf_select.hub.client import Hub
     from hf_select.hub.crawl import datasets
-    from hf_select.hub.crawl.dataset_rows import DatasetQuery
+    from hf_select.hub.crawl.dataset_query import DatasetQuery
     from hf_select.hub.crawl.query import asked_ids
     from hf_select.tasks.cards import read_card
     from hf_select.tasks.data import dataset_entry, load_target

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hf_select.files import write_atomic
 from hf_select.metrics import METRICS
 from hf_select.report.document import epochs_text, metric_text, score_text
 from hf_select.report.figures import (
@@ -22,7 +23,6 @@ from hf_select.report.figures import (
     short_names,
     tick_text,
 )
-from hf_select.results.files import write_atomic
 
 MAX_DOTS = 120
 """Above that many models the funnel counts in words only: dots would say nothing."""

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from hf_select.errors import RecordError
+from hf_select.files import write_atomic
 from hf_select.records import Clustering
-from hf_select.results.files import write_atomic
 from hf_select.results.overview import ONE_ROW_IS, contents, overview
 from hf_select.results.state import State
 

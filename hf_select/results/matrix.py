@@ -227,13 +227,6 @@ def recorded(
     return found
 
 
-def long_table(
-    runs: Sequence[RunRecord], *, task: str, baselines: Baselines | None = None
-) -> dict[str, list[Any]]:
-    """The performance matrices of every recipe of a task as columns, one row a measured cell."""
-    return matrix_table(recorded(runs, task=task, baselines=baselines).values())
-
-
 def matrix_table(matrices: Iterable[Recorded]) -> dict[str, list[Any]]:
     """Matrices as the columns of one table, one row a measured cell: by dataset, then model."""
     names = ("task", "recipe", "model", "dataset", "dataset_revision", "metric")

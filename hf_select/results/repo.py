@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from hf_select import files
 from hf_select.errors import InputError, RecordError
 from hf_select.records import (
     Clustering,
@@ -37,7 +38,6 @@ from hf_select.records import (
     RunRecord,
     canonical_json,
 )
-from hf_select.results import files
 from hf_select.results.card import check_card, write_card
 from hf_select.results.manifest import MANIFEST, manifest_bytes, read_manifest
 from hf_select.results.matrix import curve_set, performance_matrix, pick_recipe, recipe_counts
@@ -322,9 +322,12 @@ class ResultsRepo:
                 found[entry["task"]] = read_clustering(table)
         return found
 
-    def missing_from(self, other: ResultsRepo | State) -> Rows:
-        """The rows that `other` lacks, by the same rules by which `append` leaves rows out."""
-        return self._load().missing_from(other if isinstance(other, State) else other._load())
+    def state(self) -> State:
+        """All rows, of the snapshot and of the inbox, to be read and not changed.
+
+        What can't be read is left out; `problems` says so.
+        """
+        return self._load()
 
     def _recipe_for(self, task: str, recipe: str | None) -> str:
         return pick_recipe(

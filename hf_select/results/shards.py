@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hf_select.errors import InputError
+from hf_select.files import sha256
 from hf_select.records import RunRecord
-from hf_select.results.files import sha256
 from hf_select.results.schema import SAFE_NAME, encode
 from hf_select.results.state import Rows
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 import pyarrow as pa
 
 from hf_select.errors import MissingError, RecordError
+from hf_select.files import sha256
 from hf_select.records import (
     Clustering,
     CurveSet,
@@ -26,7 +27,6 @@ from hf_select.records import (
     Recipe,
     RunRecord,
 )
-from hf_select.results.files import sha256
 from hf_select.results.manifest import MANIFEST, read_manifest
 from hf_select.results.matrix import (
     curve_set,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,24 +89,21 @@ class State:
             recipes=tuple(self.recipes().values()),
         )
 
-    def missing_from(self, other: State) -> Rows:
-        """The rows that would say something new to `other`.
+    def missing_from(self, other: State) -> State:
+        """The rows that would be new to `other`.
 
-        Entries bear no date: where both have one of the same commit and they differ, it is among
-        the rows, whichever is newer.
+        An entry of a commit that it has an entry of is none, even where it says something else:
+        entries bear no date, and two records that differ would overwrite each other for ever.
         """
-
-        def new(rows: Iterable[Any]) -> tuple[Any, ...]:
-            return tuple(row for row in rows if other.lacks(row))
-
-        mine = self.rows()
-        return Rows(
-            runs=new(mine.runs),
-            models=new(mine.models),
-            datasets=new(mine.datasets),
-            proxies=new(mine.proxies),
-            recipes=new(mine.recipes),
-        )
+        found = State()
+        for key, entry in self.entries.items():
+            if key not in other.entries:
+                found.add(entry)
+        for variants in self.runs.values():
+            for run in variants:
+                if other.lacks(run):
+                    found.add(run)
+        return found
 
     def best(self) -> Iterator[RunRecord]:
         """One run a key: an `ok` one before a failed one, then the earliest measurement."""

@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hf_select.errors import InputError
+from hf_select.files import sha256
 from hf_select.records import Clustering, PerformanceMatrix
-from hf_select.results.files import sha256
 from hf_select.results.matrix import (
     Columns,
     default_recipe,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_select.errors import InputError
+from hf_select.files import write_atomic
 from hf_select.records import digest
-from hf_select.results.files import write_atomic
 
 STATE = ".select"
 DOCUMENT = "selection.json"

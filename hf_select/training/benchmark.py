@@ -36,6 +36,7 @@ from hf_select.errors import (
     StoppedError,
     TrialError,
 )
+from hf_select.files import write_atomic
 from hf_select.records import (
     NAN,
     DatasetEntry,
@@ -45,7 +46,6 @@ from hf_select.records import (
     RunKey,
     RunRecord,
 )
-from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.tables import Cluster
 from hf_select.training.executors.local import Job, LocalExecutor, Outcome

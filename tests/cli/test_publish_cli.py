@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hub.records import cells, files_in, grow, snapshot_of, stored_cells
+from hub.record.records import cells, files_in, grow, snapshot_of, stored_cells
 from results.made import run as made_run
 
 from hf_select.cli.app import run

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from results.made import RECIPE, TASK, dataset, model, run
 
-from hf_select import pipeline
+from hf_select import files, pipeline
 from hf_select.cli.app import run as hf_select
 from hf_select.errors import InputError
 from hf_select.pipeline.base import MOST_GROUPED
 from hf_select.records import PerformanceMatrix, Recipe
-from hf_select.results import files
 from hf_select.results.card import CARD
 from hf_select.results.repo import MANIFEST, ResultsRepo
 from hf_select.results.schema import encode

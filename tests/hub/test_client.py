@@ -323,6 +323,11 @@ def unauthorized(hub):
     hub.fault(times=math.inf, status=401, message="Invalid credentials in Authorization header")
 
 
+def expired(hub):
+    hub.add("model", "lab/shut", MODEL)
+    hub.fault(times=math.inf, status=401, message='User Access Token "ci" is expired')
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
@@ -332,6 +337,7 @@ def unauthorized(hub):
         (deleted, MissingError, "no such repository"),
         (forbidden, AccessError, "has not the right"),
         (unauthorized, SetupError, "doesn't know this token"),
+        (expired, SetupError, "doesn't know this token any more"),
     ],
 )
 @pytest.mark.parametrize("token", ["hf_bob", False])

@@ -178,6 +178,71 @@ def test_a_rate_limit_is_waited_for(hub, client):
     assert 7 <= client.slept[0] <= 9
 
 
+def test_a_hub_that_asks_for_an_hour_is_not_asked_again(hub, client):
+    an_hour = {"Retry-After": "3600"}  # as where the quota of commits is used up
+    fault = hub.fault("POST", "*/commit/*", times=1000, status=429, headers=an_hour)
+    alice = client(hub)
+    with pytest.raises(HubError, match="asks to wait 3600 s"):
+        commit(alice, REPO, adding(alice))
+    assert fault.struck == 1
+    assert client.slept == []
+
+
+@pytest.mark.parametrize("status", [409, 503])
+def test_no_second_try_comes_before_the_hub_says_so(hub, client, status):
+    hub.fault("POST", "*/commit/*", status=status, headers={"Retry-After": "40"})
+    alice = client(hub)
+    assert commit(alice, REPO, adding(alice)).commit
+    assert [wait >= 40 for wait in client.slept] == [True]
+    hub.fault("POST", "*/commit/*", times=1000, status=status, headers={"Retry-After": "3600"})
+    with pytest.raises(HubError):
+        commit(alice, REPO, adding(alice, "more.txt"))
+    assert len(client.slept) == 1
+
+
+class XetAuthenticationError(PermissionError):
+    """As hf_xet names it, with the same base."""
+
+    __module__ = "hf_xet"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("Data processing error: CAS service error, hf_alice"), "Data processing"),
+        (XetAuthenticationError("401 Unauthorized for hf_alice"), "401 Unauthorized"),
+    ],
+)
+def test_an_upload_that_breaks_is_tried_again(hub, client, monkeypatch, error, words):
+    alice = client(hub)
+    upload, broken = alice.api.preupload_lfs_files, [error] * 2
+
+    def breaking(*args, **options):
+        if broken:
+            raise broken.pop()
+        upload(*args, **options)
+
+    monkeypatch.setattr(alice.api, "preupload_lfs_files", breaking)
+    plan = adding(alice)
+    assert commit(alice, REPO, plan).commit
+    assert plan.asked == 3
+    broken += [error] * 9
+    with pytest.raises(HubError, match=f"{REPO}.*{words}") as raised:
+        commit(alice, REPO, adding(alice, "more.txt"), tries=2)
+    assert raised.value.exit_code == 1
+    assert raised.value.hint
+    assert "hf_alice" not in f"{raised.value} {raised.value.__cause__}"
+
+
+def test_what_the_client_refuses_to_send_is_told_in_a_line(hub, client):
+    hub.fault("POST", "/api/validate-yaml", status=400)
+    alice = client(hub)
+    with pytest.raises(HubError, match=f"{REPO}.*Invalid metadata in README.md"):
+        commit(alice, REPO, adding(alice, "README.md", b"---\nlicense: none\n---\n"))
+    assert len(hub.requests("POST")) == 1
+    assert client.slept == []
+
+
 def test_files_are_deleted_one_by_one_and_by_folder(hub, client):
     hub.push("dataset", REPO, {"a/1": "1", "a/2": "2", "b/1": "1"})
     alice = client(hub)

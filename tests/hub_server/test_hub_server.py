@@ -178,8 +178,11 @@ def test_filters(hub):
 def test_what_is_not_served_is_refused(hub):
     with pytest.raises(BadRequestError, match="apps"):
         list(api(hub).list_models(apps="vllm"))
-    with pytest.raises(BadRequestError, match="expected one of author, baseModels"):
+    with pytest.raises(BadRequestError, match="expected one of author, cardData"):
         list(api(hub).list_models(expand=["color"]))
+    for name in ("baseModels", "childrenModelCount", "usedStorage"):  # an info tells them
+        with pytest.raises(BadRequestError, match=f"Invalid expand {name}"):
+            list(api(hub).list_models(expand=[name]))
     for query in ("sort=color", "cursor=!", "cursor=MTIz", "limit=0", "num_parameters=5"):
         add = len(hub.store.repos) or add_model(hub, "lab/one")
         assert add
@@ -201,7 +204,7 @@ def test_properties_of_a_model(hub):
         modified=datetime(2026, 2, 1),
     )
     names = "sha config safetensors tags pipeline_tag library_name gated disabled cardData likes"
-    names += " createdAt lastModified usedStorage siblings baseModels evalResults private"
+    names += " createdAt lastModified siblings evalResults private"
     (model,) = api(hub).list_models(expand=names.split())
     assert model.sha == sha
     assert model.config == {**CONFIG, "auto_map": {"AutoModel": "x.M"}}
@@ -217,10 +220,12 @@ def test_properties_of_a_model(hub):
     assert model.card_data.license == "mit"
     assert model.created_at == datetime(2026, 1, 1, tzinfo=UTC)
     assert model.last_modified == datetime(2026, 2, 1, tzinfo=UTC)
-    assert model.base_models["relation"] == "finetune"
     assert model.eval_results[0].value == 0.5
     assert "README.md" in {file.rfilename for file in model.siblings}
     assert api(hub).model_info("lab/tiny").sha == sha
+    alone = api(hub).model_info("lab/tiny", expand=["baseModels", "usedStorage"])
+    assert alone.base_models["relation"] == "finetune"
+    assert alone.used_storage > 100
 
 
 @pytest.mark.parametrize(
@@ -782,6 +787,23 @@ def test_gated(hub):
             hf_hub_download("lab/gated", "config.json", token=token, endpoint=hub.endpoint)
     api(hub).auth_check("lab/gated")
     assert hf_hub_download("lab/gated", "config.json", token="hf_alice", endpoint=hub.endpoint)
+
+
+def test_a_repository_that_was_renamed_is_found_by_both_names(hub):
+    sha = add_model(hub, "lab/tiny")
+    for old, new in (("lab/tiny", "lab/small"), ("lab/small", "lab/little")):
+        hub.rename("model", old, new)
+    for name in ("lab/tiny", "lab/small", "lab/little"):
+        assert api(hub).model_info(name, expand=["sha"]).id == "lab/little"
+        assert api(hub).model_info(name, expand=["sha"]).likes is None  # the query goes along
+        (found,) = api(hub).get_paths_info(name, ["config.json"])
+        path = hf_hub_download(name, "config.json", endpoint=hub.endpoint)
+        assert Path(path).resolve().name == found.blob_id
+        api(hub).upload_file(path_or_fileobj=b"1", path_in_repo=name[4:], repo_id=name)
+    assert {"tiny", "small", "little"} < set(hub.files("model", "lab/little"))
+    assert sha in {made.sha for made in hub.commits("model", "lab/little")}
+    hub.add("model", "lab/tiny", {})  # the name is free again
+    assert api(hub).model_info("lab/tiny").id == "lab/tiny"
 
 
 def test_disabled(hub):

@@ -10,8 +10,9 @@ from hf_select.results.matrix import (
     curve_set,
     dataset_name,
     impute,
-    long_table,
+    matrix_table,
     performance_matrix,
+    recorded,
 )
 
 NAN = float("nan")
@@ -143,12 +144,12 @@ def test_matrix_and_curves_have_the_same_rows_and_columns():
 def test_the_long_table_has_one_row_a_measured_cell():
     runs = [run("a", "x", 0.5), run("a", "x", 0.7, seed=1), run("b", "y", 0.9)]
     runs.append(run("c", "x", 0.1, key={"recipe": "zzz"}))
-    table = long_table(runs, task=TASK)
+    table = matrix_table(recorded(runs, task=TASK).values())
     rows = list(zip(*(table[n] for n in ("model", "dataset", "score", "seeds")), strict=True))
     assert rows == [("a", "x", pytest.approx(0.6), 2), ("b", "y", 0.9, 1), ("c", "x", 0.1, 1)]
     assert table["recipe"][2] == "zzz"
     assert all(len(column) == 3 for column in table.values())
-    assert long_table([], task=TASK)["model"] == []
+    assert matrix_table([])["model"] == []
 
 
 # ------------------------------------------------------------------------- missing cells

@@ -21,6 +21,7 @@ from victims import (
     write_rows,
 )
 
+from hf_select import files
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import InputError, RecordError, UnknownNameError
 from hf_select.recall import recall_models
@@ -33,7 +34,6 @@ from hf_select.records import (
     RunKey,
     RunRecord,
 )
-from hf_select.results import files
 from hf_select.results.repo import MANIFEST, ResultsRepo
 from hf_select.results.schema import encode
 from hf_select.results.shards import shards
@@ -69,6 +69,11 @@ def contents(repo: ResultsRepo) -> tuple:
         repo.proxies(),
         [repo.recipe(d) for d in repo.recipes(TASK)],
     )
+
+
+def missing(mine: ResultsRepo, theirs: ResultsRepo) -> Rows:
+    """The rows that would be new to the other."""
+    return mine.state().missing_from(theirs.state()).rows()
 
 
 # ---------------------------------------------------------------------------- open, create
@@ -453,7 +458,7 @@ def test_appending_again_after_a_kill_gives_one_copy_of_each_row(tmp_path):
     whole = filled(tmp_path / "whole")
     for step in range(1, 6):
         repo = ResultsRepo.create(tmp_path / f"r{step}")
-        rows = whole.missing_from(repo)
+        rows = missing(whole, repo)
         process = CONTEXT.Process(target=die_at_shard, args=(repo.path, whole.path, step))
         process.start()
         process.join()
@@ -466,22 +471,21 @@ def test_appending_again_after_a_kill_gives_one_copy_of_each_row(tmp_path):
         manifest = json.loads((repo.path / MANIFEST).read_text())
         counts = {e["kind"]: e["rows"] for e in manifest["snapshots"]}
         assert (counts["runs"], counts["models"], counts["recipes"]) == (9, 3, 1)
-        assert not whole.missing_from(repo)
+        assert not missing(whole, repo)
 
 
 def test_what_one_record_has_and_another_lacks(tmp_path):
     mine = filled(tmp_path / "mine")
     theirs = ResultsRepo.create(tmp_path / "theirs")
-    assert len(mine.missing_from(theirs)) == 9 + 3 + 2 + 1 + 1
-    add(theirs, mine.missing_from(theirs))
-    assert not mine.missing_from(theirs)
-    assert not mine.missing_from(theirs._load())
+    assert len(missing(mine, theirs)) == 9 + 3 + 2 + 1 + 1
+    add(theirs, missing(mine, theirs))
+    assert not missing(mine, theirs)
     mine.append([run(test=0.99, created="2025-02-02")], models=[model("new")])
     theirs.append([run("other")])
-    found = mine.missing_from(theirs)
+    found = missing(mine, theirs)
     assert ([r.test for r in found.runs], [m.repo_id for m in found.models]) == ([0.99], ["new"])
     assert len(found) == 2
-    assert [r.key.model for r in theirs.missing_from(mine).runs] == ["other"]
+    assert [r.key.model for r in missing(theirs, mine).runs] == ["other"]
 
 
 def test_the_same_rows_sent_twice_are_the_same_files(tmp_path):
@@ -490,20 +494,20 @@ def test_the_same_rows_sent_twice_are_the_same_files(tmp_path):
     mine.append([run("unsigned", submitter="")])
     theirs = ResultsRepo.create(tmp_path / "theirs")
     moment = "2025-03-04T05:06:07+00:00"
-    sent = shards(mine.missing_from(theirs), submitter="jane", created=moment)
-    assert sent == shards(mine.missing_from(theirs), submitter="jane", created=moment)
+    sent = shards(missing(mine, theirs), submitter="jane", created=moment)
+    assert sent == shards(missing(mine, theirs), submitter="jane", created=moment)
     assert all(path.startswith("inbox/2025-03/jane/") for path in sent)
     for path, data in (*sent.items(), *sent.items()):
         files.write_atomic(theirs.path / path, data)
     assert theirs.problems == []
     assert {r.submitter for r in theirs.runs() if r.key.model == "unsigned"} == {"jane"}
     assert {r.submitter for r in theirs.runs() if r.key.model == "a"} == {"tester"}
-    written = add(ResultsRepo.create(tmp_path / "r"), mine._load().rows(), created=moment)
+    written = add(ResultsRepo.create(tmp_path / "r"), mine.state().rows(), created=moment)
     assert {path.name for path in written} == {
-        Path(path).name for path in shards(mine._load().rows(), submitter="local", created=moment)
+        Path(path).name for path in shards(mine.state().rows(), submitter="local", created=moment)
     }
     theirs.compact()
-    assert not mine.missing_from(theirs)
+    assert not missing(mine, theirs)
     for path, data in sent.items():  # and once more, after it was folded
         files.write_atomic(theirs.path / path, data)
     assert theirs.compact() == 1

@@ -6,7 +6,7 @@ import pytest
 from made import RECIPE, dataset, model, run
 
 from hf_select.errors import InputError
-from hf_select.results.files import sha256
+from hf_select.files import sha256
 from hf_select.results.schema import decode
 from hf_select.results.shards import shards
 from hf_select.results.state import Rows

@@ -115,19 +115,21 @@ def test_all_rows_in_the_order_in_which_they_are_stored():
 
 
 def test_what_one_has_and_another_lacks():
+    """An entry of a commit that the other has an entry of is not among it, whatever it says."""
     mine, theirs = State(), State()
     proxy = ProxyRow("a", "0", "x", "0", "leep", float("nan"), task="t")
-    for row in (run("a", test=0.5), run("a", test=0.6), run("b"), model(), proxy, RECIPE):
+    entries = (model("a", license="mit"), model("b"), proxy, RECIPE)
+    for row in (run("a", test=0.5), run("a", test=0.6), run("b"), *entries):
         mine.add(row)
-    for row in (run("a", test=0.6, created="another"), model(license="mit"), proxy):
+    for row in (run("a", test=0.6, created="another"), model("a"), proxy):
         theirs.add(row)
-    found = mine.missing_from(theirs)
+    found = mine.missing_from(theirs).rows()
     assert [(r.key.model, r.test) for r in found.runs] == [("a", 0.5), ("b", 0.75)]
-    assert found.models == (model(),)
+    assert found.models == (model("b"),)
     assert found.proxies == ()
     assert found.recipes == (RECIPE,)
     for kind in found.by_kind().values():
         for row in kind:
             assert theirs.add(row)
-    assert not mine.missing_from(theirs)
-    assert not mine.missing_from(mine)
+    assert not mine.missing_from(theirs).rows()
+    assert not mine.missing_from(mine).rows()

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from made import RECIPE, TASK, dataset, model, revision, run
 
+from hf_select import files
 from hf_select.errors import RecordError
 from hf_select.records import LearningCurve, ProxyRow, Recipe
-from hf_select.results import files
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import MANIFEST, QUARANTINE, ResultsRepo
 from hf_select.results.schema import META_VERSION, SCHEMA_VERSION, encode

@@ -11,10 +11,10 @@ import shutil
 import signal
 from pathlib import Path
 
-from made import run
+from results.made import run
 
+from hf_select import files
 from hf_select.records import RunRecord
-from hf_select.results import files
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.schema import Row
 from hf_select.results.state import Rows
@@ -77,7 +77,7 @@ def die_at_shard(path: Path, source: Path, step: int) -> None:
         return real(*args)
 
     Path.replace = counted
-    add(repo, ResultsRepo.open(source).missing_from(repo))
+    add(repo, ResultsRepo.open(source).state().rows())
 
 
 def refuse_bad(row: Row) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from hf_select.demo.hub_server.access import is_visible
 from hf_select.demo.hub_server.answers import Answer, Call, Refused
 from hf_select.demo.hub_server.pages import page_length, paged, read_cursor
-from hf_select.demo.hub_server.properties import EXPANDABLE, row
+from hf_select.demo.hub_server.properties import EXPANDABLE, OF_ONE_ONLY, row
 from hf_select.demo.hub_server.store import Store
 
 LONGEST_PAGE = 1000
@@ -60,12 +61,14 @@ def list_repos(store: Store, call: Call, *, type: str) -> Answer:
     return paged(store, call, shown, cursor)
 
 
-def shown_properties(call: Call, type: str) -> set[str] | None:
-    """What `expand` asks for; None where it wasn't given."""
+def shown_properties(
+    call: Call, type: str, *, but: Collection[str] = frozenset()
+) -> set[str] | None:
+    """What `expand` asks for, which may be none of `but`; None where it wasn't given."""
     if "expand" not in call.query:
         return None
     names = set(call.query["expand"])
-    valid = EXPANDABLE[type].split()
+    valid = [name for name in EXPANDABLE[type].split() if name not in but]
     unknown = names - set(valid)
     if unknown:
         raise Refused(
@@ -75,7 +78,7 @@ def shown_properties(call: Call, type: str) -> set[str] | None:
 
 
 def _properties(call: Call, type: str) -> set[str]:
-    expanded = shown_properties(call, type)
+    expanded = shown_properties(call, type, but=OF_ONE_ONLY)
     if expanded is not None:
         return expanded
     names = _SHORT.split() + (_DATASET.split() if type == "dataset" else [])

@@ -28,6 +28,9 @@ EXPANDABLE = {
 }
 """The properties `expand` may ask for. One that nobody measured here is absent, as on the Hub."""
 
+OF_ONE_ONLY = frozenset(["baseModels", "childrenModelCount", "usedStorage"])
+"""Of these, which a listing refuses: they are told of one repository at a time."""
+
 HEADS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",

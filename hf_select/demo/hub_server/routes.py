@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from hf_select.demo.hub_server import community, files, listing, repos, uploads
 from hf_select.demo.hub_server.answers import Answer, Call, Refused
@@ -74,5 +74,15 @@ def answer(store: Store, call: Call) -> Answer:
             if "type" in groups:
                 groups["type"] = (groups["type"] or "models").removesuffix("s")
             given = {name: unquote(text) for name, text in groups.items() if text is not None}
+            new = store.moved.get((given.get("type", ""), given.get("id", "")))
+            if new is not None and (given["type"], given["id"]) not in store.repos:
+                return _moved(call, match.span("id"), new)
             return route.function(store, call, **given)
     raise Refused(404, f"Sorry, we can't find the page you are looking for: {method} {call.path}")
+
+
+def _moved(call: Call, old: tuple[int, int], new: str) -> Answer:
+    """What the Hub says of a repository that was renamed: ask the same there."""
+    query = f"?{urlencode(call.query, doseq=True)}" if call.query else ""
+    place = f"{call.path[: old[0]]}{new}{call.path[old[1] :]}{query}"
+    return Answer(f"Temporary Redirect. Redirecting to {place}", 307, {"Location": place})

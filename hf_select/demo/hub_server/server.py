@@ -151,6 +151,14 @@ class LocalHub:
         )
         return made.sha
 
+    def rename(self, type: str, id: str, new: str) -> None:
+        """Give a repository another name; whoever asks for the old one is sent on."""
+        repo = self.repo(type, id)
+        with self.store.lock:
+            repo.id = new
+            self.store.repos[type, new] = self.store.repos.pop((type, id))
+            self.store.moved[type, id] = new
+
     def remove(self, type: str, id: str) -> None:
         """Delete a repository."""
         self.repo(type, id)

@@ -234,6 +234,8 @@ class Store:
         self.lock = threading.RLock()
         """Held while repositories change, never while bytes are hashed, read or sent."""
         self.repos: dict[tuple[str, str], Repo] = {}
+        self.moved: dict[tuple[str, str], str] = {}
+        """Type and name that a repository had before -> its name now."""
         self.users: dict[str, User] = {}
         self.uploads: dict[str, Blob] = {}
         """Large files that arrived, by sha256."""

@@ -6,7 +6,6 @@ fit into the memory that a laptop can spare.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_select.errors import InputError
+from hf_select.files import written
 from hf_select.hub.crawl.decide import REASONS, Loadable, decide
 from hf_select.hub.crawl.facts import Facts, parse
+from hf_select.hub.crawl.parquet import check_version, reading, versioned
 from hf_select.hub.crawl.query import ModelQuery
 from hf_select.records import Rejected
-from hf_select.results.files import TEMPORARY, sync_folder
 
 FILE = "candidates.parquet"
 SCHEMA_VERSION = 1
-META_VERSION = b"hf_select.schema_version"
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 _TYPES = {str: _TEXT, int: pa.int64(), bool: pa.bool_(), list[str]: _TEXTS}
@@ -37,7 +35,7 @@ PAGE_SCHEMA = pa.schema(
 )
 """A page as it is kept while a crawl goes on: facts, and what they alone decide."""
 
-SCHEMA = pa.schema(
+_FIELDS = pa.schema(
     [
         ("task", _TEXT),
         *PAGE_SCHEMA.remove(PAGE_SCHEMA.get_field_index("reason")),
@@ -51,9 +49,9 @@ SCHEMA = pa.schema(
         ("ancestors", _TEXTS),
         ("ancestor_licenses", _TEXTS),
         ("previous_commit", _TEXT),
-    ],
-    metadata={META_VERSION: str(SCHEMA_VERSION).encode()},
+    ]
 )
+SCHEMA = versioned(_FIELDS, SCHEMA_VERSION)
 ROWS_A_GROUP = 50_000
 
 
@@ -149,23 +147,11 @@ def _extras(field: pa.Field, length: int, verdicts: Mapping[int, Verdict]) -> pa
 
 def write_candidates(path: Path, tables: Iterable[pa.Table]) -> int:
     """Write the file whole or not at all, a row group at a time. Returns the number of rows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name is enough: whoever writes holds the lock of the catalog.
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
     rows = 0
-    try:
-        with temporary.open("wb") as file:
-            with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-                for table in _grouped(tables):
-                    writer.write_table(table, row_group_size=ROWS_A_GROUP)
-                    rows += len(table)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with written(path) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        for table in _grouped(tables):
+            writer.write_table(table, row_group_size=ROWS_A_GROUP)
+            rows += len(table)
     return rows
 
 
@@ -191,24 +177,14 @@ def read_candidates(
     path = Path(catalog) / FILE
     if not path.exists():
         return
-    try:
-        with pq.ParquetFile(path) as file:
-            version = int((file.schema_arrow.metadata or {}).get(META_VERSION, b"0"))
-            if not 1 <= version <= SCHEMA_VERSION:
-                raise InputError(
-                    f"{path} has schema version {version}, but this is version {SCHEMA_VERSION}",
-                    hint="update hf-select, or crawl into another folder",
-                )
-            wanted = columns and list(dict.fromkeys([*columns, *(["task"] if task else [])]))
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=wanted)
-                if task is not None:
-                    table = table.filter(pc.equal(table["task"], task))
-                yield table.select(columns) if columns else table
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(
-            f"{path} can't be read: {error}", hint="remove it and crawl again"
-        ) from error
+    with reading(path), pq.ParquetFile(path) as file:
+        check_version(path, file.schema_arrow, SCHEMA_VERSION)
+        wanted = columns and list(dict.fromkeys([*columns, *(["task"] if task else [])]))
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=wanted)
+            if task is not None:
+                table = table.filter(pc.equal(table["task"], task))
+            yield table.select(columns) if columns else table
 
 
 def count_reasons(tables: Iterable[pa.Table]) -> dict[str, int]:

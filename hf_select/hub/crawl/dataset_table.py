@@ -9,17 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_select.errors import InputError
-from hf_select.hub.crawl.dataset_rows import Candidate
+from hf_select.files import write_atomic
+from hf_select.hub.crawl.dataset_decide import Candidate
+from hf_select.hub.crawl.parquet import check_version, reading, versioned
 from hf_select.records import NAN
-from hf_select.results.files import write_atomic
 
 FILE = "datasets.parquet"
 SCHEMA_VERSION = 1
-META_VERSION = b"hf_select.schema_version"
 
 _TEXT, _TEXTS, _COUNT = pa.string(), pa.list_(pa.string()), pa.int64()
-SCHEMA = pa.schema(
+_FIELDS = pa.schema(
     {
         "task": _TEXT,
         "repo_id": _TEXT,
@@ -43,9 +42,9 @@ SCHEMA = pa.schema(
         "metric": _TEXT,
         "baseline": pa.float64(),
         "fingerprint": _TEXT,  # of the rows; "": they weren't read
-    },
-    metadata={META_VERSION: str(SCHEMA_VERSION).encode()},
+    }
 )
+SCHEMA = versioned(_FIELDS, SCHEMA_VERSION)
 
 
 def write_decisions(path: Path, task: str, decisions: Iterable[Candidate]) -> None:
@@ -70,18 +69,9 @@ def read_decisions(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.exists():
         return
-    try:
+    with reading(path):
         table = pq.read_table(path)
-        version = int((table.schema.metadata or {}).get(META_VERSION, b"0"))
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(
-            f"{path} can't be read: {error}", hint="remove it and crawl again"
-        ) from error
-    if not 1 <= version <= SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema version {version}, but this is version {SCHEMA_VERSION}",
-            hint="update hf-select, or crawl into another folder",
-        )
+        check_version(path, table.schema, SCHEMA_VERSION)
     yield from table.to_pylist()
 
 

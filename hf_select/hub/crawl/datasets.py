@@ -13,30 +13,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 
 from hf_select.catalog import Catalog
 from hf_select.errors import AccessError, HubError, InputError, SetupError, StoppedError
+from hf_select.files import write_atomic
 from hf_select.hub.client import Hub
-from hf_select.hub.crawl.dataset_rows import (
-    EXPAND,
-    Candidate,
-    DatasetQuery,
-    ReadCard,
-    asked_for,
-    bounded,
-    decide,
-    rejected,
-)
+from hf_select.hub.crawl.dataset_decide import Candidate, ReadCard, bounded, decide, rejected
+from hf_select.hub.crawl.dataset_query import EXPAND, DatasetQuery, asked_for
 from hf_select.hub.crawl.dataset_table import FILE, read_decisions, write_decisions
 from hf_select.hub.crawl.facts import parse
-from hf_select.hub.crawl.listing import refusal
-from hf_select.hub.crawl.query import is_model_id
+from hf_select.hub.crawl.listing import ask, refusal
 from hf_select.hub.crawl.state import CrawlState
 from hf_select.records import DatasetEntry
-from hf_select.results.files import write_atomic
 
 PAGE_SIZE = 100
 """Datasets a page. A row names all files of a repository, which can be a hundred thousand."""
@@ -239,16 +229,7 @@ class _Crawl:
 
     def _ask(self, repo_id: str, revision: str = "") -> dict[str, Any] | str:
         """One dataset's row, or the reason for which the Hub doesn't give it."""
-        if not is_model_id(repo_id):
-            return "invalid_id"
-        where = f"/api/datasets/{repo_id}"
-        if revision:
-            where += f"/revision/{quote(revision, safe='')}"
-        try:
-            row = self.hub.get_json(where, {"expand": list(EXPAND)}, what=f"dataset {repo_id}")
-        except AccessError as error:
-            return refusal(error)
-        return row if isinstance(row, dict) else "not_found"
+        return ask(self.hub, repo_id, revision, repo_type="dataset", expand=EXPAND)
 
     # ---------------------------------------------------------------------------- the rows
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from hf_select.hub.crawl.facts import ADAPTERS, Facts
-from hf_select.hub.crawl.query import ModelQuery, is_model_id
+from hf_select.hub.crawl.query import ModelQuery, is_repo_id
 from hf_select.records import Rejected
 
 REASONS = {
@@ -64,7 +64,7 @@ Loadable = frozenset[str] | None
 Rule = Callable[[Facts, ModelQuery, Loadable], bool]
 
 RULES: dict[str, Rule] = {
-    "invalid_id": lambda f, q, _: not is_model_id(f.id),
+    "invalid_id": lambda f, q, _: not is_repo_id(f.id),
     "disabled": lambda f, q, _: f.disabled,
     "private": lambda f, q, _: f.private,
     "gated": lambda f, q, _: f.gated and not q.allow_gated,

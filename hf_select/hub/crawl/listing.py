@@ -6,7 +6,7 @@ after that batch. `hubstats.HubStats` is the third one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from hf_select.errors import AccessError, HubError, MissingError, SetupError
 from hf_select.hub.client import Hub
 from hf_select.hub.crawl.facts import parse
-from hf_select.hub.crawl.query import EXPAND, ModelQuery, is_model_id
+from hf_select.hub.crawl.query import EXPAND, ModelQuery, is_repo_id
 
 IDS_A_BATCH = 20
 
@@ -98,18 +98,25 @@ class IdList:
             yield Batch(rows, done, f"{done} of {len(self._ids)} named models", refused)
 
 
-def ask(hub: Hub, repo_id: str, revision: str = "") -> dict[str, Any] | str:
-    """One model's row, or the reason for which the Hub doesn't give it (a code of `REASONS`).
+def ask(
+    hub: Hub,
+    repo_id: str,
+    revision: str = "",
+    *,
+    repo_type: str = "model",
+    expand: Sequence[str] = EXPAND,
+) -> dict[str, Any] | str:
+    """One model's or dataset's row, or the reason why the Hub doesn't give it (as in `REASONS`).
 
-    What is wrong with the token or the network, and not with the model, raises.
+    What is wrong with the token or the network, and not with the repository, raises.
     """
-    if not is_model_id(repo_id):
+    if not is_repo_id(repo_id):
         return "invalid_id"
-    where = f"/api/models/{repo_id}"
+    where = f"/api/{repo_type}s/{repo_id}"
     if revision:
         where += f"/revision/{quote(revision, safe='')}"
     try:
-        row = hub.get_json(where, {"expand": list(EXPAND)}, what=f"model {repo_id}")
+        row = hub.get_json(where, {"expand": list(expand)}, what=f"{repo_type} {repo_id}")
     except AccessError as error:
         return refusal(error)
     return row if isinstance(row, dict) else "not_found"

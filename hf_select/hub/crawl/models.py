@@ -18,12 +18,12 @@ import pyarrow as pa
 from hf_select.catalog import Catalog
 from hf_select.errors import InputError, StoppedError
 from hf_select.hub.client import Hub
+from hf_select.hub.crawl.builder import CatalogBuilder
 from hf_select.hub.crawl.candidates import count_reasons, decide_page, read_candidates
 from hf_select.hub.crawl.decide import Loadable
 from hf_select.hub.crawl.hubstats import HubStats
 from hf_select.hub.crawl.listing import ApiListing, Batch, IdList, Source
 from hf_select.hub.crawl.query import PAGE_SIZE, ModelQuery, spell_time
-from hf_select.hub.crawl.settling import Settling
 from hf_select.hub.crawl.state import CrawlState, Plan
 
 LIMIT = 200
@@ -94,8 +94,8 @@ def crawl(
         if not plan.done:
             _list(hub, state, plan, page_size, loadable, should_stop, say)
         pages = state.number_of_pages
-        settling = Settling(hub, state, plan, loadable=loadable, should_stop=should_stop)
-        changed = settling.settle(limit, max_per_base, say)
+        builder = CatalogBuilder(hub, state, plan, loadable=loadable, should_stop=should_stop)
+        changed = builder.build(limit, max_per_base, say)
     counts = count_reasons(read_candidates(catalog, task=query.task, columns=["reason"]))
     return Crawled(
         seen=sum(counts.values()),

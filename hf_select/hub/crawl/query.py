@@ -37,7 +37,7 @@ PAGE_SIZE = 1000
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", re.IGNORECASE)
-_MODEL_ID = re.compile(
+_REPO_ID = re.compile(
     r"(?!.*(?:--|\.\.))(?:[A-Za-z0-9_](?:[\w.-]*\w)?/)?[A-Za-z0-9_](?:[\w.-]*\w)?(?<!\.git)",
     re.ASCII,
 )
@@ -194,13 +194,13 @@ def spell_time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def is_model_id(name: str) -> bool:
-    """Whether that can be a model on the Hub: no path pieces, no control characters, not too long.
+def is_repo_id(name: str) -> bool:
+    """Whether a repository can be called that: no path pieces, no control characters, not too long.
 
-    >>> [is_model_id(n) for n in ("gpt2", "a/b.c", "../x", "a/b/c", "a/b\\n", "a/..", "/etc/x")]
+    >>> [is_repo_id(n) for n in ("gpt2", "a/b.c", "../x", "a/b/c", "a/b\\n", "a/..", "/etc/x")]
     [True, True, False, False, False, False, False]
     """
-    return bool(_MODEL_ID.fullmatch(name)) and max(len(part) for part in name.partition("/")) <= 96
+    return bool(_REPO_ID.fullmatch(name)) and max(len(part) for part in name.partition("/")) <= 96
 
 
 def asked_ids(text: str) -> tuple[str, ...]:

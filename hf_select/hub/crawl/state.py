@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow as pa
 
 from hf_select.errors import InputError, RecordError
+from hf_select.files import exclusive, sweep, sync_folder, write_atomic
 from hf_select.hub.crawl.query import ModelQuery
-from hf_select.results.files import exclusive, sweep, sync_folder, write_atomic
 
 FOLDER = ".crawl"
 _CURSOR = b"hf_select.cursor"

@@ -6,16 +6,15 @@ from what is there then, so a shard that arrives during a compaction waits for t
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from hf_select.errors import AccessError
-from hf_select.hub.client import FileInfo, Hub
+from hf_select.hub.client import Hub
 from hf_select.hub.commit import Change, commit
+from hf_select.hub.content import Content
 from hf_select.hub.record.contents import Contents, read_record, scratch_copy
-from hf_select.results.files import sha256
 from hf_select.results.manifest import MANIFEST, read_manifest
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.schema import Row
@@ -117,19 +116,10 @@ class _Compaction:
         return Change(
             contents.head,
             f"Compact the inbox into generation {self.generation}",
-            {p: d for p, d in files.items() if not is_same(contents.files.get(p), d)},
+            {p: d for p, d in files.items() if not Content.of(d).is_at(contents.files.get(p))},
             delete=_as_folders([*gone, *_outdated(contents, self.generation)], contents.files),
             pinned=True,
         )
-
-
-def is_same(info: FileInfo | None, data: bytes) -> bool:
-    """Whether the file on the Hub holds those bytes."""
-    if info is None:
-        return False
-    if info.sha256 is not None:
-        return info.sha256 == sha256(data)
-    return info.oid == hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _outdated(contents: Contents, generation: int) -> list[str]:

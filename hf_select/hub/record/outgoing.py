@@ -1,4 +1,4 @@
-"""Which rows of one record another one lacks, and the shards in which they travel to the Hub."""
+"""The rows of a record that a dataset on the Hub lacks, and the shards in which they travel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from hf_select.redaction import redact
 from hf_select.results.repo import ResultsRepo
-from hf_select.results.schema import Row, Shard, decode
+from hf_select.results.schema import Row, decode
 from hf_select.results.shards import NOBODY, shards
 from hf_select.results.state import Rows, State
 from hf_select.results.validation import Known, Refusal, judge, label
@@ -23,33 +23,6 @@ class Outgoing:
     shards: Mapping[str, bytes] = field(default_factory=dict)
     rows: Rows = field(default_factory=Rows)
     refused: tuple[Refusal, ...] = ()
-
-
-def everything(repo: ResultsRepo) -> State:
-    """All rows of a record, snapshot and inbox; what can't be read is left out."""
-    state, inbox = repo.parts()
-    for _, shard in inbox:
-        if isinstance(shard, Shard):
-            for row in shard.rows:
-                state.add(row)
-    return state
-
-
-def news(mine: State, theirs: State) -> State:
-    """The rows of `mine` that `theirs` lacks.
-
-    An entry of a commit that they have an entry of is none, even where it says something else:
-    entries bear no date, and two records that differ would overwrite each other for ever.
-    """
-    found = State()
-    for key, entry in mine.entries.items():
-        if key not in theirs.entries:
-            found.add(entry)
-    for variants in mine.runs.values():
-        for run in variants:
-            if theirs.lacks(run):
-                found.add(run)
-    return found
 
 
 def prepare(
@@ -66,11 +39,11 @@ def prepare(
     the names that are there. No text goes out with a token in it. A row that the record can't
     take (see `results.validation`) is left out and named.
     """
-    mine, theirs = everything(local), everything(record)
+    mine, theirs = local.state(), record.state()
     outward = State()
-    for row in _outward(news(mine, theirs), user, keep_names=founding):
+    for row in _outward(mine.missing_from(theirs), user, keep_names=founding):
         outward.add(row)
-    offered = news(outward, theirs).rows()  # without its token a name may be known
+    offered = outward.missing_from(theirs).rows()  # without its token a name may be known
     moment = _newest(mine)
     files = shards(offered, submitter=user, created=moment)
     good, refused = _judged(

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hf_select.errors import AccessError, InputError, MissingError, RecordError
+from hf_select.files import write_atomic
 from hf_select.hub.client import Hub
-from hf_select.hub.commit import Change, commit
+from hf_select.hub.commit import TRIES, Change, Landed, commit
 from hf_select.hub.record.compaction import fold
 from hf_select.hub.record.contents import (
     Contents,
@@ -22,10 +23,9 @@ from hf_select.hub.record.contents import (
     read_contents,
     scratch_copy,
 )
-from hf_select.hub.record.contributions import open_pull_requests, shards_of
 from hf_select.hub.record.outgoing import prepare
+from hf_select.hub.record.pull_requests import open_pull_requests, shards_of
 from hf_select.results.card import CARD
-from hf_select.results.files import write_atomic
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.state import Rows
 from hf_select.results.tables import Cluster
@@ -90,7 +90,7 @@ def publish(
         message=message,
         cluster=cluster,
     )
-    landed = commit(hub, repo_id, it.plan)
+    landed = it.send()
     request = (landed and landed.pull_request) or it.pull_request
     page = f"{hub.endpoint}/datasets/{repo_id}"
     return Published(
@@ -125,6 +125,27 @@ class _Publication:
     created: bool = False
     sent: Rows = field(default_factory=Rows)
     refused: tuple[Refusal, ...] = ()
+
+    def send(self) -> Landed | None:
+        """Commit what is to be sent; again, if the pull request that it joins ends meanwhile."""
+        landed = None
+        for _ in range(TRIES):
+            try:
+                landed = commit(self.hub, self.repo_id, self.plan) or landed
+            except AccessError:
+                if self._is_open():
+                    raise
+                continue
+            if self._is_open():  # else what came after its end would be seen by nobody
+                break
+        return landed
+
+    def _is_open(self) -> bool:
+        """Whether the pull request that rows were added to, if there was one, is open still."""
+        if self.pull_request is None:
+            return True
+        mine = open_pull_requests(self.hub, self.repo_id, author=self.user)
+        return self.pull_request in {request.num for request in mine}
 
     def plan(self) -> Change | None:
         """What is still to be sent, given what the Hub holds now."""

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hf_select.errors import RecordError
+from hf_select.files import sha256, write_atomic
 from hf_select.hub.client import Hub
 from hf_select.hub.record.contents import Contents, read_record, scratch_copy
-from hf_select.hub.record.outgoing import everything, news
 from hf_select.records import Recipe, RunRecord
 from hf_select.results.card import CARD
-from hf_select.results.files import sha256, write_atomic
 from hf_select.results.manifest import MANIFEST
 from hf_select.results.repo import QUARANTINE, ResultsRepo
 from hf_select.results.schema import Row, Shard
@@ -58,7 +57,7 @@ def pull(
     contents = read_record(hub, repo_id, revision=revision)
     with scratch_copy(hub, contents if task is None else _of_task(contents, task)) as record:
         problems = _set_aside(record)
-        state = everything(record)
+        state = record.state()
         if task is not None:
             state = _rows_of(task, state, contents)
             _drop_shards_without(task, record)
@@ -66,7 +65,7 @@ def pull(
             new = state.rows()
             _install(record.path, folder)
         else:
-            new = news(state, everything(local)).rows()
+            new = state.missing_from(local.state()).rows()
             _append(local, new, owner=repo_id.partition("/")[0])
     return Pulled(
         repo_id,

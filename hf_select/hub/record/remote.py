@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from hf_select.errors import MissingError, RecordError
+from hf_select.files import sha256
 from hf_select.hub.client import COMMIT, FileInfo, Hub
-from hf_select.results.files import sha256
 from hf_select.results.manifest import MANIFEST, read_manifest
 from hf_select.results.snapshot import Snapshot
 

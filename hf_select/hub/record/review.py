@@ -6,13 +6,15 @@ from dataclasses import replace
 
 from hf_select.hub.client import Hub
 from hf_select.hub.record.contents import SHARD, copy_files, read_record, scratch_copy
-from hf_select.hub.record.contributions import find_pull_request, read_proposal, shards_of
+from hf_select.hub.record.pull_requests import find_pull_request, read_proposal, shards_of
 from hf_select.results.markdown import escape
 from hf_select.results.repo import QUARANTINE
 from hf_select.results.validation import Refusal, Report, validate
 
 SHOWN = 50
 """Refused rows that a comment lists."""
+LARGEST = 256 * 2**20
+"""Bytes; a stranger's shard is read into memory only if it is no bigger."""
 
 
 def review_record(
@@ -46,7 +48,9 @@ def review_pull_request(
     contents = read_record(hub, repo_id)
     request = find_pull_request(hub, repo_id, num)
     proposal = read_proposal(hub, repo_id, request, main=contents.head)
-    shards = shards_of(proposal.added, request.author)
+    sizes = {path: info.size for path, info in proposal.contents.files.items()}
+    own = shards_of(proposal.added, request.author)
+    shards = [path for path in own if sizes[path] <= LARGEST]
     with scratch_copy(hub, contents) as record:
         copy_files(hub, proposal.contents, shards, record.path)
         report = validate(
@@ -57,7 +61,12 @@ def review_pull_request(
         )
     foreign = [
         Refusal(path, None, _why_not(path, request.author))
-        for path in sorted(set(proposal.added) - set(shards))
+        for path in sorted(set(proposal.added) - set(own))
+    ]
+    foreign += [
+        Refusal(path, None, f"it has {sizes[path]} bytes, but a shard has at most {LARGEST}")
+        for path in own
+        if path not in shards
     ]
     foreign += [
         Refusal(path, None, "a contribution only adds files, but this one is changed or removed")

@@ -5,9 +5,8 @@ What is sent is what the repository lacks, so a second push sends nothing.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from hf_select.catalog import local_model
 from hf_select.errors import InputError, MissingError
 from hf_select.hub.client import FileInfo, Hub
 from hf_select.hub.commit import Change, commit
-from hf_select.hub.record.contributions import open_pull_requests
+from hf_select.hub.content import Content
+from hf_select.hub.record.pull_requests import open_pull_requests
 from hf_select.hub.winner.cards import CardFacts, is_untouched, one_line, winner_card
 from hf_select.hub.winner.files import (
     CARD,
@@ -123,7 +123,7 @@ def push_winner(
     push = _Push(
         hub,
         repo_id,
-        {path: _File.of(data) for path, data in sorted(content.items())},
+        {path: Content.of(data) for path, data in sorted(content.items())},
         f"Add {one_line(winner['model'])}, fine-tuned on {one_line(document['target'])}",
         create_pr,
         replace_other,
@@ -213,38 +213,6 @@ def choose_license(base: str, given: str) -> str:
 
 
 @dataclass(frozen=True)
-class _File:
-    """A file to push, with both names of its content: the Hub's for big files, git's for others."""
-
-    data: bytes | Path
-    size: int
-    sha256: str
-    oid: str
-
-    @classmethod
-    def of(cls, data: bytes | Path) -> _File:
-        size = len(data) if isinstance(data, bytes) else data.stat().st_size
-        sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
-        sha1.update(b"blob %d\0" % size)
-        for part in [data] if isinstance(data, bytes) else _parts(data):
-            sha256.update(part)
-            sha1.update(part)
-        return cls(data, size, sha256.hexdigest(), sha1.hexdigest())
-
-    def is_at(self, there: FileInfo | None) -> bool:
-        """Whether the repository's file has this content."""
-        if there is None or there.size != self.size:
-            return False
-        return there.sha256 == self.sha256 if there.sha256 else there.oid == self.oid
-
-
-def _parts(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            yield part
-
-
-@dataclass(frozen=True)
 class _There:
     """A repository as it was found."""
 
@@ -280,7 +248,7 @@ class _Push:
 
     hub: Hub
     repo_id: str
-    files: Mapping[str, _File]
+    files: Mapping[str, Content]
     message: str
     create_pr: bool
     replace_other: bool
@@ -363,7 +331,7 @@ class _Push:
         card = self._card()
         return _is_blank(card) or is_untouched(card)
 
-    def _find_request(self, files: Mapping[str, _File]) -> int | None:
+    def _find_request(self, files: Mapping[str, Content]) -> int | None:
         """An open pull request of this user that proposes the same."""
         mine = open_pull_requests(self.hub, self.repo_id, author=self.hub.user(), repo_type="model")
         for request in mine[:LOOKED_THROUGH]:

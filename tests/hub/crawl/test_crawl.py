@@ -26,8 +26,8 @@ from hf_select.hub.crawl.candidates import (
     write_candidates,
 )
 from hf_select.hub.crawl.decide import REASONS
-from hf_select.hub.crawl.ledger import Ledger
 from hf_select.hub.crawl.models import Crawled, crawl
+from hf_select.hub.crawl.pages import Pages
 from hf_select.hub.crawl.query import PIPELINE_TAGS, ModelQuery
 from hf_select.hub.crawl.shortlist import Candidate, Finding, shortlist
 from hf_select.hub.crawl.state import CrawlState
@@ -772,12 +772,12 @@ def test_books_are_kept_page_by_page(tmp_path):
         decide_page([listed(i) for i in range(start, start + 500)], query)
         for start in (0, 500, 250, 1000)  # the third one overlaps
     ]
-    ledger = Ledger(lambda: iter(tables))
-    assert (ledger.rows, len(ledger.candidates)) == (1500, 750)
-    best = max(ledger.candidates, key=lambda c: c.downloads)
-    verdicts = {c.row: Verdict("over_limit") for c in ledger.candidates}
+    merged = Pages(lambda: iter(tables))
+    assert (merged.rows, len(merged.candidates)) == (1500, 750)
+    best = max(merged.candidates, key=lambda c: c.downloads)
+    verdicts = {c.row: Verdict("over_limit") for c in merged.candidates}
     verdicts[best.row] = Verdict(flags=("odd",), weights_sha256="f" * 64, num_parameters=5)
-    assert ledger.write(tmp_path / FILE, TASK, verdicts) == 1500
+    assert merged.write(tmp_path / FILE, TASK, verdicts) == 1500
     found = rows(tmp_path)
     assert len(found) == 1500
     assert Counter(row["reason"] for row in found.values()) == {
@@ -788,8 +788,8 @@ def test_books_are_kept_page_by_page(tmp_path):
     }
     assert found[best.id]["decision"] == "accepted"
     assert (found[best.id]["flags"], found[best.id]["num_parameters"]) == (["odd"], 5)
-    assert dict(ledger.rows_of([best.row]))[best.row]["id"] == best.id
-    assert [p.license for p in ledger.parents([best.id, "nobody"]).values()] == ["mit"]
+    assert dict(merged.rows_of([best.row]))[best.row]["id"] == best.id
+    assert [p.license for p in merged.parents([best.id, "nobody"]).values()] == ["mit"]
 
 
 def test_an_empty_page_is_a_page(tmp_path):

@@ -22,7 +22,8 @@ from hf_select.errors import (
     StoppedError,
     UnknownNameError,
 )
-from hf_select.hub.crawl.dataset_rows import REASONS, Candidate, DatasetQuery, asked_for, decide
+from hf_select.hub.crawl.dataset_decide import REASONS, Candidate, decide
+from hf_select.hub.crawl.dataset_query import DatasetQuery, asked_for
 from hf_select.hub.crawl.dataset_table import read_decisions
 from hf_select.hub.crawl.datasets import CrawledDatasets, crawl_datasets
 from hf_select.records import DatasetEntry, ModelEntry
@@ -71,7 +72,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "tags": ["language:en", "license:mit", f"task_categories:{TASK}", "format:csv"],
         "cardData": card(),
         "siblings": [{"rfilename": name} for name in (".gitattributes", "README.md", "train.csv")],
-        "usedStorage": 1000,
+        "mainSize": 1000,
         **changes,
     }
 
@@ -126,8 +127,8 @@ DECISIONS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "3 classes",
     ),
     ("one_class", {"cardData": card(dataset_info=info(names=("a",)))}, {}, "'a' only"),
-    ("too_large", {"usedStorage": 3 * 10**9}, {}, "3.0 GB"),
-    ("", {"usedStorage": 3 * 10**9, "cardData": card(dataset_info=info())}, {}, ""),
+    ("too_large", {"mainSize": 3 * 10**9}, {}, "3.0 GB"),
+    ("", {"mainSize": 3 * 10**9, "cardData": card(dataset_info=info())}, {}, ""),
 ]
 
 
@@ -164,7 +165,7 @@ def test_configs_are_decided_one_by_one() -> None:
     [
         {},
         {"id": 7, "tags": "x", "cardData": [], "siblings": "all"},
-        {"id": "a/b", "sha": None, "downloads": float("nan"), "usedStorage": -1},
+        {"id": "a/b", "sha": None, "downloads": float("nan"), "mainSize": -1},
         {"id": "a/b", "sha": COMMIT, "tags": [1, None], "siblings": [None, {}, {"rfilename": 3}]},
         {"id": "a/\x1b[2Jb", "sha": COMMIT},
     ],

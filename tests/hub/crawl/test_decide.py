@@ -15,7 +15,7 @@ from hf_select.hub.crawl.query import (
     PIPELINE_TAGS,
     ModelQuery,
     asked_ids,
-    is_model_id,
+    is_repo_id,
     parse_count,
     parse_date,
     short_count,
@@ -299,14 +299,14 @@ def test_dates() -> None:
     ],
 )
 def test_names_that_are_none(name: str) -> None:
-    assert not is_model_id(name)
+    assert not is_repo_id(name)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "a/b", "a/b-c.d_e", "0x/9", f"{'x' * 96}/y", "_a/_b"])
 def test_names_that_are_some(name: str) -> None:
     from huggingface_hub.utils import validate_repo_id
 
-    assert is_model_id(name)
+    assert is_repo_id(name)
     validate_repo_id(name)
 
 

@@ -16,6 +16,7 @@ import pytest
 from hub_population import BASE, FILTERS, TASK, Model, populate
 
 from hf_select.catalog import Catalog
+from hf_select.demo.hub_server.properties import row as properties
 from hf_select.errors import InputError, StoppedError
 from hf_select.hub.crawl import hubstats
 from hf_select.hub.crawl.candidates import read_candidates
@@ -53,9 +54,12 @@ SCHEMA = pa.schema(
 
 def publish(hub: Any, client: Any, *, without: tuple[str, ...] = (), group: int = 20) -> int:
     """The table of what the Hub's own listing says; returns its size in bytes."""
-    listing = client(hub).get_page("/api/models", {"expand": [*EXPAND, "baseModels"]})
+    listing = client(hub).get_page("/api/models", {"expand": list(EXPAND)})
     assert listing.next is None
-    table = pa.Table.from_pylist(list(map(stored, listing.rows)), SCHEMA).drop_columns([*without])
+    known = [properties(repo) for (kind, _), repo in hub.store.repos.items() if kind == "model"]
+    bases = {told["id"]: told.get("baseModels") for told in known}  # no listing tells them
+    rows = [stored({**told, "baseModels": bases[told["id"]]}) for told in listing.rows]
+    table = pa.Table.from_pylist(rows, SCHEMA).drop_columns([*without])
     sink = io.BytesIO()
     pq.write_table(table, sink, row_group_size=group)
     hub.add("dataset", DATASET, {PATH: sink.getvalue()})

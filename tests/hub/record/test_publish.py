@@ -19,15 +19,13 @@ from results.made import dataset, model, run
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, HubError, InputError, MissingError, RecordError
+from hf_select.files import sha256
 from hf_select.hub.record.compaction import compact
-from hf_select.hub.record.outgoing import news
 from hf_select.hub.record.publish import publish
 from hf_select.hub.record.pull import pull
 from hf_select.records import LearningCurve, ProxyRow, Recipe, RunRecord
-from hf_select.results.files import sha256
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.schema import decode, encode
-from hf_select.results.state import State
 
 REPO = "lab/record"
 
@@ -208,17 +206,6 @@ def test_entries_that_differ_do_not_overwrite_each_other_for_ever(hub, client, t
     for repo in (theirs, ours, theirs):
         assert publish(client(hub), repo, REPO).rows == {}
     assert snapshot_of(hub, REPO) == before
-
-
-def test_news_are_rows_of_commits_that_nobody_knows():
-    mine, theirs = State(), State()
-    for row in (model("a", license="mit"), model("b"), run("a", "x", 0.5), run("a", "y", 0.5)):
-        mine.add(row)
-    for row in (model("a"), run("a", "x", 0.5)):
-        theirs.add(row)
-    found = news(mine, theirs)
-    assert found.models() == [model("b")]
-    assert [key.dataset for key in found.runs] == ["y"]
 
 
 # ------------------------------------------------------------------------------- what fails
@@ -521,6 +508,33 @@ def test_a_closed_pull_request_and_those_of_others_count_for_nothing(
     assert publish(carol, local, REPO, create_pr=True).pull_request == 2
     hub.close("dataset", REPO, 1)
     assert publish(bob, local, REPO, create_pr=True).pull_request == 3
+
+
+@pytest.mark.parametrize("end", ["merge", "close"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_pull_request_that_ends_while_rows_are_sent_to_it(
+    hub, client, tmp_path, published, monkeypatch, end, moment
+):
+    bob = client(hub, token="hf_bob")
+    publish(bob, grow(tmp_path / "one", "abc"), REPO, create_pr=True)
+    send, ended = bob.api.create_commit, []
+
+    def sending(*args, **options):
+        landed = None
+        if moment == "after":
+            landed = send(*args, **options)
+        if not ended:
+            ended.append(getattr(hub, end)("dataset", REPO, 1))
+        return landed or send(*args, **options)
+
+    monkeypatch.setattr(bob.api, "create_commit", sending)
+    done = publish(bob, grow(tmp_path / "one", "d"), REPO, create_pr=True)
+    if (end, moment) == ("merge", "after"):  # they are on main
+        assert (done.rows, done.pull_request) == ({"models": 1, "runs": 2}, None)
+        assert stored_cells(hub, REPO) == cells("abcd")
+        return
+    assert done.pull_request == 2
+    assert stored_cells(hub, REPO, "refs/pr/2") == cells("abcd")
 
 
 def test_rows_are_not_pushed_onto_a_pull_request_about_something_else(

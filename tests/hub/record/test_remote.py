@@ -12,10 +12,10 @@ from results.made import RECIPE, TASK, dataset, model, run
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, HubError, MissingError, RecordError
+from hf_select.files import sha256
 from hf_select.hub.record import remote
 from hf_select.hub.record.remote import HubRecord, Reading, split_id
 from hf_select.records import ProxyRow
-from hf_select.results.files import sha256
 from hf_select.results.repo import ResultsRepo
 
 REPO = "lab/record"

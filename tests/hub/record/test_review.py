@@ -7,11 +7,12 @@ from hub.record.records import grow, snapshot_of
 from results.made import run
 
 from hf_select.errors import InputError, RecordError
+from hf_select.files import sha256
+from hf_select.hub.record import review
 from hf_select.hub.record.compaction import compact
-from hf_select.hub.record.contributions import open_pull_requests
 from hf_select.hub.record.publish import publish
+from hf_select.hub.record.pull_requests import open_pull_requests
 from hf_select.hub.record.review import review_pull_request, review_record
-from hf_select.results.files import sha256
 from hf_select.results.schema import encode
 
 REPO = "lab/record"
@@ -95,6 +96,17 @@ def test_files_that_are_none_of_ones_business_are_refused_by_name(hub, client, p
     for name in ("run.py", "snapshots/1/evil.parquet", "inbox/2025-02/bob/notes.txt"):
         assert "inbox/<yyyy-mm>/bob/<sha256>.parquet" in reasons[name]
     assert not report.ok
+
+
+def test_a_shard_that_is_too_large_is_not_even_downloaded(hub, client, published, monkeypatch):
+    monkeypatch.setattr(review, "LARGEST", 10_000)
+    name = f"inbox/2025-02/bob/{'0' * 64}.parquet"
+    propose(client(hub, token="hf_bob"), {name: b"PAR1" * 5000})
+    report = review_pull_request(client(hub), REPO, 2)
+    (refusal,) = report.refused
+    assert (refusal.file, report.files) == (name, 1)
+    assert "20000 bytes" in refusal.reason
+    assert not hub.requests("GET", f"*{name}")
 
 
 def test_34_a_shard_that_is_cut_off_is_refused_whole(hub, client, published):

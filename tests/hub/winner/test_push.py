@@ -378,7 +378,7 @@ def test_28_a_base_that_was_measured_at_a_commit_of_the_hub(
 def test_a_local_base_is_named_where_the_hub_has_the_same_weights(
     hub: Any, client: Any, out: Path, seed: int, expected: str | None
 ) -> None:
-    from hf_select.results.files import sha256
+    from hf_select.files import sha256
 
     head = hub.add("model", BASE, {"model.safetensors": weights(seed)})
     found = base_of(hub, client, out, weights_sha256=sha256(weights(0)))

@@ -14,12 +14,12 @@ from hf_select.catalog import Catalog
 from hf_select.errors import StoppedError
 from hf_select.hub.client import Hub
 from hf_select.hub.crawl.candidates import FILE, Verdict, count_reasons, read_candidates
-from hf_select.hub.crawl.closer import look_closer
 from hf_select.hub.crawl.decide import Loadable, decide, size_reason
 from hf_select.hub.crawl.facts import Facts, parse
-from hf_select.hub.crawl.ledger import Ledger, as_pages, read_past, with_past
+from hf_select.hub.crawl.inspection import look_closer
 from hf_select.hub.crawl.lineage import Parent, find_ancestors, license_claim, line_of
 from hf_select.hub.crawl.listing import ask
+from hf_select.hub.crawl.pages import Pages, as_pages, read_past, with_past
 from hf_select.hub.crawl.shortlist import Candidate, Finding, shortlist
 from hf_select.hub.crawl.state import CrawlState, Plan
 from hf_select.records import ModelEntry, Rejected
@@ -28,8 +28,8 @@ FREER = "licence_freer_than_base"
 """The flag of a model whose licence lacks a condition that an ancestor's sets."""
 
 
-class Settling:
-    """One crawl whose pages are all there."""
+class CatalogBuilder:
+    """Makes the catalog of one crawl whose pages are all there."""
 
     def __init__(
         self,
@@ -55,35 +55,35 @@ class Settling:
         if self.plan.since or self.plan.done:
             yield from as_pages(self._before())
 
-    def settle(self, limit: int, max_per_base: int, say: Callable[[str], None]) -> int:
+    def build(self, limit: int, max_per_base: int, say: Callable[[str], None]) -> int:
         """Write both files, and that the crawl is done. Returns how many models have changed."""
-        ledger = Ledger(self._pages, self.past)
-        say(f"{len(ledger.candidates)} of {ledger.rows} models are candidates")
+        pages = Pages(self._pages, self.past)
+        say(f"{len(pages.candidates)} of {pages.rows} models are candidates")
         verdicts = shortlist(
-            ledger.candidates,
+            pages.candidates,
             limit=limit,
             max_per_base=max_per_base,
             look=self._look,
             should_stop=self.should_stop,
             say=say,
         )
-        for candidate in ledger.candidates:
+        for candidate in pages.candidates:
             if candidate.id in self.past:
                 verdict = verdicts[candidate.row]
                 verdicts[candidate.row] = with_past(verdict, candidate, self.past)
-        facts = self._facts(ledger, verdicts)
-        verdicts = {**ledger.verdicts, **verdicts, **self._with_lineage(ledger, facts, verdicts)}
+        facts = self._facts(pages, verdicts)
+        verdicts = {**pages.verdicts, **verdicts, **self._with_lineage(pages, facts, verdicts)}
         others = read_candidates(self.state.catalog)
-        ledger.write(
+        pages.write(
             self.state.catalog / FILE,
             self.task,
             verdicts,
             others=(t.filter(pc.not_equal(t["task"], self.task)) for t in others),
         )
         self._write_catalog(facts, verdicts)
-        newest = min(ledger.newest or self.plan.started, self.plan.started)
+        newest = min(pages.newest or self.plan.started, self.plan.started)
         self.state.finish(self.plan, max(newest, self.plan.newest, self.plan.since))
-        return ledger.changed
+        return pages.changed
 
     # ------------------------------------------------------------------------ closer looks
 
@@ -119,11 +119,11 @@ class Settling:
 
     # ---------------------------------------------------------------------------- lineage
 
-    def _facts(self, ledger: Ledger, verdicts: Mapping[int, Verdict]) -> dict[int, Facts]:
+    def _facts(self, pages: Pages, verdicts: Mapping[int, Verdict]) -> dict[int, Facts]:
         """The facts of the accepted rows, newer ones where they were asked for."""
         accepted = {row for row, verdict in verdicts.items() if not verdict.reason}
         found = {}
-        for row, values in ledger.rows_of(accepted):
+        for row, values in pages.rows_of(accepted):
             verdict = verdicts[row]
             facts = verdict.facts or Facts(*(values[name] for name in Facts._fields))
             found[row] = facts._replace(
@@ -132,13 +132,13 @@ class Settling:
         return found
 
     def _with_lineage(
-        self, ledger: Ledger, facts: Mapping[int, Facts], verdicts: Mapping[int, Verdict]
+        self, pages: Pages, facts: Mapping[int, Facts], verdicts: Mapping[int, Verdict]
     ) -> dict[int, Verdict]:
         """The accepted models' verdicts with their ancestors, and a flag for too free a licence."""
         asked = self.state.answers("ancestors")
 
         def look_up(names: Collection[str]) -> dict[str, Parent]:
-            found = ledger.parents(names)
+            found = pages.parents(names)
             for name in names:
                 if name not in found:
                     found[name] = self._ask_parent(name, asked)

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from victims import CONTEXT, die_before_rename
+from results.victims import CONTEXT, die_before_rename
 
+from hf_select import files
 from hf_select.errors import RecordError
-from hf_select.results import files
 
 
 def test_write_replaces_the_old_content(tmp_path):
@@ -80,7 +80,7 @@ def test_a_second_holder_of_the_lock_is_refused(tmp_path):
 def test_a_killed_holder_lets_go_of_the_lock(tmp_path):
     path = tmp_path / ".work" / "lock"
     code = (
-        "import os, signal, sys; from pathlib import Path; from hf_select.results import files\n"
+        "import os, signal, sys; from pathlib import Path; from hf_select import files\n"
         "with files.exclusive(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)]).returncode == -9

@@ -67,7 +67,7 @@ def as_pages(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield table.select(PAGE_SCHEMA.names).cast(PAGE_SCHEMA)
 
 
-class Ledger:
+class Pages:
     """The rows of pages. Of several rows of one model the first one counts.
 
     `pages` gives the pages afresh at each call, tables of `PAGE_SCHEMA`. `verdicts` are known of

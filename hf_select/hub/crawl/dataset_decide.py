@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
-from hf_select.errors import InputError
+from hf_select.hub.crawl.dataset_query import DatasetQuery
 from hf_select.hub.crawl.decide import UNKNOWN_LICENSES
 from hf_select.hub.crawl.facts import Facts, parse
-from hf_select.hub.crawl.query import is_model_id
-from hf_select.records import DatasetEntry, check_task_name, digest
-
-CATEGORIES = {
-    "text-classification": "text-classification",
-    "text-regression": "text-classification",
-    "image-classification": "image-classification",
-}
-"""Task -> what the Hub calls datasets for it; it has no word of its own for text regression."""
+from hf_select.hub.crawl.query import is_repo_id
+from hf_select.records import DatasetEntry
 
 SIZES = {
     "n<1K": (0, 10**3),
@@ -35,12 +28,6 @@ SIZES = {
     "n>1T": (10**12, 10**15),
 }
 """The Hub's size categories: at least and at most so many rows."""
-
-EXPAND = (
-    *("sha", "createdAt", "lastModified", "downloads", "likes", "gated", "private", "disabled"),
-    *("tags", "cardData", "siblings", "usedStorage"),
-)
-"""The properties that a decision needs: with them one row of a listing is enough."""
 
 TABLES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow"])
 PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"])
@@ -94,77 +81,6 @@ REASONS = {
     "unreadable": "its files can't be read from the Hub",
 }
 """Every reason for which a dataset, or a config of it, can be rejected."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetQuery:
-    """Which datasets are asked for. Empty values and zeros ask for nothing.
-
-    What the Hub can filter, it filters: such datasets never arrive. With `list_all` it filters by
-    the task alone, and whatever doesn't fit is rejected here, with its reason.
-    `columns`: what is stated of them (text, text_pair, image, label), sorted. `ids` are asked for
-    one by one instead of being listed: `owner/name`, `owner/name/config`, either with `@revision`.
-    """
-
-    task: str
-    search: str = ""
-    languages: tuple[str, ...] = ()
-    licenses: tuple[str, ...] = ()
-    min_rows: int = 0
-    max_rows: int = 0
-    max_classes: int = 0
-    downloads_at_least: int = 0
-    config: str = ""
-    columns: tuple[tuple[str, str], ...] = ()
-    ids: tuple[str, ...] = ()
-    list_all: bool = False
-    allow_unknown_license: bool = False
-
-    def __post_init__(self) -> None:
-        check_task_name(self.task)
-        for name in ("min_rows", "max_rows", "max_classes", "downloads_at_least"):
-            if getattr(self, name) < 0:
-                raise InputError(
-                    f"value of `{name}` is {getattr(self, name)}, but must be 0 or more"
-                )
-        if 0 < self.max_rows < self.min_rows:
-            raise InputError(
-                f"no dataset has at least {self.min_rows} and at most {self.max_rows} rows"
-            )
-        if self.max_classes == 1:
-            raise InputError("value of `max_classes` is 1, but a task has at least 2 classes")
-
-    @property
-    def digest(self) -> str:
-        """16 hex digits that name the query."""
-        return digest(asdict(self))
-
-    def differs(self, other: Mapping[str, Any]) -> str:
-        """The names of the settings that are not those of a saved query, for a message."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self)}
-        names = [name for name in mine if digest(mine[name]) != digest(other.get(name))]
-        return ", ".join(name.replace("_", " ") for name in names)
-
-    def listing(self, page_size: int) -> dict[str, Any]:
-        """The parameters of `/api/datasets`, most downloaded first.
-
-        The Hub's filters are joined by "and": it gets those of which one value is asked for, the
-        others are looked at here. So are sizes: a dataset without a size category may well fit.
-        """
-        filters = [f"task_categories:{CATEGORIES[self.task]}"]
-        common = {"sort": "downloads", "limit": page_size, "expand": list(EXPAND)}
-        if self.list_all:
-            return {"filter": filters, **common}
-        if len(self.languages) == 1:
-            filters.append(f"language:{self.languages[0]}")
-        if len(self.licenses) == 1 and not self.allow_unknown_license:
-            filters.append(f"license:{self.licenses[0]}")
-        search = {"search": self.search} if self.search else {}
-        return {"filter": filters, **search, **common}
-
-    def stops_at(self, downloads: int) -> bool:
-        """Whether a listing has nothing more for us after a dataset with so many downloads."""
-        return downloads < self.downloads_at_least and not self.list_all
 
 
 class CardConfig(Protocol):
@@ -234,8 +150,8 @@ class Files(NamedTuple):
 Rule = Callable[[Facts, Files, DatasetQuery], bool]
 
 RULES: dict[str, Rule] = {
-    # what names a dataset is what names a model: owner/name
-    "invalid_id": lambda facts, files, query: "/" not in facts.id or not is_model_id(facts.id),
+    # A model may be named without an owner, a dataset not.
+    "invalid_id": lambda facts, files, query: "/" not in facts.id or not is_repo_id(facts.id),
     "disabled": lambda facts, files, query: facts.disabled,
     "private": lambda facts, files, query: facts.private,
     "gated": lambda facts, files, query: facts.gated,
@@ -357,7 +273,7 @@ def _detail(code: str, facts: Facts, files: Files) -> str:
 
 
 def _files(row: Mapping[str, Any]) -> Files:
-    listed, used = row.get("siblings"), row.get("usedStorage")
+    listed, used = row.get("siblings"), row.get("mainSize")
     size = used if isinstance(used, int) and used > 0 else 0
     if not isinstance(listed, list):
         return Files(bytes=size)
@@ -381,14 +297,3 @@ def _ending(path: PurePosixPath) -> str:
 
 def _texts(values: Any) -> Iterable[str]:
     return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []
-
-
-def asked_for(name: str) -> tuple[str, str, str]:
-    """The repository, config and revision that a line of a list names.
-
-    >>> asked_for("nyu-mll/glue/sst2@main")
-    ('nyu-mll/glue', 'sst2', 'main')
-    """
-    name, _, revision = name.partition("@")
-    parts = name.split("/", 2)
-    return "/".join(parts[:2]), parts[2] if len(parts) > 2 else "", revision

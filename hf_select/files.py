@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from hf_select.errors import RecordError
 
@@ -23,17 +24,19 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader or a kill sees the old file or the new one.
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that becomes `path` when the block ends, if it ends well.
 
-    A disk that is full or a folder that can't be written raises `OSError` and leaves no
-    temporary file behind; a kill leaves one, which `sweep` removes.
+    A reader or a kill sees the old file or the new one. A disk that is full or a folder that can't
+    be written raises `OSError`; no error leaves a temporary file behind. A kill leaves one, which
+    `sweep` removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{TEMPORARY}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    temporary = _temporary(path.parent)
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -43,9 +46,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all, as `written` does."""
+    with written(path) as file:
+        file.write(data)
+
+
 def create_atomic(path: Path, data: bytes) -> bool:
     """As `write_atomic`, but a file that is there stays as it is; returns if it was made."""
-    source = path.parent / f"{TEMPORARY}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-new"
+    source = _temporary(path.parent)
     write_atomic(source, data)
     try:
         os.link(source, path)
@@ -115,6 +124,11 @@ def exclusive(path: Path, *, wait: float = 0.0) -> Iterator[None]:
                     ) from error
                 time.sleep(0.02)
         yield
+
+
+def _temporary(folder: Path) -> Path:
+    """A name that nobody else uses, and that says who may be asked whether it is still needed."""
+    return folder / f"{TEMPORARY}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _host() -> str:
