@@ -73,7 +73,7 @@ def folders_as_catalog(models: Iterable[str], datasets: Iterable[str], task: str
     from hf_select.tasks.data import dataset_entry, load_target
 
     if task is None:
-        raise InputError("without a catalog the task must be named", hint="add --task")
+        raise InputError("the task of what is in no catalog must be named", hint="add --task")
     check_task_name(task)
     entries: list[ModelEntry] = []
     tables: list[DatasetEntry] = []

@@ -12,7 +12,13 @@ from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
 
 from hf_select import pipeline
 from hf_select.cli.app import run
-from hf_select.errors import HfSelectError, InputError, ModelError, StoppedError
+from hf_select.errors import (
+    HfSelectError,
+    InputError,
+    ModelError,
+    StoppedError,
+    UnknownNameError,
+)
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.policies import POLICIES
 
@@ -299,6 +305,45 @@ def test_a_benchmark_of_named_folders_can_be_selected_from(zoo: Path, tmp_path: 
     # No catalog: the record's folder remembers where the models lie.
     document = pipeline.select(zoo / "target.csv", tmp_path / "own", tmp_path / "out").document
     assert document["winner"]["model"] in MODELS[:2]
+
+
+def test_a_model_beside_the_catalog_is_measured_on_its_benchmarks(
+    zoo: Path, tmp_path: Path
+) -> None:
+    mine = tiny_text_model(tmp_path / "mine", seed=9)
+    catalog, record = zoo / "catalog.json", tmp_path / "record"
+    summary = pipeline.benchmark(
+        record, catalog, models=["ant", str(mine)], task=TASK, recipe=RECIPE, jobs=2
+    )
+    assert summary.done == 6
+    assert {run.key.model for run in ResultsRepo.open(record).runs()} == {"tiny/ant", "mine"}
+    with pytest.raises(UnknownNameError, match="unknown model 'nobody'"):
+        pipeline.benchmark(record, catalog, models=["nobody"], task=TASK)
+    with pytest.raises(InputError, match="must be named"):
+        pipeline.benchmark(record, catalog, models=[str(mine)])
+
+
+def test_a_model_alone_is_measured_as_the_record_was(zoo: Path, tmp_path: Path) -> None:
+    """On the record's own benchmarks, with the record's own recipe."""
+    record, said = tmp_path / "record", []
+    pipeline.benchmark(
+        record,
+        zoo / "catalog.json",
+        models=["ant"],
+        datasets=["news", "mail"],
+        recipe=RECIPE,
+        jobs=2,
+    )
+    mine = tiny_text_model(tmp_path / "mine", seed=9)
+    summary = pipeline.benchmark(
+        record, models=[str(mine)], task=TASK, jobs=2, max_cells=1, say=said.append
+    )
+    assert (summary.done, summary.skipped) == (1, 0)
+    assert pipeline.benchmark(record, models=[str(mine)], task=TASK, jobs=2).done == 1
+    runs = [run.key for run in ResultsRepo.open(record).runs() if run.key.model == "mine"]
+    assert {key.dataset for key in runs} == {"tiny/news", "tiny/mail"}
+    assert {key.recipe for key in runs} == {RECIPE.digest()}
+    assert RECIPE.digest() in said[0]
 
 
 @pytest.mark.parametrize("weights", ["pytorch_model.bin", ""])

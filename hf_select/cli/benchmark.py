@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @options.results
 @options.task(required=False)
 @click.option("--models", metavar="A,B", help="Names in the catalog, or folders, or Hub ids.")
-@click.option("--datasets", metavar="A,B", help="Names in the catalog, or data files.")
+@click.option("--datasets", metavar="A,B", help="Names in the catalog, or files, or Hub ids.")
 @click.option("--seeds", default="0", show_default=True, metavar="0,1,2", help="Seeds to run.")
 @click.option("--jobs", "-j", type=int, help="Jobs at a time; one per device or core.")
 @click.option("--timeout", type=float, help="Seconds after which a job is ended.")
@@ -48,9 +48,9 @@ def command(
 ) -> None:
     """Fine-tune every model of a catalog on every dataset of its task that RESULTS lacks.
 
-    Without a catalog, --models are model folders or Hub ids (OWNER/NAME, pinned to the newest
-    commit), --datasets are files or Hub ids (the record's own benchmarks if not given), and --task
-    is needed. Without a recipe the record's own is used.
+    --models and --datasets are names in the catalog, or folders, files and Hub ids (OWNER/NAME,
+    pinned to the newest commit), which need --task. Without a catalog and --datasets the record's
+    own benchmarks are taken; without a recipe the record's own is used.
     Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
     the same command.
     """

@@ -290,7 +290,8 @@ class Hub:
         url = f"/api/{repo_type}s/{checked_id(repo_id)}"
         if revision is not None:
             url += f"/revision/{quote(revision, safe='')}"
-        return str(self.get_json(url, what=f"{repo_type} {repo_id}")["sha"])
+        row = self.get_json(url, {"expand": ["sha"]}, what=f"{repo_type} {repo_id}")
+        return str(row["sha"])
 
     def tree(
         self, repo_id: str, *, repo_type: str, revision: str, path: str | None = None

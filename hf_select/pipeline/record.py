@@ -16,8 +16,10 @@ from hf_select.errors import (
     DataError,
     HfSelectError,
     InputError,
+    UnknownNameError,
 )
 from hf_select.locations import (
+    HUB_ID,
     demo_folder,
     fetch,
     find_catalog,
@@ -76,12 +78,12 @@ def benchmark(
     """Fine-tune every model of a catalog on every dataset of its task that the record lacks.
 
     Resumable: what is done is skipped, a cell that was cut off goes on from its checkpoint.
-    `models` and `datasets` pick by name from the catalog; without one they are folders and files,
-    or Hub ids, which are pinned to their newest commit; without `datasets` the record's benchmarks
-    are taken. Without a recipe it is the one that most runs of the record used, so that rows can be
-    compared. At most `max_cells` are trained. A cell that needs the Hub when it can't be
-    reached is left undone and named in the summary; it isn't the model's failure. `on_plan` is
-    told how many cells there are to run, `on_event` what happens to each.
+    `models` and `datasets` pick by name from the catalog; what it doesn't know are folders and
+    files, or Hub ids, which are pinned to their newest commit. With neither catalog nor `datasets`
+    the record's benchmarks are taken. Without a recipe it is the one that most runs of the record
+    used, so that rows can be compared. At most `max_cells` are trained. A cell that needs the Hub
+    when it can't be reached is left undone and named in the summary; it isn't the model's failure.
+    `on_plan` is told how many cells there are to run, `on_event` what happens to each.
     """
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
 
@@ -98,7 +100,7 @@ def benchmark(
         if task is not None and datasets is None:
             chosen = _on_benchmarks_of(results, chosen, task, say)
     else:
-        chosen = find_catalog(catalog, "").only(task=task, models=models, datasets=datasets)
+        chosen = _from_catalog(Catalog.load(catalog), task, models, datasets)
     if not chosen.models or not chosen.datasets:
         raise InputError(
             f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
@@ -126,6 +128,52 @@ def benchmark(
         on_event=on_event,
         cluster=grouping(),
     )
+
+
+def _from_catalog(
+    catalog: Catalog,
+    task: str | None,
+    models: Iterable[str] | None,
+    datasets: Iterable[str] | None,
+) -> Catalog:
+    """What the catalog has of the names, and the folders, files and Hub ids among them beside it.
+
+    A name that is neither raises `UnknownNameError`, with the catalog's names.
+    """
+    catalog = catalog.only(task=task)
+    own_models, other_models = _split(models, lambda name: catalog.only(models=[name]))
+    own_sets, other_sets = _split(datasets, lambda name: catalog.only(datasets=[name]))
+    chosen = catalog.only(models=own_models, datasets=own_sets)
+    if not other_models and not other_sets:
+        return chosen
+    others = folders_as_catalog(other_models, other_sets, task)
+    return Catalog(
+        (*chosen.models, *others.models),
+        (*chosen.datasets, *others.datasets),
+        (),
+        {**chosen.locations, **others.locations},
+    )
+
+
+def _split(
+    names: Iterable[str] | None, find: Callable[[str], Catalog]
+) -> tuple[list[str] | None, list[str]]:
+    """The names that the catalog knows (None: all of it), and the others that can be anything."""
+    if names is None:
+        return None, []
+    own, others = [], []
+    for name in names:
+        try:
+            find(name)
+        except UnknownNameError:
+            # An id without an owner is more likely a slip in one of the catalog's names.
+            on_hub = "/" in name and HUB_ID.fullmatch(name)
+            if not Path(name).exists() and not on_hub:
+                raise
+            others.append(name)
+        else:
+            own.append(name)
+    return own, others
 
 
 def _on_benchmarks_of(results: str | Path, models: Catalog, task: str, say: Say) -> Catalog:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from hf_select.errors import AccessError, HubError, MissingError, SetupError
 from hf_select.hub.client import Hub
@@ -51,10 +51,12 @@ class ApiListing:
     def __init__(self, hub: Hub, query: ModelQuery, *, page_size: int, since: str = "") -> None:
         self._hub, self._query, self._since = hub, query, since
         self._listings = query.listings(page_size=page_size, since=since)
+        self._page_size = page_size
 
     def batches(self, cursor: Any) -> Iterator[Batch]:
         """As `Source` says; a cursor is [number of the listing, address of its next page]."""
         number, url = cursor or (0, None)
+        url = url and _resized(url, self._page_size)
         while number < len(self._listings):
             listing = self._listings[number]
             page = self._hub.get_page(url or "/api/models", None if url else listing)
@@ -73,6 +75,13 @@ class ApiListing:
         return self._query.stops_at(
             downloads=last.downloads, modified=last.modified, since=self._since
         )
+
+
+def _resized(url: str, page_size: int) -> str:
+    """The address of a page of another size: a large one may take the Hub longer than it may."""
+    parts = urlsplit(url)
+    fields = [(name, text) for name, text in parse_qsl(parts.query) if name != "limit"]
+    return f"{parts.path}?{urlencode([*fields, ('limit', str(page_size))])}"
 
 
 class IdList:

@@ -157,12 +157,14 @@ def _title(document: Mapping[str, Any], facts: CardFacts) -> str:
         base = f"{link} (commit `{facts.base_commit[:12]}`)"
     size = f" with {facts.size:,} parameters" if facts.size else ""
     license = f" Its licence is {escape(facts.license)}." if facts.license else ""
+    lost = sum(map(_failed, document["ranking"]))
+    without = f" ({lost} could not be trained)" if lost else ""
     return (
         f"# {escape(facts.repo_id.rpartition('/')[2])}\n\n"
         f"{base}{size}, fine-tuned on {_target(document, facts)} for {escape(document['task'])}."
         f"{license}\n\nhf-select chose it out of {_count(funnel['record'], 'model')} of a record "
         f"of earlier fine-tunings: {_count(funnel['recalled'], 'model')} were recalled for this "
-        "data, trained a little at a time, and dropped as soon as another one was ahead."
+        f"data{without}, trained a little at a time, and dropped as soon as another one was ahead."
     )
 
 
@@ -239,8 +241,7 @@ def _choice(document: Mapping[str, Any], endpoint: str) -> str:
             row["revision"][:8],
             _score(row["val"]),
             _short(row["epochs"]),
-            "" if row["dropped_at"] is None else f"epoch {_short(row['dropped_at'])}",
-            row["reason"],
+            *_end_of(row),
         )
         for rank, row in enumerate(document["ranking"], 1)
     ]
@@ -253,6 +254,18 @@ def _choice(document: Mapping[str, Any], endpoint: str) -> str:
             "says why."
         )
     return "\n\n".join(parts)
+
+
+def _failed(row: Mapping[str, Any]) -> bool:
+    """Whether a candidate dropped out before it was trained at all."""
+    return row["dropped_at"] is not None and not row["epochs"]
+
+
+def _end_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """When and why a candidate was dropped. What a token can't see is no reader's business."""
+    at = "" if row["dropped_at"] is None else f"epoch {_short(row['dropped_at'])}"
+    why = "It could not be loaded." if "this token" in row["reason"] else row["reason"]
+    return ("not trained" if _failed(row) else at), why
 
 
 def _record(document: Mapping[str, Any], endpoint: str) -> str:

@@ -275,6 +275,18 @@ def test_a_504_on_a_later_page_costs_only_that_page(hub, client, tmp_path):
     assert len(served) == len(set(served)) == number
 
 
+def test_smaller_pages_get_past_one_that_takes_the_hub_too_long(hub, client, tmp_path):
+    populate(hub)
+    whole = crawl_whole(hub, client, tmp_path / "whole", page_size=20)
+    hub.log.clear()
+    hub.fault("GET", "/api/models[?]*limit=20*", status=504, after=2, times=math.inf)
+    with pytest.raises(HubError, match="504"):
+        crawl_whole(hub, client, tmp_path / "cut", page_size=20)
+    assert crawl_whole(hub, client, tmp_path / "cut", page_size=5) == whole
+    assert {"limit=20" in query for query in pages(hub)[:2]} == {True}
+    assert {"limit=5&" in f"{query}&" for query in pages(hub)[2:]} == {True}
+
+
 def test_a_stop_is_obeyed_after_a_page_and_the_crawl_goes_on(hub, client, tmp_path):
     populate(hub)
     whole = crawl_whole(hub, client, tmp_path / "whole", page_size=10)

@@ -108,6 +108,17 @@ def test_the_page_says_who_was_dropped_and_why() -> None:
         assert version in card
 
 
+def test_a_candidate_that_could_not_be_loaded_was_not_trained() -> None:
+    document = finished()
+    reason = "failed: it is private and this token can't see it"
+    document["ranking"][-2] |= {"epochs": 0, "dropped_at": 0, "val": None, "reason": reason}
+    card = card_of(document)
+    assert "(2 could not be trained), trained a little at a time" in card
+    assert re.search(r"\| not trained \| It could not be loaded\. \|$", card, re.M)
+    assert re.search(r"\| not trained \| The loss became NaN at step 12\. \|$", card, re.M)
+    assert "token" not in card
+
+
 def test_the_command_is_one_that_select_takes() -> None:
     document = finished()
     document["settings"] |= {
