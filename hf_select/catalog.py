@@ -69,7 +69,10 @@ class Catalog:
         path = Path(path)
         path = path / "catalog.json" if path.is_dir() else path
         if not path.is_file():
-            raise InputError(f"no catalog at {path}", hint="a catalog is a JSON file")
+            raise InputError(
+                f"no catalog at {path}",
+                hint="a catalog is a folder that `hf-select crawl` makes, or a JSON file",
+            )
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             locations: dict[str, Path] = {}

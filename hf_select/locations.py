@@ -111,13 +111,16 @@ def find_data(source: str | Path, *, config: str | None = None) -> str | Path | 
         return source
     from hf_select.hub.client import Hub
     from hf_select.hub.pins import pin_dataset
+    from hf_select.hub.record.contents import of_another_type
 
     # Somebody waits, and may just have mistyped the name of a file.
     hub = Hub(attempts=PATIENCE)
     try:
         pin = pin_dataset(hub, found.repo_id, found.revision or None)
     except HfSelectError as error:
-        raise not_here_either(source, error) from error
+        gone = isinstance(error, MissingError) and error.missing == "repository"
+        other = of_another_type(hub, found.repo_id, "target") if gone else None
+        raise not_here_either(source, other or error) from error
     return HubData(pin.repo_id, config or found.config, pin.commit, call=hub.call)
 
 

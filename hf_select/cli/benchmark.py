@@ -8,6 +8,7 @@ import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
+from hf_select.cli.words import count
 from hf_select.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     "--task image-classification --seeds 0,1,2",
 )
 @click.option("--catalog", "-c", metavar="CATALOG", help="Catalog file or folder.")
-@options.results
+@options.results_folder
 @options.task(required=False)
 @click.option("--models", metavar="A,B", help="Names in the catalog, or folders, or Hub ids.")
 @click.option("--datasets", metavar="A,B", help="Names in the catalog, or files, or Hub ids.")
@@ -89,8 +90,8 @@ def command(
     output.data(
         document,
         lambda o: o.line(
-            f"{summary.done} cells done, {summary.failed} failed, {summary.skipped} were there "
-            f"already; {summary.seconds:.0f} s. Record: {results}"
+            f"{count(summary.done, 'cell')} done, {summary.failed} failed, {summary.skipped} were "
+            f"there already; {summary.seconds:.0f} s. Record: {results}"
         ),
     )
     for event in summary.undone:

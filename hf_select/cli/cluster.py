@@ -9,6 +9,7 @@ import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output, cell
+from hf_select.cli.words import count
 
 
 @click.command(
@@ -67,7 +68,7 @@ def command(
         groups = [c for c in clusters if len(c["models"]) > 1]
         singles = [c["models"][0] for c in clusters if len(c["models"]) == 1]
         out.line(
-            f"{len(groups)} clusters of two or more, {len(singles)} singletons; "
+            f"{count(len(groups), 'cluster')} of two or more, {count(len(singles), 'singleton')}; "
             f"cut at {cell(found.threshold)}, silhouette {cell(found.silhouette)}",
             style="bold",
         )

@@ -9,6 +9,7 @@ import click
 from hf_select.cli import options
 from hf_select.cli.output import Output
 from hf_select.cli.signals import stop_flag
+from hf_select.cli.words import count, size
 
 if TYPE_CHECKING:
     from hf_select.hub.crawl.models import Crawled
@@ -50,7 +51,11 @@ FEW = 5
     show_default=True,
     help="api: the Hub's listing; hub-stats: a daily table of all models.",
 )
-@click.option("--since-last", is_flag=True, help="Only what was modified since the last crawl.")
+@click.option(
+    "--since-last",
+    is_flag=True,
+    help="Only what was modified since the last crawl, which asked for the same.",
+)
 @click.option("--restart", is_flag=True, help="Forget the crawl in CATALOG and begin anew.")
 @click.option("--page-size", type=int, metavar="N", help="Models a page; 1000.")
 @click.option("--allow-gated", is_flag=True, help="Take models whose conditions you accepted.")
@@ -104,14 +109,16 @@ def show(output: Output, crawled: Crawled, out: str, reasons: dict[str, str]) ->
         output.table(
             "",
             ["rejected", "reason", "because"],
-            [(count, code, reasons[code]) for code, count in crawled.rejected.items()],
+            [(number, code, reasons[code]) for code, number in crawled.rejected.items()],
             wrap="because",
         )
         output.line()
-    output.line(f"{crawled.accepted} of {crawled.seen} models accepted into {out}", style="bold")
+    output.line(
+        f"{crawled.accepted} of {count(crawled.seen, 'model')} accepted into {out}", style="bold"
+    )
     for flag, names in crawled.flags.items():
         few = ", ".join(names[:FEW]) + (", ..." if len(names) > FEW else "")
         output.line(f"{len(names)} flagged {flag} ({few}): see `detail` in candidates.parquet")
     if crawled.changed:
         output.line(f"{crawled.changed} changed since the last crawl; their new commits are pinned")
-    output.line(f"{crawled.requests} requests, {crawled.bytes_read} bytes of files")
+    output.line(f"{count(crawled.requests, 'request')}, {size(crawled.bytes_read)} of files")

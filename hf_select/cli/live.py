@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hf_select.cli.output import Output
+from hf_select.cli.words import count
 
 if TYPE_CHECKING:
     from hf_select.training.benchmark import BenchmarkEvent
@@ -65,7 +66,7 @@ def watch(
 
     def on_plan(cells: int) -> None:
         progress.total = cells
-        output.message(f"{cells} cells to run")
+        output.message(f"{count(cells, 'cell')} to run")
 
     if output.quiet or not output.stderr.is_terminal:
         yield on_plan, _plain(progress, output)

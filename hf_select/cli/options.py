@@ -41,6 +41,18 @@ def results(function: Command) -> Command:
     )(function)
 
 
+def results_folder(function: Command) -> Command:
+    """`--results` of a command that writes to the record."""
+    return click.option(
+        "--results",
+        "-r",
+        required=True,
+        metavar="DIR",
+        help="The record: a folder, made if need be. One on the Hub, and `demo`, can't be written "
+        "to; `hf-select pull` makes a folder of it.",
+    )(function)
+
+
 def results_or_argument(function: Command) -> Command:
     """A record as the only argument, or by `--results`; the command receives it as `results`."""
 
@@ -53,6 +65,16 @@ def results_or_argument(function: Command) -> Command:
         return function(*args, results=record or results, **kwargs)
 
     return wrapper
+
+
+def allow_local(function: Command) -> Command:
+    """What is published although it isn't on the Hub."""
+    return click.option(
+        "--allow-local",
+        is_flag=True,
+        help="Send also models and data sets that are not on the Hub: nobody else can load them, "
+        "and the names of their labels become public.",
+    )(function)
 
 
 def accepting(function: Command) -> Command:

@@ -10,7 +10,7 @@ from hf_select.cli.words import rows_in_words, size
 
 
 @click.command("pull", epilog="Example: hf-select pull lab/results --results my-record")
-@click.argument("repo_id", metavar="OWNER/NAME")
+@click.argument("repo_id", metavar="OWNER/NAME[@REVISION]")
 @click.option(
     "--results", "-r", required=True, metavar="DIR", help="Folder: new, empty, or a record."
 )
@@ -41,7 +41,8 @@ def command(
         output.warning(f"can't be used: {problem}")
 
     def show(out: Output) -> None:
-        fetched = f"{size(done.bytes)} fetched from {repo_id} at {done.commit[:8]}"
+        cached = "" if done.bytes else " (the rest was cached)"
+        fetched = f"{size(done.bytes)} fetched from {done.repo_id} at {done.commit[:8]}{cached}"
         new = rows_in_words(done.rows) or "nothing"
         if done.copied:
             out.line(f"{results} is a copy now: {new}", style="bold")

@@ -9,7 +9,13 @@ import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
-from hf_select.cli.words import count, rows_in_words
+from hf_select.cli.words import (
+    count,
+    flags_for,
+    left_out_in_words,
+    refusals_in_words,
+    rows_in_words,
+)
 
 
 @click.command(
@@ -18,7 +24,7 @@ from hf_select.cli.words import count, rows_in_words
     "--task text-classification --max-cells 200",
 )
 @click.option("--catalog", "-c", required=True, metavar="CATALOG", help="Folder of the catalog.")
-@options.results
+@options.results_folder
 @click.option("--to", required=True, metavar="OWNER/NAME", help="Results dataset on the Hub.")
 @options.task()
 @click.option("--limit", type=int, metavar="N", help="Models to accept; as the last crawl did.")
@@ -28,6 +34,7 @@ from hf_select.cli.words import count, rows_in_words
 @click.option("--timeout", type=float, help="Seconds after which a job is ended.")
 @click.option("--create-pr", is_flag=True, help="Contribute by a pull request: needs no rights.")
 @click.option("--private", is_flag=True, help="Make the dataset private, if it is made.")
+@options.allow_local
 @options.recipe
 @options.common
 def command(results: str, to: str, seeds: str, output: Output, **kwargs: Any) -> None:
@@ -64,6 +71,7 @@ def command(results: str, to: str, seeds: str, output: Output, **kwargs: Any) ->
         "published": dict(done.published.rows),
         "pull_request": done.published.pull_request,
         "refused": [str(refusal) for refusal in done.published.refused],
+        "local": [one.name for one in done.published.local],
         "generation": done.compacted.generation if done.compacted else None,
     }
 
@@ -83,8 +91,13 @@ def command(results: str, to: str, seeds: str, output: Output, **kwargs: Any) ->
         if done.compacted:
             out.line(f"{to} is at generation {done.compacted.generation}", style="bold")
 
-    for refusal in done.published.refused:
-        output.warning(f"refused, not sent: {refusal}")
+    left = done.published
+    for line in left_out_in_words(left.local):
+        output.warning(line)
+    for line in refusals_in_words(left.refused, "refused, not sent"):
+        output.warning(line)
+    for flag, what in flags_for(left.refused):
+        output.warning(f"Hint: `hf-select publish {flag}` sends {what} too")
     output.data(document, show)
-    if done.published.refused:
+    if left.refused or left.local:
         raise click.exceptions.Exit(1)

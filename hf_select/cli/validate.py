@@ -6,7 +6,7 @@ import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
-from hf_select.cli.words import count
+from hf_select.cli.words import count, flags_for, refusals_in_words
 from hf_select.results.matrix import dataset_name
 from hf_select.results.state import Disagreement
 
@@ -32,9 +32,9 @@ def command(
     """Check every row that was added to the record RESULTS since its last compaction.
 
     RESULTS is a folder, or a dataset on the Hub; of its pull requests one can be checked.
-    Each row that can't be used is named with the reason; nothing is written. The exit code is 0 if
-    all can be used, and 1 if a row was refused, if two scores of one run are more than three
-    standard errors apart, or if the record itself is damaged.
+    Why rows can't be used is told reason by reason, and of each row with --json; nothing is
+    written. The exit code is 0 if all can be used, and 1 if a row was refused, if two scores of
+    one run are more than three standard errors apart, or if the record itself is damaged.
     """
     from hf_select import pipeline
 
@@ -48,9 +48,11 @@ def command(
 
     def show(out: Output) -> None:
         for problem in report.problems:
-            out.line(f"damaged: {problem}", style="red")
-        for refusal in report.refused:
-            out.line(f"refused: {refusal}", style="red")
+            out.line(f"wrong: {problem}", style="red")
+        for line in refusals_in_words(report.refused):
+            out.line(line, style="red")
+        for flag, what in flags_for(report.refused):
+            out.line(f"Hint: `{flag}` takes {what}")
         for clash in report.disagreements:
             out.line(_in_words(clash), style="red" if clash.flagged else "")
         for aside in report.quarantined:

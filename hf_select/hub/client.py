@@ -468,7 +468,10 @@ def checked_id(repo_id: str) -> str:
             raise HFValidationError(f"no name: {repo_id!r}")
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise wording.translate(error, repr(repo_id)) from error
+        raise AccessError(
+            f"{repo_id!r} is no name of a repository",
+            hint="one is named OWNER/NAME: letters, digits and single `-`, `_` or `.` between them",
+        ) from error
     return repo_id
 
 

@@ -139,7 +139,9 @@ def translate(error: BaseException, what: str) -> HfSelectError:
     if isinstance(error, errors.LocalTokenNotFoundError):
         return no_token()
     if isinstance(error, errors.HFValidationError):
-        return AccessError(_line(error), hint="a repository is named OWNER/NAME")
+        return AccessError(
+            f"{what} is no name of a repository", hint="a repository is named OWNER/NAME"
+        )
     if isinstance(error, json.JSONDecodeError):
         return HubError(
             f"{what}: what came is not what a Hub answers", hint="look at HF_ENDPOINT and the proxy"

@@ -127,12 +127,16 @@ def open_results(results: str | Path) -> Record:
     if found is None or Path(results).exists():
         return open_folder(results)
     from hf_select.hub.client import Hub
+    from hf_select.hub.record.contents import of_another_type
 
     try:
         return HubRecord(Hub(), *found)
     except MissingError as error:
         if error.missing != "repository":
             raise
+        other = of_another_type(Hub(), found[0])
+        if other is not None:
+            raise other from error
         raise RecordError(
             f"there is no folder {results}, and no results dataset of that name on the Hub that "
             "this token can see",
@@ -149,11 +153,13 @@ def results_folder(results: str | Path) -> Path:
     """The folder of a record, or of the shipped one for the word `demo`; it is not read."""
     path = demo_folder() / "results" if str(results) == "demo" else Path(results)
     if not path.exists():
-        raise RecordError(
-            f"no results repository at {path}",
-            hint="make one with `hf-select benchmark` or `hf-select import`, use `demo`, or name a "
-            "results dataset of the Hub",
-        )
+        from hf_select.hub.record.remote import split_id
+
+        on_hub = split_id(results) if isinstance(results, str) else None
+        hint = "make one with `hf-select benchmark` or `hf-select import`, or use `demo`"
+        if on_hub is not None:  # where one on the Hub would do, nobody asks for its folder
+            hint = f"one on the Hub, pull first: `hf-select pull {results} --results DIR`"
+        raise RecordError(f"no results repository at {path}", hint=hint)
     return path
 
 

@@ -151,11 +151,13 @@ def crawl_models(
     """Write the Hub's candidate models for a task into the folder `catalog`, pinned.
 
     Sizes may be spelled `200M`; `from_list` is a file with one id a line. A crawl that was cut off
-    goes on; `hub.crawl.models` says what the other options mean.
+    goes on. With `since_last` alone what the last crawl of `catalog` asked for is asked again;
+    `hub.crawl.models` says what the other options mean.
     """
     from hf_select.hub.client import Hub
     from hf_select.hub.crawl import models as crawl
     from hf_select.hub.crawl import query
+    from hf_select.hub.crawl.state import CrawlState
 
     asked = query.ModelQuery(
         task=task,
@@ -175,6 +177,13 @@ def crawl_models(
     )
     if from_list is not None:
         asked = query.with_ids(asked, _read_text(from_list))
+    last = (
+        CrawlState(Path(catalog), f"models-{task}").plan() if since_last and not restart else None
+    )
+    if last is not None and asked == query.ModelQuery(task=task):
+        asked = last.query
+        limit = last.limit if limit is None else limit
+        max_per_base = last.max_per_base if max_per_base is None else max_per_base
     return crawl.crawl(
         Hub(),
         asked,
@@ -248,12 +257,14 @@ def publish(
     create_pr: bool = False,
     private: bool = False,
     accept_new_recipes: bool = False,
+    allow_local: bool = False,
     message: str = "",
     say: Say = silent,
 ) -> Published:
     """Send the rows that the results dataset `to` lacks, in one commit; it is made if need be.
 
-    `create_pr` proposes them instead. Raises `RecordError` for a folder or a dataset that is no
+    `create_pr` proposes them instead; `allow_local` sends models and data sets that the Hub
+    doesn't have too, with their rows. Raises `RecordError` for a folder or a dataset that is no
     record, `AccessError` where the token has not the right.
     """
     from hf_select.hub.client import Hub
@@ -266,6 +277,7 @@ def publish(
         create_pr=create_pr,
         private=private,
         accept_new_recipes=accept_new_recipes,
+        allow_local=allow_local,
         message=message,
         cluster=grouping(say),
     )
@@ -276,15 +288,22 @@ def pull(
 ) -> Pulled:
     """Bring a results dataset (one task of it) into a folder: as a copy, or added to a record.
 
-    Raises `MissingError` if there is no such dataset, `RecordError` for one that is no record or
-    is damaged; the folder is as it was then.
+    The revision may be a part of the name: OWNER/NAME@REVISION. Raises `MissingError` if there is
+    no such dataset, `RecordError` for one that is no record or is damaged; the folder is as it was
+    then.
     """
     from hf_select.hub.client import Hub
     from hf_select.hub.record.pull import pull
+    from hf_select.hub.record.remote import split_id
 
     check_own_results(results)
     if task is not None:
         check_task_name(task)
+    named = split_id(repo_id)
+    if named is not None and named[1] is not None:
+        if revision not in (None, named[1]):
+            raise InputError(f"{repo_id} and --revision {revision} name two revisions")
+        repo_id, revision = named
     return pull(Hub(), repo_id, Path(results), task=task, revision=revision)
 
 

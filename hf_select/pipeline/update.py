@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hf_select.catalog import Catalog
 from hf_select.errors import InputError, MissingError
-from hf_select.pipeline.base import Say, check_own_results, silent
+from hf_select.pipeline.base import Say, check_writable, silent
 from hf_select.pipeline.hub import compact, model_types, publish, pull
 from hf_select.pipeline.record import benchmark
 from hf_select.records import Recipe, check_task_name
@@ -47,6 +47,7 @@ def update(
     timeout: float | None = None,
     create_pr: bool = False,
     private: bool = False,
+    allow_local: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     on_plan: Callable[[int], None] | None = None,
     on_event: Callable[[BenchmarkEvent], None] | None = None,
@@ -56,13 +57,19 @@ def update(
 
     Pull what others have measured; crawl what was modified since the last crawl of `catalog`
     (accepting at most `limit` models, as many as then if it isn't given); fine-tune at most
-    `max_cells` of the missing cells, spread over models and benchmarks; publish; fold and cluster
+    `max_cells` of the missing cells, spread over models and benchmarks; publish (what isn't on
+    the Hub only with `allow_local`); fold and cluster
     on the Hub, unless `create_pr` only proposes. Every step finds out by itself what is done
     already, so a round that was killed anywhere goes on with the same call.
 
-    Raises `InputError` if the catalog holds no benchmark of the task or `max_cells` isn't positive.
+    Raises `InputError` if the catalog holds no benchmark of the task, `results` is no folder or
+    `max_cells` isn't positive, and `AccessError` if this token can't publish to `to`: all of it
+    before anything is fetched or trained.
     """
-    check_own_results(results)
+    from hf_select.hub.client import Hub
+    from hf_select.hub.record.rights import check_can_publish
+
+    check_writable(results)
     check_task_name(task)
     if max_cells is not None and max_cells < 1:
         raise InputError(f"max_cells is {max_cells}, but must be at least 1")
@@ -71,6 +78,7 @@ def update(
             f"{catalog} holds no {task} benchmark to measure new models on",
             hint=f"hf-select crawl datasets --task {task} --out {catalog}",
         )
+    check_can_publish(Hub(), to, create_pr=create_pr)
     pulled = _pull(to, results, say)
     crawled = _crawl(catalog, task, limit, should_stop, say)
     say("3/5 benchmark: the missing cells")
@@ -88,7 +96,9 @@ def update(
         say=say,
     )
     say(f"4/5 publish to {to}")
-    published = publish(results, to, create_pr=create_pr, private=private, say=say)
+    published = publish(
+        results, to, create_pr=create_pr, private=private, allow_local=allow_local, say=say
+    )
     compacted = None
     if not create_pr:
         say(f"5/5 fold and cluster {to}")

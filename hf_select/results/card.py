@@ -44,6 +44,16 @@ def check_card(root: Path) -> None:
     _read(root)
 
 
+def card_problems(root: Path) -> tuple[str, ...]:
+    """What `check_card` has against the card in that folder, which isn't named; () if nothing."""
+    try:
+        check_card(root)
+    except RecordError as error:
+        message = error.message.removeprefix(f"{root / CARD}: ").replace(f"{root}/", "")
+        return (f"{message}; {error.hint}",)
+    return ()
+
+
 def write_card(
     root: Path,
     generation: int,

@@ -104,7 +104,10 @@ class Snapshot:
         except (FileNotFoundError, MissingError) as error:
             if isinstance(error, MissingError) and error.missing != "file":
                 raise  # it says better what is missing
-            raise RecordError(f"{name} is not a results repository (no {MANIFEST})") from error
+            raise RecordError(
+                f"{name} is not a results repository (no {MANIFEST})",
+                hint="name what `hf-select benchmark`, `import` or `publish` has made, or `demo`",
+            ) from error
         self.generation = int(manifest["generation"])
         self._entries: dict[tuple[str, str], dict[str, Any]] = {
             (entry["kind"], entry["task"]): entry for entry in manifest["snapshots"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from hf_select.records import (
     Recipe,
     RunRecord,
 )
+from hf_select.results.card import card_problems
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.schema import SAFE_NAME, Row, Shard
@@ -123,15 +124,19 @@ def validate(
     `any_submitter` takes rows that name somebody else than the folder that they lie in. With
     `files` (paths inside the repository, those of a pull request) only these are reported; what
     else lies in the inbox still counts as known if it is good. Raises `RecordError` for what is no
-    results repository, or one of a newer schema.
+    results repository, or one of a newer schema. A card that a compaction would refuse is a problem
+    of the record's.
     """
     repo = results if isinstance(results, ResultsRepo) else ResultsRepo(results)
     damaged = repo.damaged()
     if damaged:  # what is known can't be told, so no contribution is judged by it
         return Report(problems=tuple(damaged), quarantined=tuple(repo.quarantined()))
-    return Refuser(
+    report = Refuser(
         repo, accept_new_recipes=accept_new_recipes, any_submitter=any_submitter
     ).validate(files)
+    if files is None:  # a contribution isn't to blame for the card that is there
+        report = replace(report, problems=(*report.problems, *card_problems(repo.path)))
+    return report
 
 
 class Refuser:

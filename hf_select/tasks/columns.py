@@ -156,6 +156,8 @@ def _text_columns(
     texts = [n for n in lower.values() if is_text_feature(features[n]) and n.lower() not in LABELS]
     if len(texts) == 1:
         return (texts[0],)
+    if not texts:
+        raise DataError(f"{where}: no column looks like text ({_listed(names)})")
     raise DataError(
         f"{where}: which column is the text? {len(texts)} could be", hint=_listed(names)
     )

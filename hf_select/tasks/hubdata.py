@@ -29,6 +29,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_CONFIG = re.compile(r"\.*|.*[<>:/\\|?*].*")
 """What `datasets` allows in no name of a config, and what would leave its folder."""
 
+NO_ROWS = re.compile(r'Instruction "([^"]*)" corresponds to no data')
+"""What `datasets` says of a split without a row."""
+
 
 def once(function: Callable[..., Any], /, *args: Any, what: str = "") -> Any:
     """`function(*args)`, tried once: what `HubData.call` is where nobody gives a better one."""
@@ -243,7 +246,10 @@ def _data_error(error: Exception, source: HubData) -> HfSelectError:
             f"data set {source.repo_id} has several configs, and none is its default",
             hint=f"name one, such as {source.repo_id}/{names[0]}; there are: {', '.join(names)}",
         )
-    if isinstance(error, datasets.exceptions.DatasetGenerationCastError):
+    empty = NO_ROWS.search(reason)
+    if empty is not None:
+        reason = f"its {empty[1]} split is empty"
+    elif isinstance(error, datasets.exceptions.DatasetGenerationCastError):
         reason = _line(error, 1)
     elif isinstance(error, datasets.exceptions.DatasetGenerationError) and error.__cause__:
         reason = _line(error.__cause__)  # itself it only says that something went wrong

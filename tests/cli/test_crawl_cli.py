@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,14 +123,28 @@ def crawl(*args: str) -> int:
 def test_what_a_person_reads(hub, tmp_path, capsys, expected):
     assert crawl("--out", str(tmp_path / "c"), *FILTERS) == 0
     out, err = capsys.readouterr()
-    assert "page 1: 1 model (fill-mask)" in err
+    assert "page 1: 1 new, 1 so far (fill-mask)" in err
     assert "17 of 73 models are candidates" in err  # nobody sees the private one
     assert "     3  gated " in out
     assert "it is gated: its conditions have to be accepted on the Hub" in out
     assert f"11 of 73 models accepted into {tmp_path / 'c'}" in out
-    assert "requests" in out
+    assert re.search(r"[0-9]+ requests, [0-9.]+ (kB|MB|bytes) of files", out)
     assert crawl("--out", str(tmp_path / "c"), *FILTERS, "--quiet", "--since-last") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_since_last_alone_asks_for_what_was_asked_for(hub, tmp_path, capsys, expected):
+    out = str(tmp_path / "c")
+    assert crawl("--out", out, *FILTERS, "--limit", "2", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 2
+    plan = json.loads(next(Path(out).glob(".crawl/*/plan.json")).read_text())
+    assert crawl("--out", out, "--since-last", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 2
+    again = json.loads(next(Path(out).glob(".crawl/*/plan.json")).read_text())
+    assert (again["query"], again["limit"]) == (plan["query"], 2)
+    assert crawl("--out", out, "--since-last", "--license", "wtfpl") == 2  # another question
+    assert "licenses" in capsys.readouterr().err
+    assert crawl("--out", out) == 2  # without --since-last nothing is taken from there
 
 
 def test_a_list_of_names(hub, tmp_path, capsys):

@@ -186,6 +186,14 @@ def test_offline_a_target_that_was_read_once_makes_no_socket(filled, env, tmp_pa
     assert "offline mode" in document(done, code=2)["error"]["message"]
 
 
+def test_a_split_without_rows_is_named(hub, env, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = "text,label\n" + "".join(f"word {i},{'ab'[i % 2]}\n" for i in range(20))
+    hub.add("dataset", "lab/hollow", {"train.csv": rows, "test.csv": "text,label\n"})
+    done = command("inspect", "lab/hollow", env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "data set lab/hollow can't be loaded: its test split is empty" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("target", "token", "code", "words"),
     [

@@ -6,19 +6,26 @@ import json
 
 import pytest
 from hub.record.records import cells, files_in, grow, snapshot_of, stored_cells
+from results.made import dataset, model
 from results.made import run as made_run
 
 from hf_select.cli.app import run
 from hf_select.cli.words import rows_in_words, size
+from hf_select.records import Recipe
 
 REPO = "lab/record"
 
 
 @pytest.fixture
 def say(hub, monkeypatch, capsys):
-    """`say("publish ...", user=...)` -> exit code, stdout, stderr."""
+    """`say("publish ...", user=...)` -> exit code, stdout, stderr.
 
-    def type_in(line: str, user: str = "alice"):
+    The models and data sets of `grow` are not on the Hub: with `strict` that matters.
+    """
+
+    def type_in(line: str, user: str = "alice", strict: bool = False):
+        if line.startswith("publish") and not strict:
+            line += " --allow-local"
         monkeypatch.setenv("HF_TOKEN", f"hf_{user}")
         code = run(line.split())
         told = capsys.readouterr()
@@ -81,6 +88,7 @@ def test_json_is_one_document(hub, say, tmp_path):
         "created": True,
         "rows": {"recipes": 1, "models": 2, "datasets": 2, "runs": 4},
         "refused": [],
+        "local": [],
         "problems": [],
     }
     _, out, _ = say(f"pull {REPO} --results {tmp_path / 'copy'} --json")
@@ -104,6 +112,47 @@ def test_refused_rows_are_named_and_the_exit_code_is_1(hub, say, tmp_path):
     assert json.loads(out)["refused"][0]["kind"] == "runs"
     code, out, _ = say(f"publish --results {local.path} --to {REPO}")
     assert (code, out.splitlines()[0]) == (1, f"Nothing sent to {REPO}")
+
+
+def test_what_is_on_this_machine_only_is_named(hub, say, tmp_path):
+    local = grow(tmp_path / "mine", ["me/a", "me/b"], ["me/x"])
+    for kind, entry in (("model", model("me/a")), ("dataset", dataset("me/x"))):
+        hub.add(kind, entry.repo_id, {"config.json": "{}"}, commit=entry.revision)
+    line = f"publish --results {local.path} --to {REPO}"
+    code, out, err = say(line, strict=True)
+    assert code == 1
+    assert out.startswith("1 run, 1 recipe, 1 model and 1 dataset sent")
+    assert err.splitlines() == [
+        "left out: me/b (1 run) is on this machine only: nobody else could load it",
+        "Hint: `--allow-local` sends them too",
+    ]
+    code, out, _ = say(f"{line} --json", strict=True)
+    assert (code, json.loads(out)["local"]) == (1, ["me/b"])
+    code, out, _ = say(line, strict=True)
+    assert (code, out.splitlines()[0]) == (1, f"Nothing sent to {REPO}")
+    code, out, err = say(f"{line} --allow-local", strict=True)
+    assert (code, err, out.startswith("1 run and 1 model sent")) == (0, "", True)
+
+
+def test_refused_rows_are_told_reason_by_reason(hub, say, tmp_path):
+    local = grow(tmp_path / "mine")
+    say(f"publish --results {local.path} --to {REPO}")
+    recipe = Recipe(epochs=3)
+    key = {"recipe": recipe.digest()}
+    local.append([made_run(m, "x", 0.5, key=key, seed=n) for n in range(18) for m in "ab"])
+    local.append(recipes=[recipe])
+    local.append([made_run("a", f"ghost{n}", 0.5) for n in range(12)])
+    line = f"publish --results {local.path} --to {REPO}"
+    code, _, err = say(line)
+    lines = err.splitlines()
+    assert code == 1
+    assert len(lines) == 12  # ten reasons, how many more there are, and the hint
+    assert lines[0].startswith(f"36 runs refused, not sent: recipe is '{recipe.digest()}'")
+    assert lines[0].endswith("(first: a on x, seed 0)")
+    assert lines[10] == "3 rows more, for 3 other reasons: see --json"
+    assert lines[11] == "Hint: `--accept-new-recipes` sends runs of such recipes too"
+    _, out, _ = say(f"{line} --json")
+    assert len(json.loads(out)["refused"]) == 48
 
 
 def test_an_empty_record(hub, say, tmp_path):

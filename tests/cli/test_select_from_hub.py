@@ -155,7 +155,7 @@ def test_a_folder_of_that_name_wins(
     [
         (["recall", "{target}", "--results", "lab/nothing"], "no folder lab/nothing"),
         (["recall", "{target}", "--results", f"{RECORD}@v9"], "no such commit"),
-        (["cluster", "--results", "tiny/ant", "--task", TASK], "no results dataset"),
+        (["cluster", "--results", "tiny/ant", "--task", TASK], "but a record is a dataset"),
         (["cluster", "--results", RECORD, "--task", "image-classification"], RECORD),
         (["benchmark", "--catalog", "{catalog}", "--results", RECORD], "hf-select pull"),
         (["import", "{target}", "--results", RECORD, "--task", TASK], "hf-select pull"),

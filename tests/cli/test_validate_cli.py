@@ -81,6 +81,26 @@ def test_every_refused_row_is_named(record, capsys):
     assert everything(record) == before
 
 
+def test_many_rows_refused_for_one_reason_are_one_line(record, capsys):
+    key = {"recipe": Recipe().digest()}
+    contribute(record, "runs", [run("a", "x", seed=n, key=key) for n in range(5)], by="eve")
+    contribute(record, "recipes", [Recipe()])
+    path = contribute(record, "runs", [run("b", "x", seed=n, submitter="bob") for n in range(3)])
+    capsys.readouterr()
+    assert hf_select(["validate", str(record)]) == 1
+    lines = sorted(capsys.readouterr().out.splitlines())
+    refused = [line for line in lines if " refused: " in line]
+    assert [line.split(":")[0] for line in refused] == ["3 runs refused", "5 runs refused"]
+    assert f"(first: b on x, seed 0 in {path.relative_to(record).as_posix()})" in refused[0]
+    assert [line for line in lines if line.startswith("Hint")] == [
+        "Hint: `--any-submitter` takes rows of such submitters"
+    ]
+    assert hf_select(["validate", str(record), "--any-submitter", "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["refused"]) == 5
+    assert hf_select(["validate", str(record), "--any-submitter"]) == 1
+    assert "Hint: `--accept-new-recipes` takes runs of such recipes" in capsys.readouterr().out
+
+
 def test_scores_that_are_far_apart_are_shown(record, capsys):
     contribute(record, "runs", [run("a", "x", 0.51)])
     assert hf_select(["validate", str(record)]) == 0
@@ -183,7 +203,8 @@ def test_a_card_that_was_edited_into_bad_yaml_stops_all_that_writes(record, tmp_
         after.pop(record / ".work" / "compact.lock", None)
         before.pop(record / ".work" / "compact.lock", None)
         assert after == before
-    assert hf_select(["validate", *results]) == 0
+    assert hf_select(["validate", *results]) == 1
+    assert "front matter of README.md is not YAML" in capsys.readouterr().out
 
 
 def test_import_groups_the_models_too(tmp_path):

@@ -73,6 +73,12 @@ def test_no_guess_where_several_fit(features: dict) -> None:
     assert caught.value.hint == f"columns: {', '.join(features)}"
 
 
+def test_without_a_text_column_that_is_said() -> None:
+    features = datasets.Features({"a": INT, "b": FLOAT})
+    with pytest.raises(DataError, match=r"x.csv: no column looks like text \(columns: a, b\)"):
+        choose_columns(features, where="x.csv")
+
+
 def test_contradictions() -> None:
     features = datasets.Features({"text": TEXT, "other": TEXT, "image": datasets.Image()})
     with pytest.raises(DataError, match="both input and label"):

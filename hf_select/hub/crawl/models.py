@@ -184,7 +184,8 @@ def _list(
             state.save_plan(plan)
         state.add_page(table, batch.cursor)
         seen += len(table)
-        say(f"page {state.number_of_pages}: {seen} model{'s' * (seen != 1)} ({batch.words})")
+        new = f"{len(table)} new, {seen} so far"
+        say(f"page {state.number_of_pages}: {new} ({batch.words})")
         if should_stop():
             raise StoppedError(
                 f"stopped after page {state.number_of_pages}", hint="the same command goes on"

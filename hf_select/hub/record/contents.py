@@ -75,15 +75,22 @@ def list_files(hub: Hub, repo_id: str, *, revision: str | None = None) -> Conten
                 missing="revision",
                 hint="its history is on its page; main is what is read without a revision",
             ) from error
-        raise (_of_another_type(hub, repo_id) or error) from error
+        raise (of_another_type(hub, repo_id) or error) from error
     found = hub.tree(repo_id, repo_type="dataset", revision=head)
     return Contents(repo_id, head, {info.path: info for info in found}, None)
 
 
-def read_contents(hub: Hub, repo_id: str, *, revision: str | None = None) -> Contents:
+def read_contents(
+    hub: Hub,
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    hint: str = "publish to a results dataset, or to a new or empty one",
+) -> Contents:
     """What a results dataset holds at a revision, with its manifest; see `list_files`.
 
-    Raises `RecordError` if it holds something else than a record, or one of a newer schema.
+    Raises `RecordError` if it holds something else than a record (with `hint`), or one of a newer
+    schema.
     """
     contents = list_files(hub, repo_id, revision=revision)
     if MANIFEST in contents.files:
@@ -93,14 +100,15 @@ def read_contents(hub: Hub, repo_id: str, *, revision: str | None = None) -> Con
     if other:
         raise RecordError(
             f"{repo_id} is not a results repository: it holds {other[0]!r} and no {MANIFEST}",
-            hint="name a results dataset, or a new or empty one to publish to",
+            hint=hint,
         )
     return contents
 
 
 def read_record(hub: Hub, repo_id: str, *, revision: str | None = None) -> Contents:
     """As `read_contents`, but an empty dataset is a `RecordError` too."""
-    contents = read_contents(hub, repo_id, revision=revision)
+    hint = "name a results dataset: what `hf-select publish` has made"
+    contents = read_contents(hub, repo_id, revision=revision, hint=hint)
     if contents.manifest is None:
         raise RecordError(
             f"{repo_id} is empty: nobody has published to it yet",
@@ -109,7 +117,7 @@ def read_record(hub: Hub, repo_id: str, *, revision: str | None = None) -> Conte
     return contents
 
 
-def _of_another_type(hub: Hub, repo_id: str) -> MissingError | None:
+def of_another_type(hub: Hub, repo_id: str, wanted: str = "record") -> MissingError | None:
     """The better error where the name is not a dataset's, but a model's or a Space's."""
     for kind in ("model", "space"):
         try:
@@ -117,9 +125,9 @@ def _of_another_type(hub: Hub, repo_id: str) -> MissingError | None:
         except AccessError:
             continue
         return MissingError(
-            f"{repo_id} is a {kind}, but a record is a dataset",
+            f"{repo_id} is a {kind}, but a {wanted} is a dataset",
             missing="repository",
-            hint="name the dataset that holds the record",
+            hint=f"name the dataset that holds the {wanted}",
         )
     return None
 

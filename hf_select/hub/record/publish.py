@@ -8,12 +8,13 @@ nobody's. An empty dataset gets a whole record, compacted, with its card.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from hf_select.errors import AccessError, InputError, MissingError, RecordError
+from hf_select.errors import AccessError, InputError, MissingError, RecordError, SetupError
 from hf_select.files import write_atomic
-from hf_select.hub.client import Hub
+from hf_select.hub.client import Hub, checked_id
 from hf_select.hub.commit import TRIES, Change, Landed, commit
 from hf_select.hub.record.compaction import fold
 from hf_select.hub.record.contents import (
@@ -23,15 +24,18 @@ from hf_select.hub.record.contents import (
     read_contents,
     scratch_copy,
 )
-from hf_select.hub.record.outgoing import prepare
+from hf_select.hub.record.outgoing import LocalOnly, Place, prepare
 from hf_select.hub.record.pull_requests import open_pull_requests, shards_of
 from hf_select.results.card import CARD
+from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.state import Rows
 from hf_select.results.tables import Cluster
 from hf_select.results.validation import Refusal
 
 DESCRIPTION = "Sent by `hf-select publish`."
+AT_A_TIME = 4
+"""Questions to the Hub, whether it has a model or a data set, that wait for their answers."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Published:
 
     `commit` is where it is all to be found, 40 hex digits (None if there is no such dataset and
     nothing to make one of), `url` its page; `pull_request` is set where rows wait in one,
-    `created` where the dataset was made. `refused` are rows that the record can't take and
-    `problems` local files that can't be read: they stay behind.
+    `created` where the dataset was made. `refused` are rows that the record can't take, `local`
+    models and data sets that the Hub doesn't have and `problems` local files that can't be read:
+    they stay behind.
     """
 
     repo_id: str
@@ -53,6 +58,7 @@ class Published:
     created: bool
     refused: tuple[Refusal, ...]
     problems: tuple[str, ...]
+    local: tuple[LocalOnly, ...] = ()
 
 
 def publish(
@@ -63,12 +69,14 @@ def publish(
     create_pr: bool = False,
     private: bool = False,
     accept_new_recipes: bool = False,
+    allow_local: bool = False,
     message: str = "",
     cluster: Cluster | None = None,
 ) -> Published:
     """Send the rows of `local` that the dataset lacks; it is made if there is none.
 
     With `create_pr` they go into a pull request: into the open one of this user if there is one.
+    Models and data sets that aren't on the Hub stay behind with their rows, unless `allow_local`.
     `cluster` groups models for the snapshot of a first publish. Raises `AccessError` where the
     token has not the right, `RecordError` for a dataset that isn't a record or of a newer schema,
     `HubError` if the Hub gave up; then the same call goes on, and nothing arrives twice.
@@ -87,6 +95,7 @@ def publish(
         create_pr=create_pr,
         private=private,
         accept_new_recipes=accept_new_recipes,
+        allow_local=allow_local,
         message=message,
         cluster=cluster,
     )
@@ -103,6 +112,7 @@ def publish(
         created=it.created,
         refused=it.refused,
         problems=tuple(local.problems),
+        local=it.left_out,
     )
 
 
@@ -117,6 +127,7 @@ class _Publication:
     create_pr: bool
     private: bool
     accept_new_recipes: bool
+    allow_local: bool
     message: str
     cluster: Cluster | None
 
@@ -125,6 +136,8 @@ class _Publication:
     created: bool = False
     sent: Rows = field(default_factory=Rows)
     refused: tuple[Refusal, ...] = ()
+    left_out: tuple[LocalOnly, ...] = ()
+    asked: dict[Place, bool] = field(default_factory=dict)
 
     def send(self) -> Landed | None:
         """Commit what is to be sent; again, if the pull request that it joins ends meanwhile."""
@@ -159,8 +172,10 @@ class _Publication:
                 self.user,
                 founding=founding,
                 accept_new_recipes=self.accept_new_recipes,
+                absent=self._absent,
             )
             self.head, self.refused = base.head, outgoing.refused
+            self.left_out = outgoing.local
             if not outgoing.shards:
                 return None
             self.sent = outgoing.rows
@@ -176,6 +191,32 @@ class _Publication:
             revision=f"refs/pr/{self.pull_request}" if self.pull_request else "main",
             pull_request=self.create_pr and self.pull_request is None,
         )
+
+    def _absent(self, places: Collection[Place]) -> Collection[Place]:
+        """Those that the Hub doesn't have; it is asked of each once, however often we plan."""
+        if self.allow_local:
+            return ()
+        new = [place for place in places if place not in self.asked]
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            self.asked.update(zip(new, pool.map(self._is_there, new), strict=True))
+        return [place for place in places if not self.asked[place]]
+
+    def _is_there(self, place: Place) -> bool:
+        if place.revision == IMPORTED:  # a name from somebody's table
+            return True
+        try:
+            checked_id(place.repo_id)
+        except AccessError:  # no name of a repository: a path on somebody's machine
+            return False
+        try:
+            self.hub.head_commit(place.repo_id, repo_type=place.kind, revision=place.revision)
+        except MissingError:
+            return False
+        except SetupError:  # offline, or a wrong token: that is no answer
+            raise
+        except AccessError:  # gated, say: others may have been let in
+            return True
+        return True
 
     def _look(self) -> Contents:
         """The dataset as it is; without a commit if there is none and it may be made."""

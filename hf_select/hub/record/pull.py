@@ -16,7 +16,7 @@ from hf_select.files import sha256, write_atomic
 from hf_select.hub.client import Hub
 from hf_select.hub.record.contents import Contents, read_record, scratch_copy
 from hf_select.records import Recipe, RunRecord
-from hf_select.results.card import CARD
+from hf_select.results.card import CARD, card_problems
 from hf_select.results.manifest import MANIFEST
 from hf_select.results.repo import QUARANTINE, ResultsRepo
 from hf_select.results.schema import Row, Shard
@@ -31,7 +31,8 @@ class Pulled:
     """What a pull did: `rows` that are new in the folder by kind, and the `bytes` fetched for it.
 
     `copied`: the folder was empty and is a copy of the dataset at `commit` now. `problems` are
-    shards, and rows of them, that can't be used; what is cut off lies in `quarantine/`.
+    shards, and rows of them, that can't be used, and a card that no compaction can refresh; what is
+    cut off lies in `quarantine/`.
     """
 
     repo_id: str
@@ -56,7 +57,7 @@ def pull(
     before = hub.bytes_read
     contents = read_record(hub, repo_id, revision=revision)
     with scratch_copy(hub, contents if task is None else _of_task(contents, task)) as record:
-        problems = _set_aside(record)
+        problems = [*card_problems(record.path), *_set_aside(record)]
         state = record.state()
         if task is not None:
             state = _rows_of(task, state, contents)

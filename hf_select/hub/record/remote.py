@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from hf_select.errors import MissingError, RecordError
+from hf_select.errors import MissingError, RecordError, SetupError
 from hf_select.files import sha256
+from hf_select.hub import cache
 from hf_select.hub.client import COMMIT, FileInfo, Hub
+from hf_select.hub.content import Content
 from hf_select.results.manifest import MANIFEST, read_manifest
 from hf_select.results.snapshot import Snapshot
 
@@ -28,11 +32,11 @@ class Reading:
     requests: int
 
     def __str__(self) -> str:
+        where = f"{self.repo_id} at {self.revision[:7]}"
+        if not self.bytes:
+            return f"read {where} from the cache of this machine"
         size = f"{self.bytes / 1e6:.1f} MB" if self.bytes >= 1e5 else f"{self.bytes / 1e3:.0f} kB"
-        return (
-            f"read {size} of {self.repo_id} at {self.revision[:7]} in {self.requests} "
-            f"request{'s' * (self.requests != 1)}"
-        )
+        return f"read {size} of {where} in {self.requests} request{'s' * (self.requests != 1)}"
 
 
 def split_id(text: str) -> tuple[str, str | None] | None:
@@ -51,6 +55,8 @@ class HubSource:
     Small ones come whole, through the Hub's cache on this machine, so that a second command at
     the same commit doesn't fetch them again; of big ones ranges are read. Either way a file whose
     sha256 on the Hub isn't the manifest's is a `RecordError`: of a range nothing else would tell.
+    Offline, what the cache holds of the commit is served: all of it after a pull of that commit,
+    and what was read whole before.
     """
 
     def __init__(self, hub: Hub, repo_id: str, revision: str) -> None:
@@ -62,16 +68,15 @@ class HubSource:
         """A whole small file."""
         if path == MANIFEST:
             return self._read_manifest()
-        info = self._info(path)
-        local = self.hub.download(
-            self.repo_id, path, repo_type="dataset", revision=self.revision, info=info
-        )
-        data = local.read_bytes()
+        info = None if _offline() else self._info(path)
+        data = self._download(path, info)
         self._check(path, sha256(data))
         return data
 
     def open(self, path: str) -> BinaryIO:
         """A seekable file; a big one is read by ranges, a request each."""
+        if _offline():
+            return io.BytesIO(self.read(path))
         info = self._info(path)
         if info.size <= WHOLE or info.sha256 is None:  # git's hash says nothing of a range either
             return io.BytesIO(self.read(path))
@@ -82,11 +87,35 @@ class HubSource:
         return cast(BinaryIO, remote)
 
     def _read_manifest(self) -> bytes:
-        if self._manifest is None:
-            self._manifest = self.hub.read(
+        if self._manifest is None and _offline():
+            self._manifest = self._download(MANIFEST, None)
+        elif self._manifest is None:
+            data = self.hub.read(
                 self.repo_id, MANIFEST, repo_type="dataset", revision=self.revision
             )
+            self._manifest = data
+
+            def copy(write: Callable[[bytes], object], start: int) -> None:
+                write(data[start:])
+
+            with suppress(OSError):  # kept for those who are offline; a full disk is no trouble
+                cache.keep(
+                    FileInfo(MANIFEST, len(data), Content.of(data).oid, None),
+                    cache.folder(self.repo_id, "dataset"),
+                    self.revision,
+                    copy,
+                    what=f"{MANIFEST} of {self.repo_id}",
+                )
         return self._manifest
+
+    def _download(self, path: str, info: FileInfo | None) -> bytes:
+        """A whole file, through the cache; without `info` it has to be there."""
+        try:
+            return self.hub.download(
+                self.repo_id, path, repo_type="dataset", revision=self.revision, info=info
+            ).read_bytes()
+        except SetupError as error:
+            raise _pull_first(error, self.repo_id) from error
 
     def _info(self, path: str) -> FileInfo:
         """Size and hash of a file as the Hub lists it; one request for all of the snapshot."""
@@ -125,7 +154,10 @@ class HubRecord(Snapshot):
         self.repo_id = repo_id
         self.revision = revision or ""
         if not COMMIT.fullmatch(self.revision):
-            self.revision = hub.head_commit(repo_id, repo_type="dataset", revision=revision)
+            try:
+                self.revision = hub.head_commit(repo_id, repo_type="dataset", revision=revision)
+            except SetupError as error:
+                raise _pull_first(error, repo_id) from error
         super().__init__(HubSource(hub, repo_id, self.revision), name=repo_id)
 
     @property
@@ -142,8 +174,10 @@ class HubRecord(Snapshot):
     def waiting(self) -> tuple[int, bool]:
         """Shards in the inbox that no compaction has folded yet, and whether there are even more.
 
-        One request: only the first page of the inbox is looked at.
+        One request: only the first page of the inbox is looked at; offline, none of it.
         """
+        if _offline():
+            return 0, False
         try:
             page = self._hub.get_page(
                 f"/api/datasets/{self.repo_id}/tree/{self.revision}/inbox",
@@ -154,3 +188,20 @@ class HubRecord(Snapshot):
             return 0, False
         found = [row for row in page.rows if row["type"] == "file"]
         return sum(row["path"].endswith(".parquet") for row in found), page.next is not None
+
+
+def _offline() -> bool:
+    from huggingface_hub import constants
+
+    return constants.is_offline_mode()
+
+
+def _pull_first(error: SetupError, repo_id: str) -> SetupError:
+    """The error of offline mode with the way to have a record there; another one as it is."""
+    if not _offline():
+        return error
+    return SetupError(
+        error.message,
+        hint=f"unset HF_HUB_OFFLINE, or pull it first: `hf-select pull {repo_id} --results DIR`; "
+        "what was read before at a commit is found as OWNER/NAME@COMMIT",
+    )

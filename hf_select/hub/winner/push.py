@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hf_select.catalog import local_model
-from hf_select.errors import InputError, MissingError
+from hf_select.errors import AccessError, InputError, MissingError, SetupError
 from hf_select.hub.client import FileInfo, Hub
 from hf_select.hub.commit import Change, commit
 from hf_select.hub.content import Content
@@ -129,14 +129,7 @@ def push_winner(
         replace_other,
     )
     if there is None:
-        hub.call(
-            hub.api.create_repo,
-            repo_id,
-            repo_type="model",
-            private=private,
-            exist_ok=True,
-            what=f"model {repo_id}",
-        )
+        _create(hub, repo_id, private=private)
     elif private and not there.private:
         notes.append(f"{repo_id} is public and stays so: --private is for one that is made")
     return replace(push.run(), created=there is None, notes=(*notes, *push.notes))
@@ -240,6 +233,27 @@ def _look(hub: Hub, repo_id: str, *, create_pr: bool) -> _There | None:
             hint="name another repository with --to",
         )
     return None
+
+
+def _create(hub: Hub, repo_id: str, *, private: bool) -> None:
+    """Make the repository."""
+    try:
+        hub.call(
+            hub.api.create_repo,
+            repo_id,
+            repo_type="model",
+            private=private,
+            exist_ok=True,
+            what=f"model {repo_id}",
+        )
+    except SetupError:
+        raise
+    except AccessError as error:
+        raise AccessError(
+            f"{repo_id} does not exist and can't be made: {error.message}",
+            hint="push under a name of your own, or of an organization that you write for, with a "
+            "token that may write",
+        ) from error
 
 
 @dataclass

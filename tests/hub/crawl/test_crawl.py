@@ -96,7 +96,7 @@ def test_every_model_ends_accepted_or_rejected_with_its_reason(hub, client, tmp_
         *("not_found", "no_access", "wrong_library", "other_training_set", "name_differs"),
         *("no_processor", "over_limit"),
     }
-    assert said[0] == "page 1: 1 model (fill-mask)"
+    assert said[0] == "page 1: 1 new, 1 so far (fill-mask)"
     assert "17 of 74 models are candidates" in said
     assert said[-1] == "15 looked at more closely, 11 accepted"
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from hub.record.records import cells, files_in, grow, snapshot_of, stored_cells
+from hub.record.records import cells, files_in, grow, publish, snapshot_of, stored_cells
 from results.made import dataset, model, run
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, ConflictError, HubError, MissingError, RecordError
 from hf_select.files import sha256
 from hf_select.hub.record.compaction import compact
-from hf_select.hub.record.publish import publish
 from hf_select.hub.record.pull import pull
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.schema import encode

@@ -14,16 +14,26 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
-from hub.record.records import cells, files_in, grow, snapshot_of, stored_cells, stored_rows
+from hub.record.records import (
+    cells,
+    files_in,
+    grow,
+    publish,
+    snapshot_of,
+    stored_cells,
+    stored_rows,
+)
 from results.made import dataset, model, run
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, HubError, InputError, MissingError, RecordError
 from hf_select.files import sha256
+from hf_select.hub.record import publish as room
 from hf_select.hub.record.compaction import compact
-from hf_select.hub.record.publish import publish
+from hf_select.hub.record.outgoing import LocalOnly
 from hf_select.hub.record.pull import pull
 from hf_select.records import LearningCurve, ProxyRow, Recipe, RunRecord
+from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.results.schema import decode, encode
 
@@ -261,7 +271,7 @@ def killed(self, *args, create=HfApi.create_commit, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 
 HfApi.create_commit = killed
-publish(Hub(), ResultsRepo.open(sys.argv[1]), "lab/record")
+publish(Hub(), ResultsRepo.open(sys.argv[1]), "lab/record", allow_local=True)
 """
 
 
@@ -406,8 +416,25 @@ def test_31_a_new_recipe_is_taken_where_it_is_allowed(hub, client, tmp_path, pub
     local.append([row], models=[model("a")], datasets=[dataset("x")], recipes=[recipe])
     refused = publish(client(hub), local, REPO)
     assert "recipe" in refused.refused[0].reason
-    assert refused.rows == {"recipes": 1}
-    assert publish(client(hub), local, REPO, accept_new_recipes=True).rows == {"runs": 1}
+    assert refused.rows == {}  # nobody else uses that recipe
+    done = publish(client(hub), local, REPO, accept_new_recipes=True)
+    assert done.rows == {"recipes": 1, "runs": 1}
+
+
+def test_31_what_only_refused_rows_use_stays_behind_with_them(hub, client, tmp_path, published):
+    """Entries that no run uses go, as do those of good runs."""
+    recipe = Recipe(epochs=1)
+    local = grow(tmp_path / "one", "c", "x")
+    local.append(
+        [run(m, d, 0.9, key={"recipe": recipe.digest()}) for m, d in ("cz", "dx")],
+        models=[model("d"), model("unused")],
+        datasets=[dataset("z"), dataset("spare")],
+        recipes=[recipe],
+    )
+    done = publish(client(hub), local, REPO)
+    assert (done.rows, len(done.refused)) == ({"models": 2, "datasets": 1, "runs": 1}, 2)
+    names = {getattr(row, "repo_id", "") for row in stored_rows(hub, REPO)}
+    assert names == {"", *"abcxy", "unused", "spare"}
 
 
 def test_34_a_local_shard_that_is_cut_off_is_named(hub, client, tmp_path, published):
@@ -455,6 +482,114 @@ def _store(folder, local, row):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     assert SECRET in repr(decode(data).rows)
+
+
+# --------------------------------------------------------------------- what isn't on the Hub
+
+
+@pytest.fixture
+def on_hub(hub):
+    """Models a, b and data set x are on the Hub at the commits of the made-up entries."""
+    for kind, entry in (
+        ("model", model("me/a")),
+        ("model", model("me/b")),
+        ("dataset", dataset("me/x")),
+    ):
+        hub.add(kind, entry.repo_id, {"config.json": "{}"}, commit=entry.revision)
+
+
+def mine(letters):
+    """Names that the Hub could have."""
+    return [f"me/{letter}" for letter in letters]
+
+
+def send(client, hub, local, **options):
+    return room.publish(client(hub), local, REPO, **options)
+
+
+def asked(hub):
+    return sorted(r.path for r in hub.log if "/revision/" in r.path and "lab/" not in r.path)
+
+
+def test_what_is_on_this_machine_only_stays_behind(hub, client, tmp_path, on_hub):
+    local = grow(tmp_path / "one", mine("abc"), mine("xy"))
+    values = [("me/a", "me/x"), ("me/c", "me/x"), ("me/a", "me/y")]
+    local.append(
+        proxies=[
+            ProxyRow(m, model(m).revision, d, dataset(d).revision, "leep", -0.5, 1.0)
+            for m, d in values
+        ]
+    )
+    done = send(client, hub, local)
+    assert done.local == (LocalOnly("dataset", "me/y", 3), LocalOnly("model", "me/c", 2))
+    assert done.rows == {"recipes": 1, "models": 2, "datasets": 1, "proxies": 1, "runs": 2}
+    assert stored_cells(hub, REPO) == cells(mine("ab"), mine("x"))
+    assert {getattr(row, "repo_id", "") for row in stored_rows(hub, REPO)} == {"", *mine("abx")}
+    again = send(client, hub, local)
+    assert (again.rows, again.local) == ({}, done.local)
+    everything = send(client, hub, local, allow_local=True)
+    assert (everything.rows["runs"], everything.local) == (4, ())
+    assert stored_cells(hub, REPO) == cells(mine("abc"), mine("xy"))
+    hub.log.clear()
+    assert send(client, hub, local).local == ()  # what the record has is not looked up
+    assert asked(hub) == []
+
+
+def test_another_commit_of_a_model_is_not_on_the_hub(hub, client, tmp_path, on_hub):
+    hub.add("model", "me/c", {"config.json": "{}"})
+    done = send(client, hub, grow(tmp_path / "one", mine("ac"), mine("x")))
+    assert done.local == (LocalOnly("model", "me/c", 1),)
+    assert stored_cells(hub, REPO) == cells(mine("a"), mine("x"))
+
+
+def test_the_hub_is_asked_once_a_model_however_often_we_try(hub, client, tmp_path, on_hub):
+    send(client, hub, grow(tmp_path / "founder", mine("a"), mine("x")))
+    hub.log.clear()
+    hub.fault("POST", "*/commit/*", times=2, status=412)
+    done = send(client, hub, grow(tmp_path / "one", mine("abc"), mine("x")))
+    assert done.rows == {"models": 1, "runs": 1}
+    assert len(asked(hub)) == len(set(asked(hub))) == 2  # b and c
+
+
+def test_names_that_the_hub_cannot_have_are_not_asked_for(hub, client, tmp_path, on_hub):
+    local = grow(tmp_path / "one", mine("a"), mine("x"))
+    local.append(models=[model("my model"), model("a/b/c")])
+    done = send(client, hub, local)
+    assert [one.name for one in done.local] == ["a/b/c", "my model"]
+    assert len(asked(hub)) == 2
+
+
+def test_a_gated_model_is_on_the_hub(hub, client, tmp_path, on_hub):
+    entry = model("me/c")
+    hub.add("model", "me/c", {"config.json": "{}"}, commit=entry.revision, gated="manual")
+    hub.fault("GET", "/api/models/me/c/revision/*", status=403)
+    assert send(client, hub, grow(tmp_path / "one", mine("c"), mine("x"))).local == ()
+
+
+def test_a_hub_that_does_not_answer_is_no_reason_to_leave_anything_out(
+    hub, client, tmp_path, on_hub
+):
+    hub.fault("GET", "/api/models/me/b/revision/*", status=500, times=100)
+    with pytest.raises(HubError):
+        send(client, hub, grow(tmp_path / "one", mine("ab"), mine("x")))
+    assert ("dataset", REPO) not in hub.store.repos
+
+
+def test_imported_rows_need_no_repository(hub, client, tmp_path, on_hub):
+    local = ResultsRepo.create(tmp_path / "one")
+    key = {
+        "model_revision": IMPORTED,
+        "dataset_revision": IMPORTED,
+        "recipe": "imported-table",
+    }
+    local.append(
+        [run("far", "off", 0.9, key=key, origin="imported:table.csv")],
+        models=[model("far", revision=IMPORTED)],
+        datasets=[dataset("off", revision=IMPORTED)],
+    )
+    done = send(client, hub, local)
+    assert (done.rows, done.local) == ({"models": 1, "datasets": 1, "runs": 1}, ())
+    assert asked(hub) == []
 
 
 # ------------------------------------------------------------------------------ pull requests

@@ -8,13 +8,12 @@ import sys
 import time
 
 import pytest
-from hub.record.records import cells, files_in, grow
+from hub.record.records import cells, files_in, grow, publish
 from results.made import dataset, model, run
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, HubError, MissingError, RecordError
 from hf_select.files import sha256
-from hf_select.hub.record.publish import publish
 from hf_select.hub.record.pull import pull
 from hf_select.results.repo import ResultsRepo
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, HubError, MissingError, RecordError
 from hf_select.files import sha256
 from hf_select.hub.record import remote
+from hf_select.hub.record.pull import pull
 from hf_select.hub.record.remote import HubRecord, Reading, split_id
 from hf_select.records import ProxyRow
 from hf_select.results.repo import ResultsRepo
@@ -172,6 +174,7 @@ def test_what_waits_in_the_inbox_is_counted(hub: Any, client: Any, folder: Path)
     [
         (Reading("a/b", "1" * 40, 400_000, 9), "read 0.4 MB of a/b at 1111111 in 9 requests"),
         (Reading("a/b", "1" * 40, 900, 1), "read 1 kB of a/b at 1111111 in 1 request"),
+        (Reading("a/b", "1" * 40, 0, 2), "read a/b at 1111111 from the cache of this machine"),
     ],
 )
 def test_in_words(read: Reading, words: str) -> None:
@@ -312,9 +315,75 @@ def test_29_offline_no_request_is_made(
 
     upload(hub, folder)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(AccessError, match="offline"):
+    with pytest.raises(AccessError, match="offline") as error:
         HubRecord(client(hub), REPO)
+    assert "hf-select pull lab/record" in error.value.hint
     assert hub.log == []
+
+
+def test_29_offline_what_was_read_at_a_commit_is_served(
+    hub: Any, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, unplug: Any
+) -> None:
+    commit = upload(hub, folder)
+    there = HubRecord(client(hub), REPO)
+    matrix, curves = there.matrix(TASK), there.curves(TASK, models=["m003"])
+    unplug()
+    again = HubRecord(client(hub), REPO, commit)
+    np.testing.assert_array_equal(again.matrix(TASK).scores, matrix.scores)
+    np.testing.assert_array_equal(again.curves(TASK, models=["m003"]).test, curves.test)
+    assert again.waiting() == (0, False)
+    assert str(again.reading).endswith("from the cache of this machine")
+    with pytest.raises(AccessError, match="offline") as error:
+        again.proxies(TASK)  # not read before
+    assert "hf-select pull lab/record" in error.value.hint
+    with pytest.raises(AccessError, match="offline"):
+        HubRecord(client(hub), REPO, "0" * 40)
+
+
+def test_29_offline_all_of_a_commit_that_was_pulled_is_served(
+    hub: Any,
+    client: Any,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unplug: Any,
+) -> None:
+    monkeypatch.setattr(remote, "WHOLE", 0)
+    commit = upload(hub, folder)
+    pull(client(hub), REPO, tmp_path / "copy")
+    unplug()
+    record = HubRecord(client(hub), REPO, commit)
+    assert len(record.matrix(TASK).models) == len(MODELS)
+    assert len(record.curves(TASK).models) == len(MODELS)
+
+
+def test_29_offline_a_cached_file_that_was_changed_is_refused(
+    hub: Any, client: Any, folder: Path, unplug: Any
+) -> None:
+    from huggingface_hub import constants
+
+    commit = upload(hub, folder)
+    HubRecord(client(hub), REPO).matrix(TASK)
+    unplug()
+    for path in Path(constants.HF_HUB_CACHE).rglob("snapshots/**/matrix.parquet"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(RecordError, match="sha256"):
+        HubRecord(client(hub), REPO, commit).matrix(TASK)
+
+
+@pytest.fixture
+def unplug(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`unplug()`: offline mode from now on, and an error where a socket is made."""
+    from huggingface_hub import constants
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a socket in offline mode")
+
+    def now() -> None:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+
+    return now
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hub.record.records import grow, snapshot_of
+from hub.record.records import grow, publish, snapshot_of
 from results.made import run
 
 from hf_select.errors import InputError, RecordError
 from hf_select.files import sha256
 from hf_select.hub.record import review
 from hf_select.hub.record.compaction import compact
-from hf_select.hub.record.publish import publish
 from hf_select.hub.record.pull_requests import open_pull_requests
 from hf_select.hub.record.review import review_pull_request, review_record
 from hf_select.results.schema import encode

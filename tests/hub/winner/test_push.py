@@ -222,6 +222,7 @@ def test_27_no_right_to_do_it(
     with pytest.raises(AccessError, match=expected) as error:
         push(client(hub, token=token), out, repo)
     assert error.value.exit_code == 2
+    assert "--create-pr" not in error.value.hint  # there is nothing to make one to
     assert state_of(hub) == before
     assert client.slept == []
 
