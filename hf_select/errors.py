@@ -10,7 +10,9 @@ HfSelectError                 exit code 1
 │       ├── MissingError      no such repository, revision or file on the Hub
 │       └── SetupError        offline mode, no token, a wrong one: whatever was asked for
 ├── HubError                  the Hub can't be reached or gave up; the same command goes on
-│   └── ConflictError         somebody else published first (409, 412)
+│   ├── ConflictError         somebody else published first (409, 412)
+│   ├── RefusedError          a commit that is refused for what it is (`hub.commit`)
+│   └── DamagedError          a file that arrives damaged time and again (`hub.cache`)
 ├── TrialError                one fine-tuning failed; carries the status that is recorded
 └── StoppedError              exit code 3: stopped on purpose; the same command goes on
 """
