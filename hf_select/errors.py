@@ -75,7 +75,10 @@ class AccessError(InputError):
 
 
 class MissingError(AccessError):
-    """It isn't on the Hub. `missing` is "repository", "revision" or "file"."""
+    """It isn't on the Hub. `missing` is "repository", "revision" or "file".
+
+    Or "type": there is a repository of that name, but of another type.
+    """
 
     def __init__(self, message: str, *, missing: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)

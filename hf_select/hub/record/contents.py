@@ -126,8 +126,8 @@ def of_another_type(hub: Hub, repo_id: str, wanted: str = "record") -> MissingEr
             continue
         return MissingError(
             f"{repo_id} is a {kind}, but a {wanted} is a dataset",
-            missing="repository",
-            hint=f"name the dataset that holds the {wanted}",
+            missing="type",
+            hint=f"name the dataset that holds the {wanted}; for a new one choose another name",
         )
     return None
 

@@ -101,9 +101,13 @@ def test_the_card_of_the_local_record_comes_along(hub, client, tmp_path):
     assert "Words of mine." in hub.files("dataset", REPO)["README.md"].decode()
 
 
-def test_a_model_of_the_same_name_is_no_obstacle(hub, client, tmp_path):
+def test_a_name_that_a_model_has_is_refused(hub, client, tmp_path):
+    """The Hub would allow it, but a slip would make a dataset beside the model that was meant."""
     hub.add("model", REPO, {"config.json": "{}"})
-    assert publish(client(hub), grow(tmp_path / "one"), REPO).created
+    with pytest.raises(MissingError, match="is a model, but a record is a dataset") as error:
+        publish(client(hub), grow(tmp_path / "one"), REPO)
+    assert "choose another name" in error.value.hint
+    assert not hub.requests("POST")
 
 
 def test_who_founds_a_record_keeps_the_names_in_it(hub, client, tmp_path):
