@@ -332,7 +332,8 @@ class RunRecord:
 class ProxyRow:
     """One proxy score as it is stored: a model on a dataset. `value` NaN = could not be scored.
 
-    `seconds` is what the pass took, `rows` how many train rows it used. `task` may be left empty
+    `seconds` is what the pass took, which all proxies of a model share, `scoring_seconds` what
+    this one took on top of it, `rows` how many train rows the pass used. `task` may be left empty
     where the dataset's entry is in the repository already.
     """
 
@@ -346,6 +347,7 @@ class ProxyRow:
     rows: int = 0
     task: str = ""
     config: str = ""
+    scoring_seconds: float = 0.0
 
 
 # ------------------------------------------------------------------------ the record, as arrays

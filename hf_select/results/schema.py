@@ -120,6 +120,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "value": pa.float64(),
             "seconds": pa.float32(),
             "rows": pa.int64(),
+            "scoring_seconds": pa.float32(),
         }
     ),
     "recipes": pa.schema({"digest": _TEXT, "recipe": _TEXT}),  # recipe: JSON
@@ -173,7 +174,10 @@ _UNIQUE = {
 _REPEATED = {("matrix", "model")}
 """Columns of texts that come again all over a large table: worth a sorted dictionary."""
 
-LATER = {"datasets": {"fingerprint": ""}}
+LATER: dict[str, dict[str, Any]] = {
+    "datasets": {"fingerprint": ""},
+    "proxies": {"scoring_seconds": 0.0},
+}
 """Columns that came later, and what stands for them in a file without them."""
 
 Row = RunRecord | ModelEntry | DatasetEntry | ProxyRow | Recipe
@@ -432,7 +436,8 @@ def _with_later_columns(kind: str, table: pa.Table) -> pa.Table:
     """The table with the columns that files of earlier writers don't have."""
     for name, blank in LATER.get(kind, {}).items():
         if name not in table.column_names:
-            table = table.append_column(name, text_array([blank] * len(table)))
+            values = _array([blank] * len(table), SCHEMAS[kind].field(name).type)
+            table = table.append_column(name, values)
     return table
 
 

@@ -1,0 +1,150 @@
+"""How good is a recall: its regret, and every method replayed on the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_select.clustering.algorithms import cluster_models
+from hf_select.errors import InputError
+from hf_select.metrics import get_metric
+from hf_select.proxies import check_proxy
+from hf_select.recall.candidates import recall_models
+from hf_select.recall.methods import NAN, check_method, needs_proxy, proxy_choice
+from hf_select.recall.ranks import spearman
+from hf_select.records import PerformanceMatrix, ProxyScores
+
+
+def recall_regret(
+    ranking: Sequence[str], truth: Mapping[str, float], ks: Sequence[int] = (1, 3, 5, 10)
+) -> dict[str, float]:
+    """What a ranking loses, in points: {"regret@k": ..., "spearman": ...}.
+
+    `truth` maps a model to its real score on the target, higher is better (so minus an error),
+    NaN = not known. regret@k = 100 x (best of all - best of the first k). Models without a truth
+    take no place in the ranking. `spearman` is the rank correlation over the ranked models. NaN
+    where it is undefined: nothing to rank, or all truths equal.
+    """
+    known = {name: value for name, value in truth.items() if np.isfinite(value)}
+    values = np.array([known[name] for name in ranking if name in known])
+    best = max(known.values(), default=NAN)
+    result = {
+        f"regret@{k}": 100 * (best - float(values[:k].max())) if values.size else NAN for k in ks
+    }
+    result["spearman"] = spearman(-np.arange(len(values), dtype=np.float64), values)
+    return result
+
+
+def replay_recall(
+    matrix: PerformanceMatrix,
+    methods: Sequence[str],
+    *,
+    proxies: Mapping[tuple[str, str], ProxyScores] | None = None,
+    threshold: float | None = None,
+    raw: bool = False,
+    sizes: Mapping[str, int] | None = None,
+    seeds: Sequence[int] = tuple(range(20)),
+    ks: Sequence[int] = (1, 3, 5, 10),
+) -> dict[str, Any]:
+    """Compare recall methods on the record: each dataset in turn is the target, and hidden.
+
+    `proxies` maps (proxy, dataset) to recorded proxy scores on that dataset. The target's column
+    is taken out of the matrix before clusters and priors are made of it; it serves as the truth
+    alone, raw, oriented by its metric. `random` is the mean over `seeds`. For `paper` the proxy is
+    LEEP where every representative has one on record, else LogME.
+
+    Returns {"phase": "recall", "summary": {method: {...}}, "targets": {dataset: {method: {...}}}}
+    with the numbers of `recall_regret`. A summary is the mean over the targets that the method
+    could be run on, their number as "targets", and the worst target as "regret@k_max"; where proxy
+    scores are missing it says so in "note", which is "" otherwise. All summaries have the same
+    keys. Raises `InputError` with fewer than two datasets, and where a method can rank no model.
+    """
+    for method in methods:
+        check_method(method)
+    if len(matrix.datasets) < 2:
+        raise InputError(
+            f"replay leaves one dataset out, but the record holds {len(matrix.datasets)}",
+            hint="benchmark or import at least two",
+        )
+    targets: dict[str, dict[str, dict[str, float]]] = {}
+    for j, dataset in enumerate(matrix.datasets):
+        metric = get_metric(matrix.metrics[j])
+        truth = dict(zip(matrix.models, (metric.direction * matrix.scores[:, j]), strict=True))
+        if not np.isfinite(matrix.scores[:, j]).any():
+            continue
+        hidden = matrix.without_dataset(dataset)
+        clustering = None
+        if "paper" in methods and len(hidden.models) > 1:
+            clustering = cluster_models(hidden, threshold=threshold, raw=raw)
+        targets[dataset] = {}
+        for method in methods:
+            wanted = needs_proxy(method, hidden, clustering)
+            found = None
+            if wanted:
+                found = recorded_scores(method, wanted, dataset, metric.kind, proxies or {})
+                if found is None:
+                    continue
+            runs = [
+                recall_models(
+                    method,
+                    target=dataset,
+                    task=matrix.task,
+                    matrix=hidden,
+                    clustering=clustering if method == "paper" else None,
+                    proxies=found,
+                    sizes=sizes,
+                    top=1,
+                    raw=raw,
+                    seed=seed,
+                )
+                for seed in (seeds if method == "random" else (0,))
+            ]
+            rows = [recall_regret(run.ranking, truth, ks) for run in runs]
+            targets[dataset][method] = {key: _mean([r[key] for r in rows]) for key in rows[0]}
+    summary = {
+        method: _summarise([of[method] for of in targets.values() if method in of], ks)
+        | {"note": _missing(method, sum(method not in of for of in targets.values()), len(targets))}
+        for method in methods
+    }
+    return {"phase": "recall", "summary": summary, "targets": targets}
+
+
+def recorded_scores(
+    method: str,
+    wanted: tuple[str, ...],
+    dataset: str,
+    kind: str,
+    proxies: Mapping[tuple[str, str], ProxyScores],
+) -> ProxyScores | None:
+    """The recorded proxy scores that a method would have computed, None if there are none."""
+    name = check_method(method)
+    if name:
+        check_proxy(name, kind)
+        return proxies.get((name, dataset))
+    scores = proxies.get(("leep", dataset))
+    heads = dict(zip(scores.models, np.isfinite(scores.values), strict=True)) if scores else {}
+    chosen = proxy_choice({model: bool(heads.get(model)) for model in wanted}, kind)
+    return proxies.get((chosen, dataset))
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else NAN
+
+
+def _missing(method: str, without: int, targets: int) -> str:
+    """What a summary says about the targets that a method could not be run on."""
+    where = f" on {without} of {targets} targets" if without < targets else ""
+    return f"no proxy scores on record for {method}{where}" if without else ""
+
+
+def _summarise(rows: list[dict[str, float]], ks: Sequence[int]) -> dict[str, Any]:
+    keys = [*(f"regret@{k}" for k in ks), "spearman"]
+    summary: dict[str, Any] = {key: _mean([row[key] for row in rows]) for key in keys}
+    for k in ks:
+        worst = [row[f"regret@{k}"] for row in rows if np.isfinite(row[f"regret@{k}"])]
+        summary[f"regret@{k}_max"] = max(worst, default=NAN)
+    summary["targets"] = len(rows)
+    return summary
