@@ -470,9 +470,11 @@ class CurveSet:
 class Clustering:
     """Groups of models that behave alike.
 
-    labels (M,): 0-based ids, biggest cluster first, singletons last. distance (M, M); None where
-    a record kept the groups alone (`clustering.algorithms.model_distances` gives it again).
-    representatives: cluster id -> model index, only for clusters of two or more members.
+    labels (M,): ids, 0 or more. A fresh clustering counts them from the biggest cluster to the
+    singletons; in a record that grows a cluster keeps its id, so that ids have gaps and say nothing
+    about size. distance (M, M); None where a record kept the groups alone, or where there are too
+    many models (`clustering.algorithms.model_distances` gives it again). representatives: cluster
+    id -> model index, only for clusters of two or more members.
     """
 
     models: tuple[str, ...]
@@ -482,6 +484,22 @@ class Clustering:
     algorithm: str
     threshold: float
     silhouette: float
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """Cluster id -> number of models; the biggest first, equal ones by id."""
+        ids, counts = np.unique(self.labels, return_counts=True)
+        order = np.lexsort((ids, -counts))
+        return dict(zip(ids[order].tolist(), counts[order].tolist(), strict=True))
+
+    @property
+    def groups(self) -> dict[int, list[int]]:
+        """Cluster id -> indices of its models, in the order of `sizes`."""
+        order = np.argsort(self.labels, kind="stable")
+        ids, first = np.unique(self.labels[order], return_index=True)
+        parts = np.split(order, first[1:])
+        found = {int(c): part.tolist() for c, part in zip(ids, parts, strict=False)}
+        return {cluster: found[cluster] for cluster in self.sizes}
 
     def members(self, cluster: int) -> list[int]:
         """Indices of the models of a cluster."""

@@ -46,12 +46,12 @@ def command(
     )
     found = clustered.clustering
     clusters: list[dict[str, Any]] = []
-    for cluster in range(int(found.labels.max()) + 1):
+    for cluster, members in found.groups.items():
         representative = found.representatives.get(cluster)
         clusters.append(
             {
                 "id": cluster,
-                "models": [found.models[i] for i in found.members(cluster)],
+                "models": [found.models[i] for i in members],
                 "representative": None if representative is None else found.models[representative],
             }
         )
@@ -61,6 +61,7 @@ def command(
         "threshold": found.threshold,
         "silhouette": found.silhouette,
         "clusters": clusters,
+        "drift": None if clustered.drift is None else asdict(clustered.drift),
         "record": asdict(clustered.record),
     }
 
@@ -80,5 +81,8 @@ def command(
         if singles:
             out.line(f"\nsingletons: {', '.join(singles)}")
         out.line("\n* represents its cluster: the highest mean benchmark score")
+        said = "" if clustered.drift is None else pipeline.drift_in_words(clustered.drift)
+        if said:
+            out.line(f"\nagainst the clusters that the record keeps: {said}")
 
     output.data(document, show)

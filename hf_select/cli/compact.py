@@ -38,6 +38,7 @@ def command(results: str, accept_new_recipes: bool, any_submitter: bool, output:
         "revision": done.commit,
         "shards": done.shards,
         "refused": [asdict(refusal) for refusal in done.refused],
+        "drift": {task: asdict(drift) for task, drift in done.drift.items()},
     }
 
     def show(out: Output) -> None:

@@ -73,6 +73,9 @@ def command(results: str, to: str, seeds: str, output: Output, **kwargs: Any) ->
         "refused": [str(refusal) for refusal in done.published.refused],
         "local": [one.name for one in done.published.local],
         "generation": done.compacted.generation if done.compacted else None,
+        "drift": {task: asdict(drift) for task, drift in done.compacted.drift.items()}
+        if done.compacted
+        else {},
     }
 
     def show(out: Output) -> None:

@@ -231,6 +231,7 @@ def _best_cut(tree: Array, distance: Array) -> int:
 
 def cluster_models(
     matrix: PerformanceMatrix,
+    old: Clustering | None = None,
     *,
     algorithm: str = "average",
     threshold: float | None = None,
@@ -244,8 +245,9 @@ def cluster_models(
     Distances are the paper's, on skill, or on raw scores with `raw=True` (the paper's preset;
     there, as in the paper's computation, a score that isn't positive counts as not measured). The
     order of the models doesn't matter, nor does that of the benchmarks. Labels: biggest cluster
-    first, singletons last, ties by name. The representative of a cluster of two or more is the
-    member with the highest mean benchmark score.
+    first, singletons last, ties by name; with an `old` clustering a cluster that continues one of
+    its clusters bears that one's id (`growth.stable_ids`). The representative of a cluster of two
+    or more is the member with the highest mean benchmark score.
 
     `threshold` is in score units (`algorithm="kmeans"` uses it to count clusters); with neither
     it nor `n_clusters` the cut is chosen by the silhouette. Raises `UnknownNameError` for an
@@ -285,7 +287,7 @@ def cluster_models(
     labels = _rank_labels(labels)
     back = np.argsort(order)
     labels, distance = labels[back], distance[np.ix_(back, back)]
-    return Clustering(
+    found = Clustering(
         models=matrix.models,
         labels=labels,
         distance=distance,
@@ -294,6 +296,11 @@ def cluster_models(
         threshold=used,
         silhouette=paper_silhouette(distance, labels),
     )
+    if old is None:
+        return found
+    from hf_select.clustering.growth import stable_ids
+
+    return stable_ids(found, old).clustering
 
 
 def _rank_labels(labels: Labels) -> Labels:
@@ -307,10 +314,9 @@ def _rank_labels(labels: Labels) -> Labels:
 
 
 def _representatives(labels: Labels, means: Array, models: tuple[str, ...]) -> dict[int, int]:
-    chosen = {}
-    for cluster in range(int(labels.max()) + 1):
-        members = np.flatnonzero(labels == cluster).tolist()
-        if len(members) >= 2:
-            score = {i: means[i] if np.isfinite(means[i]) else -np.inf for i in members}
-            chosen[cluster] = min(members, key=lambda i: (-score[i], models[i]))
-    return chosen
+    place = np.empty(len(models), dtype=np.int64)
+    place[sorted(range(len(models)), key=models.__getitem__)] = np.arange(len(models))
+    order = np.lexsort((place, -np.where(np.isfinite(means), means, -np.inf), labels))
+    ids, first, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    heads = zip(ids.tolist(), order[first].tolist(), strict=True)
+    return {c: head for (c, head), size in zip(heads, sizes, strict=True) if size >= 2}

@@ -32,9 +32,9 @@ from hf_select.records import (
 from hf_select.results.card import check_card
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
-from hf_select.results.tables import Cluster
 
 if TYPE_CHECKING:
+    from hf_select.clustering.growth import Drift
     from hf_select.tasks.data import TargetData
 
 PRESETS = ("paper",)
@@ -86,6 +86,9 @@ class Record(Protocol):
 
     def clustering(self, task: str) -> Clustering | None:
         """The clusters of `matrix(task)` that were made when the record was compacted."""
+
+    def last_clustering(self, task: str) -> Clustering | None:
+        """Those clusters, even where the matrix has changed since."""
 
     def curves(
         self,
@@ -282,16 +285,50 @@ def record_recipe(repo: Record, task: str) -> Recipe:
     return Recipe()
 
 
-def grouping(say: Say = silent) -> Cluster:
-    """What groups the models of a record in a compaction; says so where there are too many."""
+class Grouping:
+    """What groups the models of a record in a compaction, and keeps the ids of its clusters.
 
-    def group(matrix: PerformanceMatrix) -> Clustering:
+    `drift`: task -> how the clusters differ from those of the snapshot before; a task that had
+    none, or that wasn't grouped anew, is left out. A change is said.
+    """
+
+    def __init__(self, say: Say = silent) -> None:
+        self.drift: dict[str, Drift] = {}
+        self._say = say
+
+    def __call__(self, matrix: PerformanceMatrix, old: Clustering | None = None) -> Clustering:
+        """The clusters of a matrix; `InputError` where there is nothing to group."""
         from hf_select.clustering.algorithms import cluster_models
+        from hf_select.clustering.growth import stable_ids
 
         if len(matrix.models) > MOST_GROUPED:
             text = f"{len(matrix.models)} {matrix.task} models are more than {MOST_GROUPED}"
-            say(f"{text}: they are not grouped into clusters")
+            self._say(f"{text}: they are not grouped into clusters")
             raise InputError(text)
-        return cluster_models(matrix)
+        found = cluster_models(matrix)
+        if old is None:
+            return found
+        stable = stable_ids(found, old)
+        self.drift[matrix.task] = stable.drift
+        said = drift_in_words(stable.drift)
+        if said:
+            self._say(f"{matrix.task}: {said}")
+        return stable.clustering
 
-    return group
+
+def drift_in_words(drift: Drift) -> str:
+    """What has changed between two groupings; "" if nothing has."""
+    words = []
+    if drift.changed:
+        words.append(
+            f"{drift.changed} of {drift.common} models changed their cluster "
+            f"(adjusted Rand index {drift.rand:.2f})"
+        )
+    counts = (
+        (drift.new, "new model", "new models"),
+        (drift.gone, "model gone", "models gone"),
+        (drift.opened, "new cluster", "new clusters"),
+        (drift.closed, "cluster gone", "clusters gone"),
+    )
+    words += [f"{n} {one if n == 1 else many}" for n, one, many in counts if n]
+    return ", ".join(words)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import InputError
 from hf_select.pipeline.base import (
+    Grouping,
     Say,
     check_own_results,
-    grouping,
     open_folder,
     results_folder,
     silent,
@@ -218,17 +219,20 @@ def compact(
 
     check_own_results(results)
     accepting = {"accept_new_recipes": accept_new_recipes, "any_submitter": any_submitter}
+    grouping = Grouping(say)
     repo_id = _dataset_of(results)
     if repo_id is not None:
-        return compaction.compact(Hub(), repo_id, cluster=grouping(say), **accepting)
+        done = compaction.compact(Hub(), repo_id, cluster=grouping, **accepting)
+        return replace(done, drift=grouping.drift)
     folder = results_folder(results)
     repo = ResultsRepo(folder)
     refuse = Refuser(repo, **accepting)
     refuse.validate()  # of an inbox without a row that can be read, compaction asks nothing
     before = _count_shards(folder)
-    generation = repo.compact(cluster=grouping(say), refuse=refuse)
+    generation = repo.compact(cluster=grouping, refuse=refuse)
     left = max(0, before - _count_shards(folder))
-    return compaction.Compacted(str(results), generation, None, left, refuse.validate().refused)
+    refused = refuse.validate().refused
+    return compaction.Compacted(str(results), generation, None, left, refused, grouping.drift)
 
 
 def _dataset_of(results: str | Path) -> str | None:
@@ -279,7 +283,7 @@ def publish(
         accept_new_recipes=accept_new_recipes,
         allow_local=allow_local,
         message=message,
-        cluster=grouping(say),
+        cluster=Grouping(say),
     )
 
 

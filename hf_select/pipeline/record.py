@@ -27,12 +27,12 @@ from hf_select.locations import (
     keep_catalog,
 )
 from hf_select.pipeline.base import (
+    Grouping,
     RecordFacts,
     Say,
     check_preset,
     check_task,
     check_writable,
-    grouping,
     open_results,
     record_facts,
     record_recipe,
@@ -53,6 +53,7 @@ from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
+    from hf_select.clustering.growth import Drift
     from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
 
 
@@ -126,7 +127,7 @@ def benchmark(
         max_cells=max_cells,
         fetch=fetch,
         on_event=on_event,
-        cluster=grouping(),
+        cluster=Grouping(),
     )
 
 
@@ -238,7 +239,7 @@ def import_results(
         models=table.models,
         datasets=table.datasets,
     )
-    repo.compact(cluster=grouping())
+    repo.compact(cluster=Grouping())
     return {
         "file": str(file),
         "results": str(results),
@@ -253,10 +254,15 @@ def import_results(
 
 @dataclass(frozen=True, eq=False)
 class Clustered:
-    """Clusters, and the record that they are of."""
+    """Clusters, and the record that they are of.
+
+    `drift`: how they differ from those that the record keeps, whose ids they bear; None if it keeps
+    none.
+    """
 
     clustering: Clustering
     record: RecordFacts
+    drift: Drift | None = None
 
 
 def cluster(
@@ -272,9 +278,12 @@ def cluster(
 ) -> Clustered:
     """Group the models of a record by how they do on its benchmarks.
 
-    `preset="paper"`: raw scores, mean of the 5 largest differences, average linkage.
+    `preset="paper"`: raw scores, mean of the 5 largest differences, average linkage. Clusters that
+    continue one of those that the record keeps bear its id. Without an `algorithm` it is average
+    linkage, or what stands in for it where the models are too many.
     """
     from hf_select.clustering.algorithms import cluster_models
+    from hf_select.clustering.growth import stable_ids
 
     raw = check_preset(preset)
     record = open_results(results)
@@ -286,8 +295,12 @@ def cluster(
         n_clusters=n_clusters,
         raw=raw,
     )
+    kept = record.last_clustering(task)
+    stable = None if kept is None else stable_ids(found, kept)
     tell_reading(record, say)
-    return Clustered(found, record_facts(record))
+    if stable is None:
+        return Clustered(found, record_facts(record))
+    return Clustered(stable.clustering, record_facts(record), stable.drift)
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:

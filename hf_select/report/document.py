@@ -321,9 +321,9 @@ def _recall(
     sizes: dict[str, int] = {}
     if clustering is not None:
         representatives = {clustering.models[i] for i in clustering.representatives.values()}
-        count = np.bincount(clustering.labels)
+        count = clustering.sizes
         sizes = {
-            m: int(count[label])
+            m: count[int(label)]
             for m, label in zip(clustering.models, clustering.labels, strict=True)
         }
     unit = abs(float(metric.unskill(1.0, trivial)) - float(metric.unskill(0.0, trivial)))
@@ -358,7 +358,6 @@ def _recall(
 
 
 def _clusters(clustering: Clustering) -> dict[str, Any]:
-    ids = sorted({int(label) for label in clustering.labels})
     return {
         "algorithm": clustering.algorithm,
         "threshold": clustering.threshold,
@@ -366,14 +365,14 @@ def _clusters(clustering: Clustering) -> dict[str, Any]:
         "groups": [
             {
                 "id": i,
-                "models": [clustering.models[m] for m in clustering.members(i)],
+                "models": [clustering.models[m] for m in members],
                 "representative": (
                     clustering.models[clustering.representatives[i]]
                     if i in clustering.representatives
                     else None
                 ),
             }
-            for i in ids
+            for i, members in clustering.groups.items()
         ],
     }
 

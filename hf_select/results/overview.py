@@ -254,24 +254,29 @@ def _clusters(tasks: Sequence[TaskOverview]) -> list[str]:
     grouped = [(task.task, task.clustering) for task in tasks if task.clustering is not None]
     paragraphs = [_CLUSTERS_ARE] if grouped else []
     for task, found in grouped:
-        sizes = np.bincount(found.labels)
-        groups = int(np.sum(sizes > 1))
-        alone = int(np.sum(sizes == 1))
-        counts = f"{_count(len(found.models), 'model')}: {_count(groups, 'group')} of two or more"
+        groups = [c for c, size in found.sizes.items() if size > 1]
+        alone = len(found.sizes) - len(groups)
+        counts = (
+            f"{_count(len(found.models), 'model')}: {_count(len(groups), 'group')} of two or more"
+        )
         if alone:
             counts += f", {_count(alone, 'model')} alone"
         paragraphs += [f"### {escape(task)}", f"{counts} ({_how(found)})."]
-        shown = [c for c in range(len(sizes)) if sizes[c] > 1][:CLUSTERS]
+        shown = groups[:CLUSTERS]
         if shown:
-            rows = [(int(sizes[c]), *_members(found, c)) for c in shown]
+            rows = [(found.sizes[c], *_members(found, c)) for c in shown]
             paragraphs.append(table(("models", "represented by", "others"), rows, longest=1000))
-        if groups > len(shown):
-            paragraphs.append(f"And {groups - len(shown):,} smaller groups.")
+        if len(groups) > len(shown):
+            paragraphs.append(f"And {len(groups) - len(shown):,} smaller groups.")
     return paragraphs
 
 
 def _how(found: Clustering) -> str:
-    names = {"average": "average linkage", "kmeans": "k-means"}
+    names = {
+        "average": "average linkage",
+        "kmeans": "k-means",
+        "micro": "micro-clusters, then average linkage",
+    }
     words = [names.get(found.algorithm, escape(found.algorithm))]
     if not np.isnan(found.threshold):
         words.append(f"cut at a distance of {found.threshold:.3g}")

@@ -308,6 +308,10 @@ class ResultsRepo:
         self._load()
         if self._cached is None or task in self._cached[2]:
             return None
+        return self.last_clustering(task)
+
+    def last_clustering(self, task: str) -> Clustering | None:
+        """The clusters that the last compaction made, whatever has come in since."""
         return self._clusterings(self._manifest()["snapshots"]).get(task)
 
     def _clusterings(self, entries: Sequence[dict[str, Any]]) -> dict[str, Clustering]:
@@ -426,13 +430,14 @@ class ResultsRepo:
 
         Keeps the generation before it for readers that are under way, removes older ones and
         the folded shards, and sweeps what a killed writer left. `cluster` groups the models of
-        each task's matrix, for `clustering`. `refuse` says why a row of the inbox is not to be
-        folded, None if it may be. A shard with such rows, or with rows or bytes that can't be
-        read, is moved to `quarantine/` once its good rows are folded (see `quarantined`); one of a
-        newer schema version waits in the inbox. `published_as` is the dataset on the Hub, for the
-        card; without it the one that the card knows stays. With nothing new, and nothing derived
-        that was not derived before, there is no new generation. `RecordError` if another compaction
-        still runs after `wait` seconds, or if the card can't be refreshed (see `card`).
+        each task's matrix, for `clustering`; it is given the groups of the snapshot before.
+        `refuse` says why a row of the inbox is not to be folded, None if it may be. A shard
+        with such rows, or with rows or bytes that can't be read, is moved to `quarantine/` once its
+        good rows are folded (see `quarantined`); one of a newer schema version waits in the inbox.
+        `published_as` is the dataset on the Hub, for the card; without it the one that the card
+        knows stays. With nothing new, and nothing derived that was not derived before, there is no
+        new generation. `RecordError` if another compaction still runs after `wait` seconds, or if
+        the card can't be refreshed (see `card`).
         """
         with files.exclusive(self.path / ".work" / "compact.lock", wait=wait):
             check_card(self.path)
@@ -444,7 +449,7 @@ class ResultsRepo:
             state, changed, refused = self._folded(manifest, inbox, refuse)
             tables = []
             if changed or self._lacks_derived(state, entries, cluster):
-                tables = list(snapshot_tables(state, cluster))
+                tables = list(snapshot_tables(state, cluster, self._clusterings(entries)))
                 known = {(entry["kind"], entry["task"]) for entry in entries}
                 changed = changed or not {(t.kind, t.task) for t in tables} <= known
             if changed:

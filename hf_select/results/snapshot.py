@@ -197,6 +197,10 @@ class Snapshot:
         with self._reading("clusters", task):
             return read_clustering(table)
 
+    def last_clustering(self, task: str) -> Clustering | None:
+        """The same: what came in since isn't seen."""
+        return self.clustering(task)
+
     def curves(
         self,
         task: str,

@@ -28,8 +28,9 @@ from hf_select.results.schema import encode, write_table
 from hf_select.results.state import State, run_order
 
 Integers = NDArray[np.integer]
-Cluster = Callable[[PerformanceMatrix], Clustering]
-"""Groups the models of a matrix; `InputError` where there is nothing to group."""
+Cluster = Callable[[PerformanceMatrix, Clustering | None], Clustering]
+"""Groups the models of a matrix, given the groups of the snapshot before (None if there are none),
+whose ids it keeps where it can; `InputError` where there is nothing to group."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ class Table:
 # ------------------------------------------------------------------------------ rows -> tables
 
 
-def snapshot_tables(state: State, cluster: Cluster | None) -> Iterator[Table]:
+def snapshot_tables(
+    state: State, cluster: Cluster | None, old: Mapping[str, Clustering] | None = None
+) -> Iterator[Table]:
     """Everything that a repository holds as the tables of a snapshot.
 
     Clusters are made of each task's matrix where `cluster` is given, and left out where it raises
-    `InputError`.
+    `InputError`. `old` are those of the snapshot before, by task.
     """
     rows = state.rows()
     if rows.recipes:
@@ -83,19 +86,21 @@ def snapshot_tables(state: State, cluster: Cluster | None) -> Iterator[Table]:
         yield from _derived(task, "matrix", matrix_table(matrices.values()))
         if cluster is not None and matrices:
             recipe = default_recipe(counts)
-            found = _grouped(matrices[recipe].matrix, cluster)
+            found = _grouped(matrices[recipe].matrix, cluster, (old or {}).get(task))
             if found is not None:
                 yield from _derived(
                     task, "clusters", cluster_table(found, task=task, recipe=recipe)
                 )
 
 
-def _grouped(matrix: PerformanceMatrix, cluster: Cluster) -> Clustering | None:
+def _grouped(
+    matrix: PerformanceMatrix, cluster: Cluster, old: Clustering | None
+) -> Clustering | None:
     """The clusters of a matrix, None where there is nothing to group."""
     if len(matrix.models) < 2:
         return None
     try:
-        return cluster(matrix)
+        return cluster(matrix, old)
     except InputError:  # scores that can't be compared
         return None
 

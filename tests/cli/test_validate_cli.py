@@ -215,6 +215,58 @@ def test_import_groups_the_models_too(tmp_path):
     assert ResultsRepo.open(tmp_path / "r").clustering(TASK) is not None
 
 
+def test_ids_stay_and_drift_is_said(record, capsys):
+    def clusters(*options):
+        capsys.readouterr()
+        assert (
+            hf_select(["cluster", "--results", str(record), "--task", TASK, "--json", *options])
+            == 0
+        )
+        found = json.loads(capsys.readouterr().out)
+        return [(c["id"], c["models"]) for c in found["clusters"]], found["drift"]
+
+    groups, drift = clusters()
+    assert groups == [(0, ["a", "b"]), (1, ["c"])]
+    assert (drift["common"], drift["changed"], drift["rand"], drift["new"]) == (3, 0, 1, 0)
+    for m in "de":  # with them c's cluster is the biggest
+        contribute(record, "models", [model(m)])
+        contribute(record, "runs", [run(m, "x", 0.9), run(m, "y", 0.11)])
+    assert clusters()[1]["new"] == 2  # not folded yet: against the clusters of the snapshot
+    capsys.readouterr()
+    assert hf_select(["compact", str(record), "--any-submitter", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["drift"][TASK] == {
+        "common": 3,
+        "changed": 0,
+        "share": 0,
+        "rand": 1,
+        "new": 2,
+        "gone": 0,
+        "opened": 0,
+        "closed": 0,
+    }
+    assert f"{TASK}: 2 new models" in said.err
+    groups, drift = clusters()
+    assert groups == [(1, ["c", "d", "e"]), (0, ["a", "b"])]
+    assert drift["new"] == 0
+    assert hf_select(["compact", str(record), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["drift"] == {}  # nothing new: not grouped anew
+
+    groups, drift = clusters("--n-clusters", "1")
+    assert groups == [(1, ["a", "b", "c", "d", "e"])]
+    assert (drift["changed"], drift["share"], drift["closed"]) == (2, 0.4, 1)
+    words = ["cluster", "--results", str(record), "--task", TASK, "--n-clusters", "1"]
+    assert hf_select(words) == 0
+    assert "2 of 5 models changed their cluster" in capsys.readouterr().out
+
+
+def test_a_record_without_clusters_has_no_drift(tmp_path, capsys):
+    repo = ResultsRepo.create(tmp_path / "r")
+    repo.append([run(m, d, 0.5) for m in "ab" for d in "xy"])
+    assert hf_select(["cluster", "--results", str(repo.path), "--task", TASK, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["drift"] is None
+
+
 def test_too_many_models_are_not_grouped_and_it_says_so():
     count = MOST_GROUPED + 1
     scores = np.zeros((count, 1))
@@ -222,5 +274,5 @@ def test_too_many_models_are_not_grouped_and_it_says_so():
     matrix = PerformanceMatrix(scores, scores, names, ("x",), ("accuracy",), np.zeros(1), "r", TASK)
     said: list[str] = []
     with pytest.raises(InputError, match="10001"):
-        pipeline.base.grouping(said.append)(matrix)
+        pipeline.base.Grouping(said.append)(matrix)
     assert "not grouped" in said[0]

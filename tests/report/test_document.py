@@ -11,6 +11,7 @@ import pytest
 from hf_select.metrics import get_metric
 from hf_select.records import (
     Candidate,
+    Clustering,
     Drop,
     LearningCurve,
     RecallResult,
@@ -19,7 +20,7 @@ from hf_select.records import (
     Rung,
     SelectionResult,
 )
-from hf_select.report.document import clean, epochs_text, score_text, selection_document
+from hf_select.report.document import _clusters, clean, epochs_text, score_text, selection_document
 
 PROMISED = {
     "target": str,
@@ -206,3 +207,13 @@ def test_epochs_text(epochs, text):
 )
 def test_score_text(value, metric, text):
     assert score_text(value, metric) == text
+
+
+def test_ids_of_clusters_may_have_gaps_and_any_order():
+    found = Clustering(tuple("abcd"), np.array([90, 4, 90, 7]), None, {90: 2}, "average", 0.1, 0.5)
+    groups = _clusters(found)["groups"]
+    assert [(g["id"], g["models"], g["representative"]) for g in groups] == [
+        (90, ["a", "c"], "c"),
+        (4, ["b"], None),
+        (7, ["d"], None),
+    ]

@@ -103,6 +103,14 @@ def test_long_lists_are_cut():
     assert "and 110 more." in text
 
 
+def test_ids_of_clusters_may_have_gaps_and_any_order():
+    labels = np.array([7, 7, 900, 2, 2, 2])
+    found = Clustering(tuple("abcdef"), labels, None, {2: 3, 7: 1}, "average", 0.1, 0.5)
+    text = contents(overview(state_of(run("a", "x")), {TASK: found}), kinds=KINDS)
+    assert "6 models: 2 groups of two or more, 1 model alone" in text
+    assert text.index("| 3 | d |") < text.index("| 2 | b |")  # the biggest first
+
+
 def commands(text: str) -> list[list[str]]:
     """The `hf-select` lines of a card, as words."""
     return [shlex.split(line) for line in text.splitlines() if line.startswith("hf-select ")]

@@ -568,7 +568,7 @@ def test_clusters_come_back_as_they_were_made(tmp_path):
 def test_the_papers_recall_is_the_same_with_recorded_clusters(tmp_path):
     repo = two_groups(tmp_path / "r")
     repo.append([run("alone", d, test) for d, test in zip("xyz", (0.95, 0.96, 0.5), strict=True)])
-    repo.compact(cluster=lambda matrix: cluster_models(matrix, threshold=0.2))
+    repo.compact(cluster=lambda matrix, old: cluster_models(matrix, old, threshold=0.2))
     matrix = repo.matrix(TASK)
     rng = np.random.default_rng(0)
     proxies = ProxyScores("logme", matrix.models, rng.normal(size=len(matrix.models)))
@@ -595,6 +595,27 @@ def test_clusters_of_an_older_matrix_are_not_given_out(tmp_path):
     assert repo.clustering(TASK) is None
     repo.compact()
     assert repo.clustering(TASK) is None  # nobody clustered
+
+
+def test_clusters_keep_their_ids_from_compaction_to_compaction(tmp_path):
+    def group(matrix, old=None):
+        return cluster_models(matrix, old, threshold=0.2)
+
+    repo = two_groups(tmp_path / "r")
+    repo.compact(cluster=group)
+    before = repo.clustering(TASK)
+    assert before.labels.tolist() == [0] * 4 + [1] * 4
+    # five more of the second group, which is the bigger one now, and one like nothing else
+    new = [run(m, d, 0.5 + 0.4 * (d != "x") + i / 90) for i, m in enumerate("ijklm") for d in "xyz"]
+    repo.append([*new, *(run("n", d, 0.1) for d in "xyz")])
+    assert repo.clustering(TASK) is None
+    assert repo.last_clustering(TASK).labels.tolist() == before.labels.tolist()
+    repo.compact(cluster=group)
+    after = repo.clustering(TASK)
+    assert after.labels.tolist() == [0] * 4 + [1] * 9 + [2]
+    assert list(after.sizes) == [1, 0, 2]
+    assert list(after.representatives) == [0, 1]
+    assert group(repo.matrix(TASK)).labels.tolist() == [1] * 4 + [0] * 9 + [2]
 
 
 def test_where_nothing_can_be_grouped_there_are_no_clusters(repo):

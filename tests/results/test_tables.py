@@ -107,7 +107,7 @@ def test_clusters_come_back(silhouette):
 
 
 def test_nothing_is_clustered_where_nothing_can_be():
-    def refuses(matrix):
+    def refuses(matrix, old):
         raise InputError("nothing to compare")
 
     assert (TASK, "clusters") not in tables(refuses)

@@ -7,8 +7,9 @@ from what is there then, so a shard that arrives during a compaction waits for t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hf_select.errors import AccessError
 from hf_select.hub.client import Hub
@@ -21,6 +22,9 @@ from hf_select.results.schema import Row
 from hf_select.results.tables import Cluster
 from hf_select.results.validation import Refusal, Refuser
 
+if TYPE_CHECKING:
+    from hf_select.clustering.growth import Drift
+
 _SNAPSHOT = re.compile(r"snapshots/(\d+)/.+")
 
 
@@ -29,7 +33,8 @@ class Compacted:
     """What a compaction did: `shards` left the inbox; `commit` is None if there was nothing to do.
 
     `refused` are rows that the record can't take. Their shards lie in `quarantine/` then; one of a
-    newer schema waits in the inbox.
+    newer schema waits in the inbox. `drift`: task -> how its clusters differ from those of the
+    snapshot before, where they were made anew.
     """
 
     repo_id: str
@@ -37,6 +42,7 @@ class Compacted:
     commit: str | None = None
     shards: int = 0
     refused: tuple[Refusal, ...] = ()
+    drift: Mapping[str, Drift] = field(default_factory=dict)
 
 
 def compact(

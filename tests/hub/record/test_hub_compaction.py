@@ -69,6 +69,17 @@ def test_nothing_new_is_no_commit(hub, client, published):
     assert snapshot_of(hub, REPO) == before
 
 
+def test_the_groups_of_the_snapshot_before_are_given_to_the_next(hub, client, published):
+    given = []
+
+    def group(matrix, old):
+        given.append(None if old is None else old.models)
+        return cluster_models(matrix, old)
+
+    compact(client(hub), REPO, cluster=group)
+    assert given == [("a", "b")]
+
+
 def test_a_hand_edited_card_keeps_its_words(hub, client, published):
     card = hub.files("dataset", REPO)["README.md"].decode()
     hub.push("dataset", REPO, {"README.md": card + "\nWrite to us.\n"})
