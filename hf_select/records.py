@@ -510,14 +510,17 @@ class Clustering:
 class Features:
     """What one forward pass of one model over sampled train rows gives.
 
-    layers: one pooled array (N, d_l) per hidden layer or stage, last one last;
-    source_probs (N, Z) from a trained head, None without one; labels (N,).
+    layers: one pooled array (N, d_l) for each of the last hidden layers or stages (three, if the
+    model has that many), last one last; source_probs (N, Z) from a trained head, None without one;
+    labels (N,). layer_mean (N, d): the mean over *all* layers of the last one's width, None where
+    `layers` holds them all. `seconds`: what encoding and the pass took.
     """
 
     layers: tuple[NDArray[np.float32], ...]
     labels: NDArray
     source_probs: Array | None = None
     seconds: float = NAN
+    layer_mean: NDArray[np.float32] | None = None
 
     @property
     def last(self) -> NDArray[np.float32]:
@@ -526,7 +529,9 @@ class Features:
 
     @property
     def mean(self) -> NDArray[np.float32]:
-        """Mean over the layers that have the last one's width (N, d)."""
+        """Mean over all layers that have the last one's width (N, d)."""
+        if self.layer_mean is not None:
+            return self.layer_mean
         same = [layer for layer in self.layers if layer.shape == self.last.shape]
         return np.mean(same, axis=0)
 
