@@ -24,12 +24,11 @@ import numpy as np
 from hf_select.catalog import Catalog
 from hf_select.errors import HfSelectError, HubError, InputError, ModelError, StoppedError
 from hf_select.files import claimed, write_atomic
-from hf_select.proxies import PROXIES, check_proxy, get_proxy, score_features
+from hf_select.proxies import PROXIES, Scored, check_proxy, get_proxy, score_all
 from hf_select.records import (
     NAN,
     TASK_KINDS,
     DatasetEntry,
-    Features,
     ModelEntry,
     ProxyRow,
     digest,
@@ -51,29 +50,6 @@ from hf_select.training.executors.local import Job, LocalExecutor, Outcome
 ROWS = 1000
 """Train rows of a benchmark that a pass sees, at most: enough for a proxy to rank models."""
 PREFIX = "scores-"
-
-
-# ------------------------------------------------------------------------------------- scoring
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A proxy score: value (NaN = undefined), own seconds after the pass, and why if it is NaN."""
-
-    value: float
-    seconds: float = 0.0
-    reason: str = ""
-
-
-def score_all(names: Sequence[str], features: Features, kind: str) -> dict[str, Scored]:
-    """Each of these proxies on one model's features; one that is undefined has a reason."""
-    found = {}
-    for name in names:
-        began = time.perf_counter()
-        value = score_features(name, features, kind)
-        reason = f"{name} is undefined for it" if np.isnan(value) else ""
-        found[name] = Scored(value, time.perf_counter() - began, reason)
-    return found
 
 
 # --------------------------------------------------------------------------------------- a pair
@@ -365,7 +341,7 @@ def look(
 
 
 def _unscored(pair: Pair, names: Sequence[str]) -> list[ProxyRow]:
-    return [pair.row(name, Scored(NAN)) for name in names]
+    return [pair.row(name, Scored(NAN, 0.0)) for name in names]
 
 
 def _device() -> str:
