@@ -33,7 +33,8 @@ class Looks:
 
     names (P,) of the proxies; target (P, M) and benchmarks (P, D, M), in skill units, NaN = none.
     scored (M,): the models with all P scores on the target. level (D + 1,): mean linear probe of
-    the scored models on each benchmark and, last, on the target; NaN where there is none.
+    the scored models on each benchmark and, last, on the target; best: the best one on the target;
+    NaN where there is none.
     """
 
     names: tuple[str, ...]
@@ -41,6 +42,7 @@ class Looks:
     benchmarks: Array
     scored: Mask
     level: Array
+    best: float = float("nan")
 
     def usual(self, without: int | None = None) -> Array:
         """Mean of every proxy over the benchmarks but one (P, M); NaN where there is none."""
@@ -60,14 +62,16 @@ def read_looks(
     centre, spread = _nanmean(among, axis=2), _nanstd(among, axis=2)
     level = np.full(columns.shape[1], np.nan)
     unit = np.ones(columns.shape[1])
+    best = float("nan")
     if PROBE in names:
         at = names.index(PROBE)
+        best = float(raw_own[at, scored].max(initial=-np.inf))
         level, unit = centre[at], spread[at]
     with np.errstate(invalid="ignore", divide="ignore"):
         z = (columns - centre[..., None]) / spread[..., None]
     z = np.where((spread > 1e-9)[..., None], z, np.where(np.isfinite(columns), 0.0, np.nan))
     z = np.clip(z, -4, 4) * unit[None, :, None]
-    return Looks(names, z[:, -1], z[:, :-1], scored, level)
+    return Looks(names, z[:, -1], z[:, :-1], scored, level, best)
 
 
 def likeness(looks: Looks, column: Array, usual: Array, benchmarks: list[int]) -> Array:

@@ -22,7 +22,7 @@ from hf_select.records import Novelty
 
 Array = NDArray[np.float64]
 
-RIDGE = 0.04
+RIDGE = 0.1
 """Penalty on the weights of standardised evidence, as a share of the cells fitted to."""
 ROWS = 50_000
 """Cells that weights are fitted on, at most."""
@@ -76,6 +76,21 @@ class _Fit:
     weights: Array
     deviation: float
     misses: Array  # (D, M), NaN = not used
+
+
+PREFERRED = (PROBE, "logme", "knn")
+"""What is looked at where nobody names a proxy: these take every kind of target, and one pass
+serves them all. More of them told no more on the record that ships with the package."""
+
+
+def learnable(recorded: Mapping[str, int]) -> tuple[str, ...]:
+    """The proxies to look at, of those recorded (proxy -> number of benchmarks).
+
+    The preferred ones, or any if there is none of those; none where all are too rarely recorded to
+    learn a weight from.
+    """
+    enough = sorted(name for name, count in recorded.items() if count >= FEWEST_BENCHMARKS)
+    return tuple(name for name in PREFERRED if name in enough) or tuple(enough)
 
 
 def usable_proxies(
@@ -193,6 +208,7 @@ def _with_looks(
         (column[PRIOR][0], _gist(column, looks)),
         [(c[PRIOR][0], _gist(c, looks)) for c in cells],
         looks.scored,
+        signal=looks.best,
     )
     goal = _goal(prior, looks)
     relative, deviation = np.full(models, np.nan), np.full(models, np.nan)

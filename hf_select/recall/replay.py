@@ -13,6 +13,7 @@ from hf_select.errors import InputError
 from hf_select.metrics import get_metric
 from hf_select.proxies import check_proxy
 from hf_select.recall.candidates import Looked, recall_models
+from hf_select.recall.hybrid import learnable
 from hf_select.recall.methods import NAN, check_method, needs_proxy, proxy_choice
 from hf_select.recall.ranks import spearman
 from hf_select.records import Clustering, PerformanceMatrix, ProxyScores, RecallResult
@@ -137,12 +138,34 @@ def _clusters(
         return None
 
 
-def looks_without(dataset: str, proxies: Mapping[tuple[str, str], ProxyScores]) -> Looked:
-    """Recorded scores as the hybrid sees them with that dataset as its target."""
+def looks_without(
+    dataset: str,
+    proxies: Mapping[tuple[str, str], ProxyScores],
+    *,
+    names: Sequence[str] | None = None,
+) -> Looked:
+    """Recorded scores as the hybrid sees them with that dataset as its target.
+
+    Of the proxies that it would look at by itself, or of `names`.
+    """
+    if names is None:
+        names = learnable(benchmarks_of(proxies, without=dataset))
+    mine = {key: scores for key, scores in proxies.items() if key[0] in names}
     return Looked(
-        {name: scores for (name, where), scores in proxies.items() if where == dataset},
-        {key: scores for key, scores in proxies.items() if key[1] != dataset},
+        {name: scores for (name, where), scores in mine.items() if where == dataset},
+        {key: scores for key, scores in mine.items() if key[1] != dataset},
     )
+
+
+def benchmarks_of(
+    proxies: Mapping[tuple[str, str], ProxyScores], *, without: str = ""
+) -> dict[str, int]:
+    """Proxy -> number of benchmarks on which it gave any score, but one."""
+    counts: dict[str, int] = {}
+    for (name, dataset), scores in proxies.items():
+        if dataset != without and np.isfinite(scores.values).any():
+            counts[name] = counts.get(name, 0) + 1
+    return counts
 
 
 def _by_itself(run: RecallResult, truth: Mapping[str, float]) -> dict[str, Any]:
