@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.proxies.prepared import Array, Prepared, prepare
+from hf_select.proxies.prepared import EPS, Array, Prepared, prepare
 
 BLOCK = 4_000_000  # distances held at a time
-TIE = 1e-9  # distances this close, relatively, are the same
+TIE = 1e-9  # squared distances this close, relatively, are the same
 
 
 def knn(
@@ -79,28 +79,25 @@ def _neighbours(prepared: Prepared, k: int) -> Iterator[tuple[NDArray, NDArray, 
         limit = np.partition(apart, k - 1, axis=1)[:, k - 1] + 2 * slack[own].astype(np.float32)
         local, near = np.divmod(np.flatnonzero(apart <= limit[:, None]), rows)
         if len(local) <= 20 * k * len(own):
-            distance = _distances(x, own[local], near)
+            distance, noise = _distances(x, own[local], near), EPS
         else:  # many equals, or a row far out: single precision doesn't tell them apart
             exact = lengths[own, None] + lengths - 2 * x[own] @ x.T
             exact[own - start, own] = np.inf
             kth = np.partition(exact, k - 1, axis=1)[:, k - 1]
-            close = np.flatnonzero(exact <= (kth + 2 * _tie(kth, lengths[own]))[:, None])
+            noise = 4 * width * EPS
+            far = kth + 2 * (TIE * np.abs(kth) + noise * lengths[own])
+            close = np.flatnonzero(exact <= far[:, None])
             local, near = np.divmod(close, rows)
             distance = exact.flat[close]
         order = np.lexsort((distance, local))
         local, near, distance = local[order], near[order], distance[order]
         kth = distance[np.searchsorted(local, np.arange(len(own))) + k - 1]
-        tie = _tie(kth, lengths[own])
+        tie = TIE * np.abs(kth) + noise * lengths[own]
         closer = distance < (kth - tie)[local]
         tied = ~closer & (distance <= (kth + tie)[local])
         left = k - np.bincount(local, closer, len(own))
         votes = closer + tied * (left / np.bincount(local, tied, len(own)))[local]
         yield own, local, near, votes
-
-
-def _tie(distance: Array, length: Array) -> Array:
-    """How far apart squared distances count as equal; the second term is rounding."""
-    return TIE * distance + 1e-11 * length
 
 
 def _distances(x: Array, a: NDArray, b: NDArray) -> Array:

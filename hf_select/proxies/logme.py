@@ -11,6 +11,7 @@ Array = NDArray[np.float64]
 
 STEPS = 200
 TINY = 1e-10  # noise or signal below this share of the target's power counts as none
+ROUNDING = 1e-12  # what is out of the features' reach is a difference: this share of it is rounding
 
 
 def logme(
@@ -71,7 +72,8 @@ def _max_evidence(values: Array, along: Array, power: Array, rows: int, width: i
     empty = 0.5 * rows * (np.log(rows / power) - 1 - np.log(2 * np.pi))
     if len(values) == 0:
         return empty / rows
-    outside = np.maximum(power - along.sum(axis=0), 0.0)
+    outside = power - along.sum(axis=0)
+    outside[outside < ROUNDING * power] = 0.0
     alpha, beta, best = np.ones(len(power)), np.ones(len(power)), np.full(len(power), -np.inf)
     largest, column = values.max(), values[:, None]
     live = np.arange(len(power))
@@ -80,6 +82,7 @@ def _max_evidence(values: Array, along: Array, power: Array, rows: int, width: i
         shrunk = a + b * column
         share = column / shrunk
         gamma = b * share.sum(axis=0)
+        free = rows - len(values) + a * (1 / shrunk).sum(axis=0)  # rows - gamma, digits kept
         parts = parts / shrunk
         weights = b**2 * (share * parts).sum(axis=0)
         residual = a**2 * (parts / shrunk).sum(axis=0) + outside[live]
@@ -98,7 +101,7 @@ def _max_evidence(values: Array, along: Array, power: Array, rows: int, width: i
         if len(live) == 0:
             break
         alpha[live] = np.maximum(gamma[go], TINY) / weights[go]
-        beta[live] = np.maximum(rows - gamma[go], TINY * rows) / np.maximum(
+        beta[live] = np.maximum(free[go], TINY * rows) / np.maximum(
             residual[go], TINY * power[live]
         )
     return np.maximum(best, empty) / rows

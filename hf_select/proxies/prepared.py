@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+HUGE = 1e150
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -85,29 +86,25 @@ class Prepared:
 
     @property
     def usable(self) -> bool:
-        """There are rows and columns, and all numbers are finite."""
-        finite = self._part("finite", lambda: bool(np.isfinite(self.features).all()))
-        return finite and self.features.size > 0
+        """There are rows and columns, and all numbers are finite, and so are their squares."""
+        size = self._part("size", lambda: float(np.abs(self.features).max(initial=0.0)))
+        return self.features.size > 0 and size < HUGE
 
     @property
     def is_centred(self) -> bool:
         """Every column's mean is 0, but for rounding."""
 
-        def look() -> bool:
-            size = np.abs(self.features).max(initial=0.0)
-            return bool(np.abs(self.features.mean(axis=0)).max(initial=0.0) <= 1e-12 * size)
-
-        return self._part("mean", look)
+        size = self._part("size", lambda: float(np.abs(self.features).max(initial=0.0)))
+        mean = self._part("mean", lambda: self.features.mean(axis=0))
+        return bool(np.abs(mean).max(initial=0.0) <= 1e-12 * size)
 
     @property
     def centred(self) -> Array:
         """Features less their mean (N, d)."""
-        as_it_is = self.is_centred
-
-        def make() -> Array:
-            return self.features if as_it_is else self.features - self.features.mean(axis=0)
-
-        return self._part("centred", make)
+        if self.is_centred:
+            return self.features
+        mean = self._part("mean", lambda: self.features.mean(axis=0))
+        return self._part("centred", lambda: self.features - mean)
 
     @property
     def spectrum(self) -> Spectrum:

@@ -13,7 +13,8 @@ def transrate(features: NDArray | Prepared, labels: NDArray, *, eps: float = 1e-
 
     features (N, d), labels (N,) of any kind. The rate of rows Z (n, d) at distortion `eps` is
     1/2 log det(I + Z^T Z / (n eps)); features are centred once, on all rows, and classes count by
-    their share of the rows. The result depends on the unit of the features.
+    their share of the rows. The result depends on the unit of the features and, where classes have
+    fewer rows than there are columns, more on how many directions a class can span than on signal.
 
     NaN where it is undefined: one class only, no columns, numbers that aren't finite. Constant
     features score 0. Raises `ValueError` if the shapes don't fit.
