@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ ROWS = 2000
 """Train rows that a pass sees, at most."""
 KEPT = 3
 """Last layers that are kept one by one: what the proxies look at."""
+_LOADING = threading.Lock()
+"""transformers changes settings of the whole process while it loads a model."""
 BATCH_TOKENS = 8192
 BATCH_ROWS = 64
 
@@ -52,8 +55,9 @@ class Loaded:
 
 def load(task: Task, location: str | Path) -> Loaded:
     """Model and processor of a folder, on the CPU. Raises `ModelError`."""
-    processor = task.load_processor(location)
-    model, head_is_trained = task.load_checkpoint(location)
+    with _LOADING:
+        processor = task.load_processor(location)
+        model, head_is_trained = task.load_checkpoint(location)
     return Loaded(model, processor, head_is_trained)
 
 

@@ -31,11 +31,11 @@ from hf_select.pipeline.hub import (
     push,
     validate,
 )
+from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.phases import (
     Recalled,
     Selected,
     check_recall,
-    compute_proxies,
     recall,
     select,
 )
@@ -45,6 +45,7 @@ from hf_select.pipeline.update import Updated, update
 __all__ = [
     "PRESETS",
     "Clustered",
+    "Looked",
     "OnRung",
     "Recalled",
     "Record",
@@ -63,12 +64,12 @@ __all__ = [
     "cluster",
     "columns_of",
     "compact",
-    "compute_proxies",
     "crawl_datasets",
     "crawl_models",
     "doctor",
     "drift_in_words",
     "import_results",
+    "look_at_models",
     "open_folder",
     "open_results",
     "publish",

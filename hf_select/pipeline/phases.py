@@ -10,17 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hf_select.catalog import (
     Catalog,
 )
 from hf_select.environment import is_main_process, library_versions
 from hf_select.errors import (
-    HfSelectError,
     InputError,
     RecordError,
-    StoppedError,
     UnknownNameError,
 )
 from hf_select.locations import (
@@ -44,6 +40,7 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.pipeline.looking import look_at_models
 from hf_select.records import (
     TASK_KINDS,
     Clustering,
@@ -194,12 +191,13 @@ def _recall(
     scores: ProxyScores | None = None
     skipped: tuple[Rejected, ...] = ()
     if wanted:
-        scores, skipped = compute_proxies(
+        named = proxy or (method.split(":", 1)[1] if method.startswith("proxy:") else None)
+        looked = look_at_models(
             wanted,
             entries,
             locations,
             target,
-            proxy=proxy or (method.split(":", 1)[1] if method.startswith("proxy:") else None),
+            proxies=() if named is None else (named,),
             max_rows=max_rows,
             max_length=record_recipe(record, target.task).max_length,
             seed=seed,
@@ -207,6 +205,8 @@ def _recall(
             should_stop=should_stop,
             say=say,
         )
+        (scores,) = looked.scores.values()
+        skipped = looked.skipped
     result = recall_models(
         method,
         target=target.name,
@@ -282,69 +282,6 @@ def check_recall(
     for name in exclude:
         if name not in models:
             raise UnknownNameError("model", name, models)
-
-
-def compute_proxies(
-    names: Sequence[str],
-    entries: Mapping[str, ModelEntry],
-    catalog: Catalog,
-    target: TargetData,
-    *,
-    proxy: str | None,
-    max_rows: int,
-    max_length: int,
-    seed: int,
-    cache: Path | None,
-    should_stop: Callable[[], bool],
-    say: Say,
-) -> tuple[ProxyScores, tuple[Rejected, ...]]:
-    """One forward pass per named model, then its proxy score. A model that fails is reported."""
-    import torch
-
-    from hf_select.features import extract_features
-    from hf_select.proxies import score_features
-    from hf_select.recall import proxy_choice
-    from hf_select.tasks import get_task
-
-    task = get_task(target.task)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    features, skipped = {}, []
-    for number, name in enumerate(names, 1):
-        say(f"proxy pass {number}/{len(names)}: {name}")
-        if should_stop():
-            raise StoppedError(
-                f"stopped before the proxy pass of {name}", hint="the same command goes on"
-            )
-        try:
-            features[name] = extract_features(
-                task,
-                locate(entries[name], catalog),
-                target,
-                max_rows=max_rows,
-                max_length=max_length,
-                seed=seed,
-                device=device,
-                cache=cache,
-                key=entries[name].revision,
-            )
-        except HfSelectError as error:
-            skipped.append(Rejected(name, error.message))
-    if not features:
-        raise RecordError(
-            f"none of {len(names)} representatives could be loaded; the first: {skipped[0].reason}",
-            hint="name a catalog with --catalog that says where the models are",
-        )
-    heads = {name: found.source_probs is not None for name, found in features.items()}
-    chosen = proxy or proxy_choice(heads, task.kind)
-    values = np.full(len(names), np.nan)
-    reasons = {bad.repo_id: bad.reason for bad in skipped}
-    for i, name in enumerate(names):
-        if name in features:
-            values[i] = score_features(chosen, features[name], task.kind)
-            if np.isnan(values[i]):
-                reasons[name] = f"{chosen} is undefined for it"
-    seconds = float(sum(found.seconds for found in features.values()))
-    return ProxyScores(chosen, tuple(names), values, reasons, seconds), tuple(skipped)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ def test_a_later_entry_replaces_the_earlier_one(old, new):
 
 def test_nan_is_the_same_as_nan():
     state = State()
-    row = ProxyRow("a", "0", "x", "0", "leep", float("nan"), task="t")
+    row = ProxyRow("a", "0", "x", "0", "leep", float("nan"), 0.1, task="t", scoring_seconds=0.1)
     assert state.add(row)
     assert not state.add(replace(row, value=float("nan")))
     assert state.add(dataset(baseline=float("nan")))
