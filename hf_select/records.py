@@ -600,8 +600,9 @@ class RecallResult:
     """Phase one: which models are worth fine-tuning on the target, best first.
 
     `novelty` is None where nothing can be said. `outside` is the chance that the best model isn't
-    among the candidates; `weights`: whose proxies -> evidence -> its weight; `looked` how many
-    models were looked at. NaN or empty for methods that give none.
+    among the candidates, `p_best` that of every model with any chance to be it; `weights`: whose
+    proxies -> evidence -> its weight; `looked` how many models were looked at. NaN or empty for
+    methods that give none.
     """
 
     target: str
@@ -614,6 +615,7 @@ class RecallResult:
     skipped: tuple[Rejected, ...] = ()
     seconds: float = 0.0
     outside: float = NAN
+    p_best: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     looked: int = 0
 

@@ -32,14 +32,9 @@ from hf_select.pipeline.hub import (
     validate,
 )
 from hf_select.pipeline.looking import Looked, look_at_models
-from hf_select.pipeline.phases import (
-    Recalled,
-    Selected,
-    check_recall,
-    recall,
-    select,
-)
+from hf_select.pipeline.recalling import Recalled, check_recall, recall
 from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results, report
+from hf_select.pipeline.selecting import Selected, select
 from hf_select.pipeline.update import Updated, update
 
 __all__ = [

@@ -21,12 +21,12 @@ from hf_select.pipeline.base import (
     check_task,
     open_results,
     record_facts,
+    recorded_proxies,
     silent,
     tell_reading,
 )
 from hf_select.records import (
     TASK_KINDS,
-    ProxyScores,
 )
 from hf_select.results.matrix import dataset_name
 
@@ -62,24 +62,6 @@ def replay(
         document = _replay_selection(repo, task, policies, candidates, cost, raw)
     tell_reading(repo, say)
     return {**document, "record": asdict(record_facts(repo))}
-
-
-def recorded_proxies(repo: Record, task: str) -> dict[tuple[str, str], ProxyScores]:
-    """(proxy, dataset) -> the proxy scores that the record holds."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in repo.proxies(task):
-        column = dataset_name(row.dataset, row.config)
-        rows.setdefault((row.proxy, column), {})[row.model] = row
-    return {
-        (proxy, dataset): ProxyScores(
-            proxy,
-            tuple(found),
-            np.array([row.value for row in found.values()]),
-            {},
-            float(np.nansum([row.seconds for row in found.values()])),
-        )
-        for (proxy, dataset), found in rows.items()
-    }
 
 
 def _replay_recall(

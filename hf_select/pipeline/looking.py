@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ from hf_select.pipeline.base import Say
 from hf_select.records import TASK_KINDS, Features, ModelEntry, ProxyScores, Rejected
 
 if TYPE_CHECKING:
+    from hf_select.proxies import Scored
     from hf_select.tasks.data import TargetData
-    from hf_select.training.scoring import Scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +61,8 @@ def look_at_models(
     once. A model that fails is reported and skipped; `RecordError` if all do. Raises `StoppedError`
     between two models.
     """
+    from hf_select.proxies import score_all
     from hf_select.recall import proxy_choice
-    from hf_select.training.scoring import score_all
 
     kind = TASK_KINDS[target.task]
     look = _Look(
@@ -73,7 +74,7 @@ def look_at_models(
     seen = {name: one for name, one in found.items() if isinstance(one, _Seen)}
     if not seen:
         raise RecordError(
-            f"none of {len(names)} representatives could be loaded; the first: {skipped[0].reason}",
+            f"none of {len(names)} models could be loaded; the first: {skipped[0].reason}",
             hint="name a catalog with --catalog that says where the models are",
         )
     chosen = tuple(proxies) or (proxy_choice({n: s.has_head for n, s in seen.items()}, kind),)
@@ -127,10 +128,14 @@ class _Look:
     seed: int
     cache: Path | None
 
-    def __call__(self, name: str, device: str) -> _Seen:
-        from hf_select.training.scoring import score_all
+    def __call__(self, name: str, device: str, starting: Callable[[], None]) -> _Seen:
+        """`starting` is called before a pass, not where its features are there already."""
+        from hf_select.proxies import score_all
 
-        features = self._kept(name) or self._made(name, device)
+        features = self._kept(name)
+        if features is None:
+            starting()
+            features = self._made(name, device)
         scored = score_all(self.proxies, features, TASK_KINDS[self.target.task])
         kept = None if self.proxies else features  # features of thousands of models fill the memory
         return _Seen(features.source_probs is not None, features.seconds, scored, kept)
@@ -178,17 +183,21 @@ def _shared(
     found: dict[str, _Seen | HfSelectError] = {}
     stopped = threading.Event()
 
+    def starting(number: int, name: str) -> None:
+        say(f"proxy pass {number}/{len(names)}: {name}")
+        if should_stop():
+            raise StoppedError(
+                f"stopped before the proxy pass of {name}", hint="the same command goes on"
+            )
+
     def work(device: str) -> None:
         try:
             while not stopped.is_set():
                 number, name = waiting.get_nowait()
-                say(f"proxy pass {number}/{len(names)}: {name}")
-                if should_stop():
-                    raise StoppedError(
-                        f"stopped before the proxy pass of {name}", hint="the same command goes on"
-                    )
                 try:
-                    found[name] = look(name, device)
+                    found[name] = look(name, device, partial(starting, number, name))
+                except StoppedError:
+                    raise
                 except HfSelectError as error:
                     found[name] = error
         except Empty:

@@ -42,7 +42,7 @@ NEAREST_SHOWN, MATES_SHOWN = 5, 5
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class ProxyEvidence:
     """Scores of several proxies: `target`, proxy -> scores on the target, of models that were
     looked at; `recorded`, (proxy, benchmark) -> scores on that benchmark."""
 
@@ -58,7 +58,7 @@ def recall_models(
     matrix: PerformanceMatrix,
     clustering: Clustering | None = None,
     proxies: ProxyScores | None = None,
-    looks: Looked | None = None,
+    looks: ProxyEvidence | None = None,
     cold: ColdStart | None = None,
     revisions: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
@@ -100,7 +100,7 @@ def recall_models(
             + _why_not(matrix, 0, None),
             hint=no_skill_hint(matrix),
         )
-    looks = looks or Looked()
+    looks = looks or ProxyEvidence()
     given = dict(zip(proxies.models, proxies.values, strict=True)) if proxies else {}
     evidence = Evidence(
         matrix=matrix,
@@ -161,6 +161,7 @@ def recall_models(
         ),
         seconds=seconds,
         outside=outside,
+        p_best=_chances(scored, matrix.models),
         weights=scored.outlook.weights if scored.outlook else {},
         looked=_looked(proxies, looks),
     )
@@ -227,6 +228,14 @@ def _forecast(candidate: Candidate, scored: Scored, i: int) -> Candidate:
     )
 
 
+def _chances(scored: Scored, models: Sequence[str]) -> dict[str, float]:
+    """Model -> the chance that it is the best, of those with any; none if nothing is forecast."""
+    if scored.taken is None:
+        return {}
+    chances = scored.taken.p_best
+    return {models[i]: float(chances[i]) for i in np.flatnonzero(chances).tolist()}
+
+
 def _novelty(found: Outlook | None, top: int | None, count: int) -> Novelty | None:
     """The outlook's verdict, with a sentence on what it changed."""
     novelty = found.novelty if found else None
@@ -264,7 +273,7 @@ def _members(clustering: Clustering | None, wanted: Sequence[int]) -> dict[int, 
     }
 
 
-def _looked(proxies: ProxyScores | None, looks: Looked) -> int:
+def _looked(proxies: ProxyScores | None, looks: ProxyEvidence) -> int:
     """How many models have a score on the target."""
     every = [*looks.target.values(), *([proxies] if proxies else [])]
     known = (zip(scores.models, scores.values, strict=True) for scores in every)

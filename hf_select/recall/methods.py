@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,12 @@ class ColdStart:
     strength: Array
     variance: Array
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def only(self, models: Sequence[str], kept: Sequence[str]) -> ColdStart:
+        """The guesses for some of the models (M,) that these are for."""
+        row = {name: i for i, name in enumerate(models)}
+        rows = [row[name] for name in kept]
+        return replace(self, strength=self.strength[rows], variance=self.variance[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,6 +296,11 @@ def check_method(method: str) -> str:
     if method not in RECALL_METHODS:
         raise UnknownNameError("recall method", method, RECALL_METHODS)
     return ""
+
+
+def usual_method(method: str | None, *, raw: bool = False) -> str:
+    """The method that was named; else the hybrid, or the paper's own in its preset (`raw`)."""
+    return method or ("paper" if raw else "hybrid")
 
 
 def needs_proxy(

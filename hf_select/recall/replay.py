@@ -12,7 +12,7 @@ from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import InputError
 from hf_select.metrics import get_metric
 from hf_select.proxies import check_proxy
-from hf_select.recall.candidates import Looked, recall_models
+from hf_select.recall.candidates import ProxyEvidence, recall_models
 from hf_select.recall.hybrid import learnable
 from hf_select.recall.methods import NAN, check_method, needs_proxy, proxy_choice
 from hf_select.recall.ranks import spearman
@@ -143,7 +143,7 @@ def looks_without(
     proxies: Mapping[tuple[str, str], ProxyScores],
     *,
     names: Sequence[str] | None = None,
-) -> Looked:
+) -> ProxyEvidence:
     """Recorded scores as the hybrid sees them with that dataset as its target.
 
     Of the proxies that it would look at by itself, or of `names`.
@@ -151,7 +151,7 @@ def looks_without(
     if names is None:
         names = learnable(benchmarks_of(proxies, without=dataset))
     mine = {key: scores for key, scores in proxies.items() if key[0] in names}
-    return Looked(
+    return ProxyEvidence(
         {name: scores for (name, where), scores in mine.items() if where == dataset},
         {key: scores for key, scores in mine.items() if key[1] != dataset},
     )

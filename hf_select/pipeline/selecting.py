@@ -1,4 +1,4 @@
-"""The two phases: recall from the record, then fine selection."""
+"""Both phases: recall from the record, then fine selection."""
 
 from __future__ import annotations
 
@@ -10,29 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_select.catalog import (
-    Catalog,
-)
 from hf_select.environment import is_main_process, library_versions
-from hf_select.errors import (
-    InputError,
-    RecordError,
-    UnknownNameError,
-)
 from hf_select.locations import (
     find_catalog,
     locate,
 )
 from hf_select.metrics import get_metric
 from hf_select.pipeline.base import (
-    MOST_GROUPED,
     OnRung,
     Record,
     RecordFacts,
     Say,
     as_target,
-    check_preset,
-    check_task,
     columns_of,
     open_results,
     record_facts,
@@ -40,16 +29,10 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
-from hf_select.pipeline.looking import look_at_models
+from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
 from hf_select.records import (
-    TASK_KINDS,
-    Clustering,
     ModelEntry,
-    PerformanceMatrix,
-    ProxyScores,
-    RecallResult,
     Recipe,
-    Rejected,
     Rung,
     SelectionResult,
 )
@@ -62,226 +45,8 @@ if TYPE_CHECKING:
     from hf_select.training.live import LiveTrials
 
 
-ROWS = 2000
-"""Train rows of the target that a proxy score is computed on, at most."""
 SHOWN = 1000
 """Models of a record up to which a selection's document holds all of its scores and clusters."""
-
-
-@dataclass(frozen=True, eq=False)
-class Recalled:
-    """Phase one with what phase two needs from it.
-
-    `entries` are those of the candidates and of the models whose proxy score was computed.
-    """
-
-    result: RecallResult
-    clustering: Clustering | None
-    matrix: PerformanceMatrix
-    entries: Mapping[str, ModelEntry]
-    proxy: ProxyScores | None
-    record: RecordFacts
-
-
-def recall(
-    target: str | Path | TargetData,
-    results: str | Path,
-    *,
-    top: int = 10,
-    method: str = "paper",
-    proxy: str | None = None,
-    preset: str | None = None,
-    threshold: float | None = None,
-    catalog: str | Path | None = None,
-    exclude: Collection[str] = (),
-    seed: int = 0,
-    max_rows: int = ROWS,
-    cache: Path | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    say: Say = silent,
-    **data_options: Any,
-) -> Recalled:
-    """Phase one: the `top` models of the record that look best for the target.
-
-    `method` is a row of `recall.RECALL_METHODS`; `proxy` one of `proxies.PROXIES`, chosen by
-    what the representatives offer when it isn't named. Only train rows of the target are used.
-    """
-    raw = check_preset(preset)
-    record = open_results(results)
-    target = as_target(target, data_options)
-    check_recall(
-        record,
-        target.task,
-        method=method,
-        proxy=proxy,
-        top=top,
-        threshold=threshold,
-        seed=seed,
-        exclude=exclude,
-    )
-    recalled = _recall(
-        record,
-        target,
-        find_catalog(catalog, results),
-        top=top,
-        method=method,
-        proxy=proxy,
-        raw=raw,
-        threshold=threshold,
-        exclude=exclude,
-        seed=seed,
-        max_rows=max_rows,
-        cache=cache,
-        should_stop=should_stop,
-        say=say,
-    )
-    tell_reading(record, say)
-    return replace(recalled, record=record_facts(record))
-
-
-def _recall(
-    record: Record,
-    target: TargetData,
-    locations: Catalog,
-    *,
-    top: int,
-    method: str,
-    proxy: str | None,
-    raw: bool,
-    threshold: float | None,
-    exclude: Collection[str],
-    seed: int,
-    max_rows: int,
-    cache: Path | None,
-    should_stop: Callable[[], bool],
-    say: Say,
-) -> Recalled:
-    """Phase one on a record that is open; of its models only those that matter are looked up."""
-    from hf_select.recall import needs_proxy, recall_models
-
-    started = time.perf_counter()
-    sizes = record.sizes(target.task)
-    whole = record.matrix(target.task)
-    matrix = whole
-    for column in columns_of(target, record):
-        matrix = matrix.without_dataset(column)
-    if not matrix.datasets:
-        raise RecordError(
-            f"the only benchmark of {record.name} is the target itself, which is left out",
-            hint="benchmark at least one other data set",
-        )
-    unwanted = set(exclude)
-    usable = [m for m in matrix.models if m in sizes and m not in unwanted]
-    unknown = [
-        Rejected(m, "the record has runs of it, but no entry that says what it is")
-        for m in matrix.models
-        if m not in sizes and m not in unwanted
-    ]
-    matrix = matrix.only_models(usable)
-    clustering = None
-    unchanged = (matrix.models, matrix.datasets) == (whole.models, whole.datasets)
-    # The paper's method needs distances too, which aren't stored: there are limits to those.
-    small = len(usable) <= MOST_GROUPED
-    if unchanged and not raw and threshold is None and (small or method != "paper"):
-        clustering = record.clustering(target.task)
-    if clustering is None and len(usable) > 1:
-        clustering = _cluster(matrix, method, threshold=threshold, raw=raw, say=say)
-    wanted = needs_proxy(method, matrix, clustering)
-    entries = _entries(record, target.task, wanted)
-    scores: ProxyScores | None = None
-    skipped: tuple[Rejected, ...] = ()
-    if wanted:
-        named = proxy or (method.split(":", 1)[1] if method.startswith("proxy:") else None)
-        looked = look_at_models(
-            wanted,
-            entries,
-            locations,
-            target,
-            proxies=() if named is None else (named,),
-            max_rows=max_rows,
-            max_length=record_recipe(record, target.task).max_length,
-            seed=seed,
-            cache=cache,
-            should_stop=should_stop,
-            say=say,
-        )
-        (scores,) = looked.scores.values()
-        skipped = looked.skipped
-    result = recall_models(
-        method,
-        target=target.name,
-        task=target.task,
-        matrix=matrix,
-        clustering=clustering,
-        proxies=scores,
-        sizes=sizes,
-        top=top,
-        raw=raw,
-        seed=seed,
-    )
-    entries |= _entries(
-        record, target.task, [c.model for c in result.candidates if c.model not in entries]
-    )
-    result = replace(
-        result,
-        candidates=tuple(replace(c, revision=entries[c.model].revision) for c in result.candidates),
-        skipped=(*result.skipped, *skipped, *unknown),
-        seconds=time.perf_counter() - started,
-    )
-    return Recalled(result, clustering, matrix, entries, scores, record_facts(record))
-
-
-def _cluster(
-    matrix: PerformanceMatrix, method: str, *, threshold: float | None, raw: bool, say: Say
-) -> Clustering | None:
-    """The clusters of a matrix; None where it can't be grouped and the method can do without."""
-    from hf_select.clustering.algorithms import cluster_models
-
-    if len(matrix.models) > MOST_GROUPED:
-        say(f"{len(matrix.models)} models are too many to group: recall goes without clusters")
-        return None
-    try:
-        return cluster_models(matrix, threshold=threshold, raw=raw)
-    except InputError:
-        if method == "paper":  # the others only show clusters as evidence
-            raise
-        return None
-
-
-def _entries(record: Record, task: str, names: Sequence[str]) -> dict[str, ModelEntry]:
-    """The entries of those models; of several revisions the newest."""
-    return {entry.repo_id: entry for entry in record.models(task, names)} if names else {}
-
-
-def check_recall(
-    repo: Record,
-    task: str,
-    *,
-    method: str,
-    proxy: str | None,
-    top: int,
-    threshold: float | None,
-    seed: int,
-    exclude: Collection[str],
-) -> None:
-    """Refuse what phase one can't do, before anything is computed or written."""
-    from hf_select.proxies import check_proxy
-    from hf_select.recall import check_method
-
-    check_task(repo, task)
-    fixed = check_method(method)
-    if top < 1:
-        raise InputError(f"top is {top}, but must be at least 1")
-    if threshold is not None and not threshold >= 0:
-        raise InputError(f"threshold is {threshold}, but must be 0 or more")
-    if seed < 0:
-        raise InputError(f"seed is {seed}, but must be 0 or more")
-    for name in filter(None, (proxy, fixed)):
-        check_proxy(name, TASK_KINDS[task])
-    models = repo.sizes(task) if exclude else {}
-    for name in exclude:
-        if name not in models:
-            raise UnknownNameError("model", name, models)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,12 +62,13 @@ def select(
     results: str | Path,
     out: str | Path,
     *,
-    top: int = 10,
+    top: int | None = None,
     policy: str = "paper",
-    method: str = "paper",
-    proxy: str | None = None,
+    method: str | None = None,
+    proxy: str | Sequence[str] | None = None,
     preset: str | None = None,
     threshold: float | None = None,
+    looks: int | None = None,
     recipe: Recipe | None = None,
     catalog: str | Path | None = None,
     exclude: Collection[str] = (),
@@ -315,36 +81,32 @@ def select(
 ) -> Selected:
     """Both phases: recall from the record, fine-tune a little at a time, hand over the winner.
 
-    Leaves in `out`: the fine-tuned winner (`from_pretrained` loads it), `selection.json` and
-    `report.html`. Everything is checked before anything is written; a run that was cut off goes
-    on with the same call. Raises `InputError` on bad input, `StoppedError` when stopped.
+    How to recall is said as for `recall`. Leaves in `out`: the fine-tuned winner
+    (`from_pretrained` loads it), `selection.json` and `report.html`. Everything is checked before
+    anything is written; a run that was cut off goes on with the same call. Raises `InputError` on
+    bad input, `StoppedError` when stopped.
     """
     from hf_select.selection.policies import get_policy
 
-    raw = check_preset(preset)
     chosen_policy = get_policy(policy)
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
-    check_recall(
+    settings = check_recall(
         record,
         target.task,
         method=method,
         proxy=proxy,
         top=top,
+        preset=preset,
         threshold=threshold,
+        looks=looks,
         seed=seed,
         exclude=exclude,
     )
     asked = {
         **data_options,
-        "top": top,
+        **settings.to_dict(),
         "policy": policy,
-        "method": method,
-        "proxy": proxy,
-        "preset": preset,
-        "threshold": threshold,
-        "exclude": sorted(exclude),
-        "seed": seed,
         "recipe": None if recipe is None else recipe.digest(),
     }
     recipe = recipe or record_recipe(record, target.task)
@@ -358,14 +120,8 @@ def select(
             "task": target.task,
             "metric": target.metric,
             "policy": policy,
-            "method": method,
-            "proxy": proxy,
-            "preset": preset,
-            "threshold": threshold,
-            "top": top,
+            **settings.to_dict(),
             "recipe": recipe.digest(),
-            "seed": seed,
-            "exclude": sorted(exclude),
             "record": sorted(record.recipes(target.task).items()),
             **({"repo": facts.repo, "revision": facts.revision} if facts.repo else {}),
         },
@@ -375,18 +131,12 @@ def select(
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
     folder.start()
-    recalled = _recall(
+    recalled = recall_with(
+        settings,
         record,
         target,
         locations,
-        top=top,
-        method=method,
-        proxy=proxy,
-        raw=raw,
-        threshold=threshold,
-        exclude=exclude,
-        seed=seed,
-        max_rows=ROWS,
+        strangers=catalog is not None,
         cache=folder.state / "features",
         should_stop=should_stop,
         say=say,
@@ -413,7 +163,7 @@ def select(
         chosen_policy,
         policy,
         folder.state / "journal.jsonl",
-        raw=raw,
+        raw=settings.raw,
         on_rung=on_rung,
         should_stop=should_stop,
     )
@@ -556,6 +306,6 @@ def _fine_select(
         should_stop=should_stop,
     )
     # A forward pass is counted in epochs of the training that the same seconds would have bought.
-    seconds = recalled.proxy.seconds if recalled.proxy else 0.0
+    seconds = recalled.proxy_seconds
     epochs = seconds * result.epochs / result.seconds if result.seconds > 0 else 0.0
     return replace(result, proxy_epochs=epochs)
