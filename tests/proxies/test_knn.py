@@ -58,6 +58,12 @@ def test_agrees_row_by_row(width, k):
     assert knn(x, numbers, k=k, regression=True) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("rows", [699, 720])
+def test_many_rows(rows):
+    x, labels = informative(rows, 3)
+    assert knn(x, labels) == pytest.approx(one_by_one(x, labels, 5), abs=1e-12)
+
+
 @pytest.mark.parametrize("kinds", [3, 40])
 def test_many_equal_rows(kinds):
     x, labels = informative(120, 5)
