@@ -4,8 +4,8 @@
 
 Needs the zoo and its data (`scripts/build_zoo.py`). For each task it runs `hf-select benchmark`
 over every model x benchmark set x 3 seeds, which records the proxy scores of every model on every
-set too, and, apart from the record, the brute force over all models on the demo's target (the oracle that
-the demo is judged by).
+set too, and, apart from the record, the brute force over all models on the demo's target (the
+oracle that the demo is judged by).
 """
 
 from __future__ import annotations
