@@ -39,6 +39,7 @@ from hf_select.pipeline.phases import (
     recall,
     select,
 )
+from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results, report
 from hf_select.pipeline.update import Updated, update
 
@@ -46,6 +47,8 @@ __all__ = [
     "PRESETS",
     "Clustered",
     "OnRung",
+    "Plan",
+    "PlannedCell",
     "Recalled",
     "Record",
     "RecordFacts",
@@ -71,6 +74,7 @@ __all__ = [
     "import_results",
     "open_folder",
     "open_results",
+    "plan",
     "publish",
     "pull",
     "push",

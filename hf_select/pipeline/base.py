@@ -27,6 +27,7 @@ from hf_select.records import (
     ProxyRow,
     Recipe,
     Rung,
+    RunRecord,
     check_task_name,
 )
 from hf_select.results.card import check_card
@@ -78,6 +79,11 @@ class Record(Protocol):
 
     def datasets(self, task: str | None = None) -> list[DatasetEntry]:
         """Dataset entries."""
+
+    def runs(
+        self, task: str, *, recipe: str | None = None, status: str | None = None
+    ) -> list[RunRecord]:
+        """One run a key, failed ones too; reads all of them."""
 
     def matrix(
         self, task: str, *, recipe: str | None = None, metric: str | None = None
