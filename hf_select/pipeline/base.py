@@ -42,8 +42,6 @@ PRESETS = ("paper",)
 Say = Callable[[str], None]
 OnRung = Callable[[Rung, str], None]
 """What is told of every decision, with the name of the metric of its scores."""
-MOST_GROUPED = 10_000
-"""Models that a compaction still groups: it takes 40 s and 3 GB on two cores."""
 
 
 def silent(_: str) -> None:
@@ -307,10 +305,6 @@ class Grouping:
         from hf_select.clustering.algorithms import cluster_models
         from hf_select.clustering.growth import stable_ids
 
-        if len(matrix.models) > MOST_GROUPED:
-            text = f"{len(matrix.models)} {matrix.task} models are more than {MOST_GROUPED}"
-            self._say(f"{text}: they are not grouped into clusters")
-            raise InputError(text)
         found = cluster_models(matrix)
         if old is None:
             return found

@@ -29,7 +29,6 @@ from hf_select.locations import (
 )
 from hf_select.metrics import get_metric
 from hf_select.pipeline.base import (
-    MOST_GROUPED,
     OnRung,
     Record,
     RecordFacts,
@@ -183,9 +182,7 @@ def _recall(
     matrix = matrix.only_models(usable)
     clustering = None
     unchanged = (matrix.models, matrix.datasets) == (whole.models, whole.datasets)
-    # The paper's method needs distances too, which aren't stored: there are limits to those.
-    small = len(usable) <= MOST_GROUPED
-    if unchanged and not raw and threshold is None and (small or method != "paper"):
+    if unchanged and not raw and threshold is None:
         clustering = record.clustering(target.task)
     if clustering is None and len(usable) > 1:
         clustering = _cluster(matrix, method, threshold=threshold, raw=raw, say=say)
@@ -235,11 +232,10 @@ def _cluster(
     matrix: PerformanceMatrix, method: str, *, threshold: float | None, raw: bool, say: Say
 ) -> Clustering | None:
     """The clusters of a matrix; None where it can't be grouped and the method can do without."""
-    from hf_select.clustering.algorithms import cluster_models
+    from hf_select.clustering.algorithms import EXACT, cluster_models
 
-    if len(matrix.models) > MOST_GROUPED:
-        say(f"{len(matrix.models)} models are too many to group: recall goes without clusters")
-        return None
+    if len(matrix.models) > EXACT:
+        say(f"grouping {len(matrix.models)} models takes about half a minute")
     try:
         return cluster_models(matrix, threshold=threshold, raw=raw)
     except InputError:
