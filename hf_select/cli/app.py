@@ -23,6 +23,7 @@ COMMANDS = {
     "push": ("push", "The winner of a selection, with its card, to a model repository."),
     "crawl": ("crawl", "Candidate models and benchmark data sets of the Hub into a catalog."),
     "benchmark": ("benchmark", "Fine-tune models on benchmark datasets: the missing cells."),
+    "plan": ("plan", "Which cells of a record to run next, and why."),
     "import": ("import_", "Add somebody else's table of results to a record."),
     "cluster": ("cluster", "Group the models of a record by how they behave."),
     "replay": ("replay", "Compare policies or recall methods on the record."),

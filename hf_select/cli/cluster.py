@@ -20,7 +20,7 @@ from hf_select.cli.words import count
 @options.task()
 @click.option("--preset", metavar="NAME", help="`paper`: its distance on raw scores.")
 @click.option("--threshold", type=float, help="Distance at which clusters are cut.")
-@click.option("--algorithm", default="average", show_default=True, help="average or kmeans.")
+@click.option("--algorithm", help="average, kmeans or micro; by the number of models.")
 @click.option("--n-clusters", type=int, help="Number of clusters, instead of a threshold.")
 @options.common
 def command(
@@ -28,7 +28,7 @@ def command(
     task: str,
     preset: str | None,
     threshold: float | None,
-    algorithm: str,
+    algorithm: str | None,
     n_clusters: int | None,
     output: Output,
 ) -> None:

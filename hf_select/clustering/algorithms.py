@@ -10,7 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.clustering.distances import paper_distance
+from hf_select.clustering.distances import paper_distance, paper_distance_to
+from hf_select.clustering.linkage import SAME, best_cut, between, cut_tree, silhouette_of
+from hf_select.clustering.micro import micro, sampled_silhouette
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.metrics import get_metric
 from hf_select.records import Clustering, PerformanceMatrix
@@ -18,7 +20,9 @@ from hf_select.records import Clustering, PerformanceMatrix
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 NAN = float("nan")
-SAME = 1e-9  # heights closer than this count as one: a threshold can't tell them apart
+
+EXACT = 10_000
+"""Models up to which distances of all pairs are made: it takes 40 s and 3 GB."""
 
 
 # ------------------------------------------------------------------ what clusters are made of
@@ -40,6 +44,18 @@ def performance(matrix: PerformanceMatrix, *, raw: bool = False) -> Array:
 def model_distances(matrix: PerformanceMatrix, *, raw: bool = False, k: int = 5) -> Array:
     """The distances between the models of a matrix (M, M) that `cluster_models` groups by."""
     return paper_distance(_compared(performance(matrix, raw=raw), raw), k=k)
+
+
+def distances_between(
+    matrix: PerformanceMatrix, rows: list[int], columns: list[int], *, raw: bool = False, k: int = 5
+) -> Array:
+    """The same distances, from some models of a matrix to others of it (rows, columns).
+
+    For matrices with too many models for `model_distances`; where two models have no common
+    benchmark, the largest distance of these stands for that of all.
+    """
+    scores = _compared(performance(matrix, raw=raw), raw)
+    return paper_distance_to(scores[rows], scores[columns], k=k)
 
 
 def _compared(scores: Array, raw: bool) -> Array:
@@ -94,27 +110,19 @@ def paper_silhouette(distance: Array, labels: Labels) -> float:
     member = np.zeros((len(labels), len(sizes)))
     member[np.arange(len(labels)), group] = 1.0
     inside = (np.asarray(distance) @ member)[np.arange(len(labels)), group]
-    return _silhouette(inside, np.asarray(distance).sum(axis=1), sizes[group])[0]
-
-
-def _silhouette(inside: Array, total: Array, size: NDArray) -> tuple[float, int]:
-    """Silhouette from each model's summed distance to its cluster and to all, and its n."""
-    models = len(size)
-    use = (size >= 2) & (size < models)
-    if not use.any():
-        return NAN, 0
-    a = inside[use] / (size[use] - 1)
-    b = (total[use] - inside[use]) / (models - size[use])
-    top = np.maximum(a, b)
-    s = np.divide(b - a, top, out=np.zeros(len(a)), where=top > 0)
-    return float(s.mean()), int(use.sum())
+    return silhouette_of(inside, np.asarray(distance).sum(axis=1), sizes[group])[0]
 
 
 # ------------------------------------------------------------------------------- algorithms
 
 
 def average_linkage(
-    vectors: Array, distance: Array, threshold: float | None, n_clusters: int | None, seed: int
+    vectors: Array,
+    distance: Array | None,
+    threshold: float | None,
+    n_clusters: int | None,
+    seed: int,
+    k: int,
 ) -> tuple[Labels, float]:
     """Agglomerative clustering, average linkage, cut at a distance: labels (M,), threshold.
 
@@ -125,6 +133,7 @@ def average_linkage(
     outliers scores well, but leaves one representative to speak for nearly all. On the paper's two
     matrices that lands at 0.10 (text) and 0.026 (vision), near its own 0.09 and 0.03.
     """
+    assert distance is not None
     models = len(distance)
     if models == 1:
         return np.zeros(1, dtype=np.int64), NAN if threshold is None else threshold
@@ -138,14 +147,19 @@ def average_linkage(
     elif threshold is not None:
         merges = int(np.searchsorted(heights, threshold + SAME, side="right"))
     else:
-        merges = _best_cut(tree, distance)
+        merges = best_cut(tree, distance)
     if threshold is None or n_clusters is not None:
-        threshold = _between(heights, merges)
-    return _cut(tree, merges), threshold
+        threshold = between(heights, merges)
+    return cut_tree(tree, merges), threshold
 
 
 def kmeans(
-    vectors: Array, distance: Array, threshold: float | None, n_clusters: int | None, seed: int
+    vectors: Array,
+    distance: Array | None,
+    threshold: float | None,
+    n_clusters: int | None,
+    seed: int,
+    k: int,
 ) -> tuple[Labels, float]:
     """K-means on the performance vectors, the paper's comparison: labels (M,), threshold.
 
@@ -154,7 +168,7 @@ def kmeans(
     """
     used = NAN
     if n_clusters is None:
-        labels, used = average_linkage(vectors, distance, threshold, None, seed)
+        labels, used = average_linkage(vectors, distance, threshold, None, seed, k)
         n_clusters = len(np.unique(labels))
     from sklearn.cluster import KMeans
 
@@ -165,65 +179,18 @@ def kmeans(
     return found.labels_.astype(np.int64), used
 
 
-Clusterer = Callable[[Array, Array, float | None, int | None, int], tuple[Labels, float]]
+Clusterer = Callable[
+    [Array, Array | None, float | None, int | None, int, int], tuple[Labels, float]
+]
 
 CLUSTERERS: dict[str, Clusterer] = {
     "average": average_linkage,
     "kmeans": kmeans,
+    "micro": micro,
 }
-"""(vectors (M, D), distance (M, M), threshold, n_clusters, seed) -> (labels (M,), threshold)."""
+"""(vectors (M, D), distance (M, M), threshold, n_clusters, seed, k) -> (labels (M,), threshold).
 
-
-def _cut(tree: Array, merges: int) -> Labels:
-    """Labels (M,) after the first `merges` merges of a linkage tree."""
-    models = len(tree) + 1
-    parent = np.arange(2 * models - 1)
-    for step in range(merges):
-        parent[tree[step, :2].astype(int)] = models + step
-    for node in range(models + merges - 1, -1, -1):  # a parent's number is above its children's
-        parent[node] = parent[parent[node]]
-    return np.unique(parent[:models], return_inverse=True)[1].astype(np.int64)
-
-
-def _between(heights: Array, merges: int) -> float:
-    """The threshold half-way between the last merge that is done and the first that isn't."""
-    if merges == 0:
-        return float(heights[0] / 2)
-    if merges == len(heights):
-        return float(heights[-1])
-    return float((heights[merges - 1] + heights[merges]) / 2)
-
-
-def _best_cut(tree: Array, distance: Array) -> int:
-    """How many merges give the best silhouette over all models, singletons counted as 0.
-
-    Sums of distances are carried from cut to cut, so all cuts together cost O(M^2).
-    """
-    models = len(distance)
-    total = distance.sum(axis=1)
-    inside, size = np.zeros(models), np.ones(models, dtype=np.int64)
-    groups: dict[int, NDArray] = {i: np.array([i]) for i in range(models)}
-    clusters, largest = 0, 1  # clusters of two or more, members of the biggest
-    best, best_key = 0, (-1, -np.inf)
-    if tree[-1, 2] <= SAME:
-        return len(tree)  # all models are twins
-    for step in range(len(tree) - 1):  # the last merge leaves one cluster and nothing outside
-        left, right = (groups.pop(int(node)) for node in tree[step, :2])
-        between = distance[np.ix_(left, right)]
-        inside[left] += between.sum(axis=1)
-        inside[right] += between.sum(axis=0)
-        merged = groups[models + step] = np.concatenate([left, right])
-        size[merged] = len(merged)
-        largest = max(largest, len(merged))
-        clusters += 1 - (len(left) >= 2) - (len(right) >= 2)
-        if tree[step + 1, 2] - tree[step, 2] <= SAME:
-            continue
-        value, members = _silhouette(inside, total, size)
-        tier = 0 if clusters < 2 else 1 if largest > models / 2 else 2
-        key = (tier, value * members / models)
-        if key > best_key:
-            best, best_key = step + 1, key
-    return best
+`micro` is given no distance, which is what lets it have more than `EXACT` models."""
 
 
 # ------------------------------------------------------------------------------- the way in
@@ -233,7 +200,7 @@ def cluster_models(
     matrix: PerformanceMatrix,
     old: Clustering | None = None,
     *,
-    algorithm: str = "average",
+    algorithm: str | None = None,
     threshold: float | None = None,
     n_clusters: int | None = None,
     raw: bool = False,
@@ -249,12 +216,16 @@ def cluster_models(
     its clusters bears that one's id (`growth.stable_ids`). The representative of a cluster of two
     or more is the member with the highest mean benchmark score.
 
-    `threshold` is in score units (`algorithm="kmeans"` uses it to count clusters); with neither
-    it nor `n_clusters` the cut is chosen by the silhouette. Raises `UnknownNameError` for an
-    unknown algorithm and `InputError` where there is nothing to compare.
+    `algorithm` is a row of `CLUSTERERS`: "average" if it isn't given, "micro" above 10,000 models,
+    where there are no distances (`Clustering.distance` is None) and the silhouette is an estimate
+    from 3,000 models. `threshold` is in score units (`algorithm="kmeans"` uses it to count
+    clusters); with neither it nor `n_clusters` the cut is chosen by the silhouette. Raises
+    `UnknownNameError` for an unknown algorithm and `InputError` where there is nothing to compare,
+    or too much for the algorithm.
 
     Paper: arXiv 2404.00069.
     """
+    algorithm = algorithm or ("average" if len(matrix.models) <= EXACT else "micro")
     if algorithm not in CLUSTERERS:
         raise UnknownNameError("clustering algorithm", algorithm, CLUSTERERS)
     if not matrix.models or not matrix.datasets:
@@ -263,6 +234,12 @@ def cluster_models(
             f"{len(matrix.datasets)} benchmarks",
             hint="run `hf-select benchmark` or `hf-select import` first",
         )
+    if algorithm != "micro" and len(matrix.models) > EXACT:
+        raise InputError(
+            f"`{algorithm}` compares all pairs of models, at most {EXACT}, but there are "
+            f"{len(matrix.models)}",
+            hint="`micro`, which is taken where no algorithm is named",
+        )
     if threshold is not None and not 0 <= threshold < np.inf:
         raise InputError(f"value of `threshold` is {threshold!r}, but must be 0 or more")
     if n_clusters is not None and not 1 <= n_clusters <= len(matrix.models):
@@ -270,9 +247,10 @@ def cluster_models(
             f"value of `n_clusters` is {n_clusters}, but must be 1 to {len(matrix.models)}, "
             "the number of models"
         )
-    order = np.array(sorted(range(len(matrix.models)), key=lambda i: matrix.models[i]))
+    order = np.array(sorted(range(len(matrix.models)), key=matrix.models.__getitem__))
+    columns = sorted(range(len(matrix.datasets)), key=matrix.datasets.__getitem__)
     scores = performance(matrix, raw=raw)
-    vectors = _compared(scores, raw)[order]
+    vectors = _compared(scores, raw)[order][:, columns]
     # Without the error of the trivial predictor an error says nothing about how good a model is,
     # so a matrix may be full of scores and still tell nothing.
     known = int(np.isfinite(vectors).any(axis=1).sum())
@@ -282,11 +260,16 @@ def cluster_models(
             hint=no_skill_hint(matrix)
             or ("the paper's preset leaves out scores that aren't above 0" if raw else ""),
         )
-    distance = paper_distance(vectors, k=k)
-    labels, used = CLUSTERERS[algorithm](vectors, distance, threshold, n_clusters, seed)
+    distance = None if algorithm == "micro" else paper_distance(vectors, k=k)
+    labels, used = CLUSTERERS[algorithm](vectors, distance, threshold, n_clusters, seed, k)
     labels = _rank_labels(labels)
     back = np.argsort(order)
-    labels, distance = labels[back], distance[np.ix_(back, back)]
+    if distance is None:
+        silhouette = sampled_silhouette(vectors, labels, seed, k)
+        labels = labels[back]
+    else:
+        labels, distance = labels[back], distance[np.ix_(back, back)]
+        silhouette = paper_silhouette(distance, labels)
     found = Clustering(
         models=matrix.models,
         labels=labels,
@@ -294,7 +277,7 @@ def cluster_models(
         representatives=_representatives(labels, row_means(scores), matrix.models),
         algorithm=algorithm,
         threshold=used,
-        silhouette=paper_silhouette(distance, labels),
+        silhouette=silhouette,
     )
     if old is None:
         return found

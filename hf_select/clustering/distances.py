@@ -53,6 +53,44 @@ def paper_distance(scores: Array, *, k: int = 5) -> Array:
     return distance + distance.T
 
 
+def paper_distance_to(scores: Array, others: Array, *, k: int = 5) -> Array:
+    """The same distance from models to others (M, R), without that of all pairs.
+
+    scores (M, D), others (R, D). Two models without any common benchmark get the largest distance
+    seen between any of these.
+    """
+    scores, others = np.asarray(scores, np.float64), np.asarray(others, np.float64)
+    if scores.ndim != 2 or others.ndim != 2 or scores.shape[1] != others.shape[1]:
+        raise ValueError(f"scores {scores.shape} and others {others.shape} must share benchmarks")
+    if k < 1:
+        raise ValueError(f"k is {k}, but must be at least 1")
+    measured, there = np.isfinite(scores), np.isfinite(others)
+    columns, values = np.where(there, others, 0.0).T.copy(), np.where(measured, scores, 0.0)
+    distance = np.zeros((len(scores), len(others)))
+    step = max(1, BLOCK // max(1, len(others)))
+    for start in range(0, len(scores), step):
+        rows = slice(start, start + step)
+        largest = [np.zeros(distance[rows].shape) for _ in range(min(k, scores.shape[1]))]
+        for j, column in enumerate(columns):
+            difference = np.abs(values[rows, j, None] - column)
+            difference *= measured[rows, j, None] & there[:, j]
+            _sink(difference, largest)
+        distance[rows] = np.sum(largest, axis=0) if largest else 0.0
+    common = measured.astype(np.float64) @ there.T.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distance /= np.minimum(common, k)
+    known = common > 0
+    return np.where(known, distance, distance[known].max() if known.any() else 1.0)
+
+
+def _sink(difference: Array, largest: list[Array]) -> None:
+    """Let the differences of one benchmark sink into the sorted list of the largest."""
+    for held in largest:
+        smaller = np.minimum(held, difference)
+        np.maximum(held, difference, out=held)
+        difference = smaller
+
+
 def _largest_sum(columns: Array, known: NDArray[np.bool_], start: int, stop: int, k: int) -> Array:
     """Sum of the k largest differences between models start:stop and start:, missing ones as 0.
 
@@ -65,8 +103,5 @@ def _largest_sum(columns: Array, known: NDArray[np.bool_], start: int, stop: int
         difference = np.abs(values[start:stop, None] - values[None, start:])
         if not have[start:].all():
             difference *= have[start:stop, None] & have[None, start:]
-        for held in largest:
-            smaller = np.minimum(held, difference)
-            np.maximum(held, difference, out=held)
-            difference = smaller
+        _sink(difference, largest)
     return np.sum(largest, axis=0) if largest else np.zeros(shape)

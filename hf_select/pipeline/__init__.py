@@ -32,6 +32,7 @@ from hf_select.pipeline.hub import (
     validate,
 )
 from hf_select.pipeline.looking import Looked, look_at_models
+from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.recalling import Recalled, check_recall, recall
 from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results, report
 from hf_select.pipeline.selecting import Selected, select
@@ -42,6 +43,8 @@ __all__ = [
     "Clustered",
     "Looked",
     "OnRung",
+    "Plan",
+    "PlannedCell",
     "Recalled",
     "Record",
     "RecordFacts",
@@ -67,6 +70,7 @@ __all__ = [
     "look_at_models",
     "open_folder",
     "open_results",
+    "plan",
     "publish",
     "pull",
     "push",

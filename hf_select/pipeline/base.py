@@ -30,6 +30,7 @@ from hf_select.records import (
     ProxyScores,
     Recipe,
     Rung,
+    RunRecord,
     check_task_name,
 )
 from hf_select.results.card import check_card
@@ -44,8 +45,6 @@ PRESETS = ("paper",)
 Say = Callable[[str], None]
 OnRung = Callable[[Rung, str], None]
 """What is told of every decision, with the name of the metric of its scores."""
-MOST_GROUPED = 10_000
-"""Models that a compaction still groups: it takes 40 s and 3 GB on two cores."""
 
 
 def silent(_: str) -> None:
@@ -81,6 +80,11 @@ class Record(Protocol):
 
     def datasets(self, task: str | None = None) -> list[DatasetEntry]:
         """Dataset entries."""
+
+    def runs(
+        self, task: str, *, recipe: str | None = None, status: str | None = None
+    ) -> list[RunRecord]:
+        """One run a key, failed ones too; reads all of them."""
 
     def matrix(
         self, task: str, *, recipe: str | None = None, metric: str | None = None
@@ -322,10 +326,6 @@ class Grouping:
         from hf_select.clustering.algorithms import cluster_models
         from hf_select.clustering.growth import stable_ids
 
-        if len(matrix.models) > MOST_GROUPED:
-            text = f"{len(matrix.models)} {matrix.task} models are more than {MOST_GROUPED}"
-            self._say(f"{text}: they are not grouped into clusters")
-            raise InputError(text)
         found = cluster_models(matrix)
         if old is None:
             return found

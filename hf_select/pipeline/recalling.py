@@ -14,7 +14,6 @@ from hf_select.catalog import Catalog
 from hf_select.errors import InputError, RecordError, UnknownNameError
 from hf_select.locations import find_catalog
 from hf_select.pipeline.base import (
-    MOST_GROUPED,
     Record,
     RecordFacts,
     Say,
@@ -240,7 +239,7 @@ def recall_with(
     `strangers`: models of `locations` that the record doesn't know are candidates, too.
     """
     started = time.perf_counter()
-    known = _known(settings, record, target)
+    known = _known(settings, record, target, say)
     phase = _Phase(
         settings, record, target, locations, known, max_rows, cache, should_stop, say, strangers
     )
@@ -271,7 +270,7 @@ class _Known:
     unknown: tuple[Rejected, ...]
 
 
-def _known(settings: RecallSettings, record: Record, target: TargetData) -> _Known:
+def _known(settings: RecallSettings, record: Record, target: TargetData, say: Say) -> _Known:
     sizes = record.sizes(target.task)
     whole = record.matrix(target.task)
     matrix = whole
@@ -292,19 +291,19 @@ def _known(settings: RecallSettings, record: Record, target: TargetData) -> _Kno
     )
     clustering = None
     unchanged = (matrix.models, matrix.datasets) == (whole.models, whole.datasets)
-    # The paper's method needs distances too, which aren't stored: there are limits to those.
-    fits = len(matrix.models) <= MOST_GROUPED or settings.method != "paper"
-    if unchanged and not settings.raw and settings.threshold is None and fits:
+    if unchanged and not settings.raw and settings.threshold is None:
         clustering = record.clustering(target.task)
     if clustering is None and len(matrix.models) > 1:
-        clustering = _cluster(matrix, settings)
+        clustering = _cluster(matrix, settings, say)
     return _Known(matrix, clustering, sizes, columns, unknown)
 
 
-def _cluster(matrix: PerformanceMatrix, settings: RecallSettings) -> Clustering | None:
+def _cluster(matrix: PerformanceMatrix, settings: RecallSettings, say: Say) -> Clustering | None:
     """The clusters of a matrix; None where it can't be grouped and the method can do without."""
-    from hf_select.clustering.algorithms import cluster_models
+    from hf_select.clustering.algorithms import EXACT, cluster_models
 
+    if len(matrix.models) > EXACT:
+        say(f"grouping {len(matrix.models)} models takes about half a minute")
     try:
         return cluster_models(matrix, threshold=settings.threshold, raw=settings.raw)
     except InputError:

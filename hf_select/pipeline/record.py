@@ -300,7 +300,7 @@ def cluster(
     *,
     preset: str | None = None,
     threshold: float | None = None,
-    algorithm: str = "average",
+    algorithm: str | None = None,
     n_clusters: int | None = None,
     recipe: str | None = None,
     say: Say = silent,

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.clustering.algorithms import (
+    EXACT,
     benchmark_means,
+    distances_between,
     model_distances,
     performance,
     row_means,
@@ -158,11 +160,17 @@ def by_paper(evidence: Evidence) -> Scored:
     strength[~have] = strength[have].mean()
     columns = [clustering.representatives[c] for c in clusters]
     distance = clustering.distance
+    single = [i for i, label in enumerate(clustering.labels.tolist()) if label not in heads]
     if distance is None:  # as read from a record, whose clusters are of this very matrix
         whole = evidence.matrix.only_models(clustering.models)
-        distance = model_distances(whole, raw=evidence.raw)
-    similarity = np.clip(1 - distance[:, columns][:, have], 0, 1)
-    alone = similarity @ strength[have] / have.sum()
+        if len(whole.models) <= EXACT:
+            distance = model_distances(whole, raw=evidence.raw)[np.ix_(single, columns)]
+        else:
+            distance = distances_between(whole, single, columns, raw=evidence.raw)
+    else:
+        distance = distance[np.ix_(single, columns)]
+    alone = np.full(len(clustering.models), NAN)
+    alone[single] = np.clip(1 - distance[:, have], 0, 1) @ strength[have] / have.sum()
     counts = np.bincount(clustering.labels)
     scores, sentences = np.full(len(models), NAN), []
     for i, name in enumerate(models):

@@ -170,6 +170,17 @@ class Snapshot:
         """Recorded proxy scores, by dataset, model and proxy."""
         return [row for row in self._all("proxies", task) if proxy in (None, row.proxy)]
 
+    def runs(
+        self, task: str, *, recipe: str | None = None, status: str | None = None
+    ) -> list[RunRecord]:
+        """One run a key, as of `ResultsRepo.runs`; reads the whole file."""
+        found = [
+            run
+            for run in self._state(task).best()
+            if recipe in (None, run.key.recipe) and status in (None, run.status)
+        ]
+        return sorted(found, key=run_order)
+
     # --------------------------------------------------------------------------------- as arrays
 
     def matrix(
@@ -295,8 +306,7 @@ class Snapshot:
 
     def _runs(self, task: str, recipe: str) -> list[RunRecord]:
         """All runs of a recipe, one a key; reads the whole file."""
-        runs = self._state(task).best()
-        return sorted((run for run in runs if run.key.recipe == recipe), key=run_order)
+        return self.runs(task, recipe=recipe)
 
     def _state(self, task: str) -> State:
         """All runs and datasets of a task; reads these files whole."""

@@ -31,7 +31,7 @@ def test_light_imports() -> None:
 def test_numpy_ring_loads_no_torch() -> None:
     modules = (
         "records metrics catalog results.repo results.foreign clustering.algorithms proxies recall "
-        "selection.policies selection.run selection.replay selection.folder report.page "
+        "planning selection.policies selection.run selection.replay selection.folder report.page "
         "report.document pipeline"
     )
     code = (

@@ -11,8 +11,7 @@ from results.made import RECIPE, TASK, dataset, model, run
 
 from hf_select import files, pipeline
 from hf_select.cli.app import run as hf_select
-from hf_select.errors import InputError
-from hf_select.pipeline.base import MOST_GROUPED
+from hf_select.clustering.algorithms import EXACT
 from hf_select.records import PerformanceMatrix, Recipe
 from hf_select.results.card import CARD
 from hf_select.results.repo import MANIFEST, ResultsRepo
@@ -267,12 +266,13 @@ def test_a_record_without_clusters_has_no_drift(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["drift"] is None
 
 
-def test_too_many_models_are_not_grouped_and_it_says_so():
-    count = MOST_GROUPED + 1
-    scores = np.zeros((count, 1))
+def test_more_models_than_have_distances_are_grouped_too():
+    count = EXACT + 1
+    scores = np.eye(5)[np.arange(count) % 5]
     names = tuple(map(str, range(count)))
-    matrix = PerformanceMatrix(scores, scores, names, ("x",), ("accuracy",), np.zeros(1), "r", TASK)
-    said: list[str] = []
-    with pytest.raises(InputError, match="10001"):
-        pipeline.base.Grouping(said.append)(matrix)
-    assert "not grouped" in said[0]
+    matrix = PerformanceMatrix(
+        scores, np.full(scores.shape, np.nan), names, tuple("vwxyz"), ("f1",) * 5, np.zeros(5)
+    )
+    found = pipeline.base.Grouping()(matrix)
+    assert (found.algorithm, found.distance) == ("micro", None)
+    assert list(found.sizes.values()) == [2001, 2000, 2000, 2000, 2000]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_select.clustering.distances import paper_distance
+from hf_select.clustering.distances import paper_distance, paper_distance_to
 
 NAN = np.nan
 FIVE = np.array(
@@ -89,3 +89,21 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="must be"):
         paper_distance(FIVE[0])
     assert paper_distance(np.empty((3, 0))).shape == (3, 3)
+
+
+def test_distances_to_some_are_those_of_all():
+    rng = np.random.default_rng(8)
+    scores = rng.uniform(size=(30, 7))
+    scores[rng.uniform(size=scores.shape) < 0.15] = np.nan
+    whole = paper_distance(scores, k=3)
+    rows, columns = rng.permutation(30)[:12], rng.permutation(30)[:9]
+    some = paper_distance_to(scores[rows], scores[columns], k=3)
+    np.testing.assert_allclose(some, whole[np.ix_(rows, columns)], atol=1e-12)
+
+
+def test_distances_to_models_without_a_common_benchmark():
+    scores = np.array([[0.5, np.nan], [0.1, np.nan], [np.nan, 0.3]])
+    np.testing.assert_allclose(paper_distance_to(scores[:1], scores, k=1), [[0, 0.4, 0.4]])
+    np.testing.assert_allclose(paper_distance_to(scores[:1], scores[2:], k=1), [[1]])
+    with pytest.raises(ValueError, match="share benchmarks"):
+        paper_distance_to(scores, scores[:, :1])
