@@ -46,10 +46,12 @@ def test_measures_both_sides(others):
 
 
 def test_medians_and_ratios_by_hand():
-    row = benchmark.row([1.0, 1.5], [1.0, 2.0, 4.0], [3.0, 8.0, 4.0])
+    mine, other = [(1.0, 2.0), (2.0, 9.0), (4.0, 2.0)], [(3.0, 6.0), (8.0, 8.0), (4.0, 5.0)]
+    row = benchmark.row([1.0, 1.5], mine, other)
     assert row["seconds"] == 2
     assert row["seconds_of_theirs"] == 4
     assert row["times_as_fast"] == 2
+    assert row["times_as_fast_on_the_clock"] == 3
     assert row["of_each_turn"] == [1, 4]
     assert row["apart"] == 0.5
 
