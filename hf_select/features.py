@@ -1,14 +1,17 @@
 """Features: what one forward pass of a model over train rows of a target gives to the proxies.
 
 Every hidden layer (text) or stage (images) is pooled in the same pass, and the probabilities of
-the model's own head come with it. Only rows of the train split are ever looked at.
+the model's own head come with it. The last three layers are kept, and the mean over all of the last
+one's width. Only rows of the train split are ever looked at.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -28,11 +31,34 @@ if TYPE_CHECKING:
 
     from hf_select.tasks.encoded import Encoded
 
-VERSION = 1
+VERSION = 2
 """Part of the cache key: raise it whenever the same call gives other numbers."""
 
+ROWS = 2000
+"""Train rows that a pass sees, at most."""
+KEPT = 3
+"""Last layers that are kept one by one: what the proxies look at."""
+_LOADING = threading.Lock()
+"""transformers changes settings of the whole process while it loads a model."""
 BATCH_TOKENS = 8192
 BATCH_ROWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model with its own head and its processor: one load for passes over several targets."""
+
+    model: PreTrainedModel
+    processor: Any
+    head_is_trained: bool
+
+
+def load(task: Task, location: str | Path) -> Loaded:
+    """Model and processor of a folder, on the CPU. Raises `ModelError`."""
+    with _LOADING:
+        processor = task.load_processor(location)
+        model, head_is_trained = task.load_checkpoint(location)
+    return Loaded(model, processor, head_is_trained)
 
 
 def extract_features(
@@ -40,20 +66,21 @@ def extract_features(
     location: str | Path,
     target: TargetData,
     *,
-    max_rows: int = 2000,
+    max_rows: int = ROWS,
     max_length: int = 128,
     seed: int = 0,
     device: str = "cpu",
     cache: Path | None = None,
     key: str = "",
+    loaded: Loaded | None = None,
 ) -> Features:
     """Pooled features and source probabilities of a stratified sample of train rows.
 
     `location` is the model's folder, `max_length` in tokens. `key`: names the model's content in
     the cache; without one it is the digest of the folder's content. With `cache`, a folder, the
     result is kept there and found again for the same model, data, rows, seed and length.
-    `seconds` is what encoding and the pass took (the first time).
-    Raises `ModelError` if the model can't be loaded or doesn't work on these rows.
+    `loaded`: the model, where it is in memory already. `seconds` is what encoding and the pass took
+    (the first time). Raises `ModelError` if the model can't be loaded or fails on these rows.
     """
     rows = sample_rows(target.labels("train"), max_rows, seed)
     path = None
@@ -63,29 +90,47 @@ def extract_features(
         found = _load(path)
         if found is not None:
             return found
-    processor = task.load_processor(location)
-    model, head_is_trained = task.load_checkpoint(location)
+    if loaded is None:
+        loaded = load(task, location)
     start = time.perf_counter()
-    encoded = task.encode(processor, target.train.select(rows), max_length=max_length)
+    encoded = task.encode(loaded.processor, target.train.select(rows), max_length=max_length)
     try:
-        layers, logits = forward(model, encoded, device=device)
+        passed = forward(loaded.model, encoded, device=device)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{location} fails on rows of {target.name}: {reason}") from error
-    outputs: list[NDArray[Any]] = [*layers, logits]
+    outputs: list[NDArray[Any]] = [*passed.layers, passed.logits]
+    if passed.mean is not None:
+        outputs.append(passed.mean)
     if not all(np.isfinite(values).all() for values in outputs):
         raise ModelError(f"{location} gives values that are not finite on rows of {target.name}")
     # One output is a value, and a probability of 1 for every row says nothing.
-    has_classes = head_is_trained and logits.shape[1] > 1
+    has_classes = loaded.head_is_trained and passed.logits.shape[1] > 1
     features = Features(
-        layers=layers,
+        layers=passed.layers,
         labels=encoded.labels,
-        source_probs=_softmax(logits) if has_classes else None,
+        source_probs=_softmax(passed.logits) if has_classes else None,
         seconds=time.perf_counter() - start,
+        layer_mean=passed.mean,
     )
     if path is not None:
         _save(path, features)
     return features
+
+
+def cached_features(
+    task: Task,
+    target: TargetData,
+    *,
+    cache: Path,
+    key: str,
+    max_rows: int = ROWS,
+    max_length: int = 128,
+    seed: int = 0,
+) -> Features | None:
+    """What `extract_features` has kept for the same arguments; no model is loaded or looked up."""
+    rows = sample_rows(target.labels("train"), max_rows, seed)
+    return _load(Path(cache) / f"{_cache_key(task, target, key, rows, max_length)}.npz")
 
 
 def sample_rows(labels: NDArray, max_rows: int, seed: int) -> NDArray[np.int64]:
@@ -123,10 +168,21 @@ def _add_missing_classes(
     return picked
 
 
-def forward(
-    model: PreTrainedModel, encoded: Encoded, *, device: str = "cpu"
-) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float64]]:
-    """One pass over all rows: a pooled array (N, d_l) a layer, and the logits (N, Z).
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What `forward` gives, in the rows' order.
+
+    layers: the last `KEPT` pooled layers, (N, d_l) each; mean (N, d) over all layers of the last
+    one's width, None where `layers` holds them all; logits (N, Z).
+    """
+
+    layers: tuple[NDArray[np.float32], ...]
+    mean: NDArray[np.float32] | None
+    logits: NDArray[np.float64]
+
+
+def forward(model: PreTrainedModel, encoded: Encoded, *, device: str = "cpu") -> Pass:
+    """One pass over all rows: every layer pooled, the last ones kept, and the logits.
 
     Rows are batched by length, so that little is padding; results are in the rows' order. Where
     the network goes on after its last hidden state (a final norm or convolution), that output is
@@ -137,7 +193,9 @@ def forward(
     body: list[Any] = []
     hook = model.base_model.register_forward_hook(lambda *call: body.append(call[2]))
     model.to(device).eval()
+    n = len(encoded)
     layers: list[NDArray[np.float32]] = []
+    mean: NDArray[np.float32] | None = None
     logits = np.empty((0, 0))
     try:
         with torch.inference_mode():
@@ -149,16 +207,21 @@ def forward(
                 output = model(**inputs, output_hidden_states=True)
                 mask = inputs.get("attention_mask")
                 pooled = [_pool(s, mask) for s in _states(output, body)]
+                kept = pooled[-KEPT:]
+                same = [p for p in pooled if p.shape == kept[-1].shape]
                 if not layers:
-                    n = len(encoded)
-                    layers = [np.empty((n, p.shape[1]), dtype=np.float32) for p in pooled]
+                    layers = [np.empty((n, p.shape[1]), dtype=np.float32) for p in kept]
+                    if len(same) > sum(p.shape == kept[-1].shape for p in kept):
+                        mean = np.empty((n, kept[-1].shape[1]), dtype=np.float32)
                     logits = np.empty((n, output.logits.shape[1]))
-                for layer, values in zip(layers, pooled, strict=True):
+                for layer, values in zip(layers, kept, strict=True):
                     layer[batch] = values.cpu().numpy()
+                if mean is not None:
+                    mean[batch] = torch.stack(same).mean(dim=0).cpu().numpy()
                 logits[batch] = output.logits.float().cpu().numpy()
     finally:
         hook.remove()
-    return tuple(layers), logits
+    return Pass(tuple(layers), mean, logits)
 
 
 def _batches(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -232,13 +295,14 @@ def _load(path: Path) -> Features | None:
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            count = sum(name.startswith("layer") for name in arrays.files)
-            return Features(
-                layers=tuple(arrays[f"layer{i}"] for i in range(count)),
-                labels=arrays["labels"],
-                source_probs=arrays["source_probs"] if "source_probs" in arrays.files else None,
-                seconds=float(arrays["seconds"]),
-            )
+            kept = {name: arrays[name] for name in arrays.files}
+        return Features(
+            layers=tuple(kept[f"layer{i}"] for i in range(int(kept["layers"]))),
+            labels=kept["labels"],
+            source_probs=kept.get("source_probs"),
+            seconds=float(kept["seconds"]),
+            layer_mean=kept.get("mean"),
+        )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
@@ -246,8 +310,10 @@ def _load(path: Path) -> Features | None:
 def _save(path: Path, features: Features) -> None:
     """Write to a temporary file, then rename: a reader finds a whole file or none."""
     arrays: dict[str, Any] = {f"layer{i}": layer for i, layer in enumerate(features.layers)}
-    if features.source_probs is not None:
-        arrays["source_probs"] = features.source_probs
+    arrays["layers"] = len(features.layers)
+    for name, values in (("source_probs", features.source_probs), ("mean", features.layer_mean)):
+        if values is not None:
+            arrays[name] = values
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     try:

@@ -126,6 +126,40 @@ def exclusive(path: Path, *, wait: float = 0.0) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock file while doing what it names, then remove it; False if another process does.
+
+    A killed holder lets go of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: the same work twice is wasteful but harmless
+        yield True
+        return
+    while True:
+        with path.open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if not _is_at(path, file):  # its last holder has removed it in between
+                continue
+            yield True
+            path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether an open file is still the one at that path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
 def _temporary(folder: Path) -> Path:
     """A name that nobody else uses, and that says who may be asked whether it is still needed."""
     return folder / f"{TEMPORARY}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -510,14 +510,17 @@ class Clustering:
 class Features:
     """What one forward pass of one model over sampled train rows gives.
 
-    layers: one pooled array (N, d_l) per hidden layer or stage, last one last;
-    source_probs (N, Z) from a trained head, None without one; labels (N,).
+    layers: one pooled array (N, d_l) for each of the last hidden layers or stages (three, if the
+    model has that many), last one last; source_probs (N, Z) from a trained head, None without one;
+    labels (N,). layer_mean (N, d): the mean over *all* layers of the last one's width, None where
+    `layers` holds them all. `seconds`: what encoding and the pass took.
     """
 
     layers: tuple[NDArray[np.float32], ...]
     labels: NDArray
     source_probs: Array | None = None
     seconds: float = NAN
+    layer_mean: NDArray[np.float32] | None = None
 
     @property
     def last(self) -> NDArray[np.float32]:
@@ -526,7 +529,9 @@ class Features:
 
     @property
     def mean(self) -> NDArray[np.float32]:
-        """Mean over the layers that have the last one's width (N, d)."""
+        """Mean over all layers that have the last one's width (N, d)."""
+        if self.layer_mean is not None:
+            return self.layer_mean
         same = [layer for layer in self.layers if layer.shape == self.last.shape]
         return np.mean(same, axis=0)
 
@@ -547,7 +552,13 @@ class ProxyScores:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One recalled model with its evidence. `predicted`, `spread`, `prior` are in skill."""
+    """One recalled model with its evidence. `predicted`, `spread`, `prior` are in skill.
+
+    `deviation` is the standard deviation of its skill relative to the other candidates', `spread`
+    that of `predicted`, which holds what all of them share as well. `evidence` is what each source
+    adds to the prediction, relative to the mean model that was looked at. `mates` are models of its
+    cluster. NaN, 0 or empty where the method says nothing of the kind.
+    """
 
     model: str
     revision: str
@@ -558,21 +569,60 @@ class Candidate:
     cluster: int
     reason: str
     score: float = NAN  # what the method ranked by
+    deviation: float = NAN
+    p_best: float = NAN  # chance that it is the best of all models
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    mates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Whether a target is unlike every benchmark, and the numbers that say so.
+
+    similarity: likeness of the nearest benchmark, in [-1, 1]; agreement: rank correlation of prior
+    and proxies over the models looked at. `usual_*` is the mean over benchmarks, `least_*` what is
+    still taken for usual. `why` and `changed` are sentences, "" where it isn't novel.
+    """
+
+    novel: bool
+    similarity: float
+    usual_similarity: float
+    least_similarity: float
+    agreement: float
+    usual_agreement: float
+    least_agreement: float
+    why: str = ""
+    changed: str = ""
 
 
 @dataclass(frozen=True)
 class RecallResult:
-    """Phase one: which models are worth fine-tuning on the target, best first."""
+    """Phase one: which models are worth fine-tuning on the target, best first.
+
+    `novelty` is None where nothing can be said. `outside` is the chance that the best model isn't
+    among the candidates, `p_best` that of every model with any chance to be it; `weights`: whose
+    proxies -> evidence -> its weight; `looked` how many models were looked at. NaN or empty for
+    methods that give none.
+    """
 
     target: str
     task: str
     method: str
     candidates: tuple[Candidate, ...]
     ranking: tuple[str, ...] = ()  # every model that could be ranked, best first
-    novel: bool = False
-    nearest_benchmarks: tuple[str, ...] = ()
+    novelty: Novelty | None = None
+    nearest_benchmarks: tuple[tuple[str, float], ...] = ()  # name, likeness in [-1, 1]
     skipped: tuple[Rejected, ...] = ()
     seconds: float = 0.0
+    outside: float = NAN
+    p_best: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    looked: int = 0
+
+    @property
+    def novel(self) -> bool | None:
+        """Is the target unlike every benchmark? None: that can't be said."""
+        return None if self.novelty is None else self.novelty.novel
 
 
 # ------------------------------------------------------------------------------- selection

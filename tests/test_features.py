@@ -12,7 +12,7 @@ import torch
 from tiny import tiny_image_folder, tiny_image_model, tiny_text_csv, tiny_text_model
 
 from hf_select.errors import ModelError
-from hf_select.features import extract_features, forward, sample_rows
+from hf_select.features import KEPT, cached_features, extract_features, forward, load, sample_rows
 from hf_select.records import Features
 from hf_select.tasks.base import get_task
 from hf_select.tasks.data import TargetData, load_target
@@ -74,6 +74,30 @@ def test_text_layers_are_masked_means_of_every_hidden_layer(
         assert not np.allclose(features.last[i], states[0], atol=1e-3)
 
 
+def test_of_many_layers_the_last_three_and_the_mean_of_all_are_kept(
+    root: Path, texts: TargetData, tmp_path: Path
+) -> None:
+    folder = tiny_text_model(tmp_path / "deep", architecture="bert", layers=5)
+    one = extract_features(TEXT, folder, texts, cache=tmp_path / "cache")
+    model, _ = TEXT.load_checkpoint(folder)
+    encoded = TEXT.encode(TEXT.load_processor(folder), texts.train, max_length=128)
+    with torch.no_grad():
+        output = model(**encoded.collate([encoded[2]]), output_hidden_states=True)
+    states = np.stack([state[0].mean(dim=0).numpy() for state in output.hidden_states[1:]])
+    assert len(one.layers) == KEPT
+    assert one.layer_mean is not None
+    assert np.allclose([layer[2] for layer in one.layers], states[2:], atol=1e-5)
+    assert np.allclose(one.mean[2], states.mean(axis=0), atol=1e-5)
+    again = extract_features(TEXT, folder, texts, cache=tmp_path / "cache")
+    assert np.array_equal(again.mean, one.mean)
+    (file,) = (tmp_path / "cache").iterdir()
+    with np.load(file) as arrays:
+        assert sum(array.ndim == 2 for array in arrays.values()) == KEPT + 2  # mean, probabilities
+    few = extract_features(TEXT, root / "bert", texts)  # three layers: the mean is theirs
+    assert few.layer_mean is None
+    assert np.allclose(few.mean, np.mean(few.layers, axis=0))
+
+
 @pytest.mark.parametrize("name", ["resnet", "convnext"])
 def test_image_stages_are_averaged_over_positions(
     root: Path, images: TargetData, name: str
@@ -105,15 +129,15 @@ def test_what_follows_the_last_hidden_state_is_the_last_layer(
         patch_size=8,
     )
     mobile = tf.MobileNetV2Config(image_size=16, depth_multiplier=0.25)
-    for name, model, layers in (
-        ("vit", tf.ViTForImageClassification(vit), 3),
-        ("mobile", tf.MobileNetV2ForImageClassification(mobile), 16),
+    for name, model in (
+        ("vit", tf.ViTForImageClassification(vit)),
+        ("mobile", tf.MobileNetV2ForImageClassification(mobile)),
     ):
         with quiet():
             model.save_pretrained(tmp_path / name)
         shutil.copy(root / "resnet" / "preprocessor_config.json", tmp_path / name)
         features = extract_features(IMAGE, tmp_path / name, images, max_rows=8)
-        assert len(features.layers) == layers
+        assert len(features.layers) == KEPT
         encoded = IMAGE.encode(
             IMAGE.load_processor(tmp_path / name),
             images.train.select(_rows(images, 8)),
@@ -268,6 +292,10 @@ def test_the_cache_gives_the_same_without_the_model(
     assert one.source_probs is not None
     assert np.array_equal(one.source_probs, other.source_probs)  # type: ignore[arg-type]
     assert one.seconds == other.seconds > 0
+    found = cached_features(TEXT, texts, cache=tmp_path, key="revision")
+    assert found is not None
+    assert same(one, found)
+    assert cached_features(TEXT, texts, cache=tmp_path, key="another") is None
 
 
 def test_what_the_numbers_depend_on_is_in_the_key(
@@ -315,6 +343,14 @@ def test_the_model_is_loaded_once(
     monkeypatch.setattr(type(TEXT), "load_model", None)
     extract_features(TEXT, root / "bert", texts)
     assert len(calls) == 1
+
+
+def test_a_loaded_model_serves_several_targets(root: Path, texts: TargetData) -> None:
+    loaded = load(TEXT, root / "bert")
+    other = replace(texts, train=texts.train.select(range(20)))
+    for target in (texts, other):
+        alone = extract_features(TEXT, root / "bert", target)
+        assert same(alone, extract_features(TEXT, "nowhere", target, loaded=loaded))
 
 
 def test_a_model_that_cannot_be_loaded(texts: TargetData, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hf_select.records import ModelEntry, Recipe
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import dataset_entry, load_target
-from hf_select.training import benchmark
+from hf_select.training import benchmark, scoring
 from hf_select.training.benchmark import Cell, missing_cells, run_cell
 
 TASK = "text-classification"
@@ -233,6 +233,7 @@ class InLine:
 @pytest.fixture
 def in_line(monkeypatch):
     monkeypatch.setattr(benchmark, "LocalExecutor", InLine)
+    monkeypatch.setattr(scoring, "LocalExecutor", InLine)
 
 
 def runs(record: Path):

@@ -16,7 +16,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from tiny import tiny_text_csv, tiny_text_model
 
+from hf_select import proxies
+
 TASK = "text-classification"
+PROXIES = len([p for p in proxies.PROXIES.values() if "classification" in p.kinds])
 RECIPE = ("--epochs", "1", "--batch-size", "8", "--max-length", "16", "--learning-rate", "0.03")
 CARD = "---\nlicense: {license}\nlanguage: {language}\npipeline_tag: {tag}\n{more}---\n# A model\n"
 ACCEPTED = 34
@@ -216,8 +219,9 @@ def test_crawl_benchmark_publish_contribute_select_and_push(hub, hub_env, tmp_pa
         "--models", "lab/good-00,lab/good-01", "--jobs", "2", *RECIPE,
     )  # fmt: skip
     assert (trained["done"], trained["failed"]) == (6, 0)
+    assert (trained["proxies"]["scored"], trained["proxies"]["failed"]) == (6, 0)
     sent = alice.run("publish", "--results", "record", "--to", "lab/record")
-    assert sent["rows"]["runs"] == 6
+    assert (sent["rows"]["runs"], sent["rows"]["proxies"]) == (6, 6 * PROXIES)
     assert alice.run("publish", "--results", "record", "--to", "lab/record")["rows"] == {}
     assert len(hub.commits("dataset", "lab/record")) == 2  # made, and filled
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tiny import tiny_text_csv, tiny_text_model
 from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
@@ -19,6 +20,7 @@ from hf_select.errors import (
     StoppedError,
     UnknownNameError,
 )
+from hf_select.proxies import PROXIES
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.policies import POLICIES
 
@@ -50,6 +52,52 @@ def test_a_second_benchmark_trains_nothing(zoo: Path) -> None:
         zoo / "record", zoo / "catalog.json", recipe=RECIPE, seeds=(0, 1), jobs=2
     )
     assert (summary.done, summary.skipped) == (0, len(MODELS) * len(DATASETS) * 2)
+
+
+def test_a_benchmark_records_proxy_scores_for_later_recalls(zoo: Path) -> None:
+    repo = ResultsRepo.open(zoo / "record")
+    rows = repo.proxies(TASK)
+    names = [proxy.name for proxy in PROXIES.values() if "classification" in proxy.kinds]
+    assert len(rows) == len(MODELS) * len(DATASETS) * len(names)
+    assert {row.proxy for row in rows} == set(names)
+    assert {row.rows for row in rows} == {row.rows for row in rows if row.rows > 20}
+    snapshot = next((zoo / "record" / "snapshots").glob(f"*/task={TASK}/proxies.parquet"))
+    assert pq.read_metadata(snapshot).num_rows == len(rows)
+
+
+def test_which_proxies_are_recorded_is_the_users_choice(
+    zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE.to_dict()))
+    record = tmp_path / "record"
+    command = ["benchmark", "--catalog", str(zoo / "catalog.json"), "--results", str(record)]
+    command += ["--recipe", str(tmp_path / "recipe.json"), "--models", "ant,bee", "--json"]
+    command += ["--datasets", "news,mail", "--jobs", "2"]
+
+    def ran(*more: str, code: int = 0) -> dict:
+        assert run([*command, *more]) == code
+        return json.loads(capsys.readouterr().out)
+
+    for bad in (["--proxies", "tarot"], ["--proxies", "leep", "--no-proxies"]):
+        assert "error" in ran(*bad, code=2)
+    assert "proxy_rows is 0" in ran("--proxy-rows", "0", code=2)["error"]["message"]
+    assert not record.exists()
+
+    assert ran("--no-proxies", "--max-cells", "1")["proxies"] is None
+    assert ResultsRepo.open(record).proxies() == []
+    # With a bound on the fine-tunings only what was fine-tuned is looked at.
+    found = ran("--proxies", "logme", "--max-cells", "1", "--proxy-rows", "30")
+    assert (found["done"], found["proxies"]["scored"]) == (1, 2)
+    rows = ResultsRepo.open(record).proxies(TASK)
+    assert {(row.proxy, row.rows) for row in rows} == {("logme", 30)}
+    measured = {(r.key.model, r.key.dataset) for r in ResultsRepo.open(record).runs()}
+    assert {(row.model, row.dataset) for row in rows} == measured
+    found = ran()
+    assert (found["done"], found["proxies"]["scored"]) == (2, 4)
+    again = ran()["proxies"]
+    assert (again["scored"], again["failed"], again["there"], again["undone"]) == (0, 0, 4, [])
+    assert run([part for part in command if part != "--json"]) == 0
+    assert "0 of 4 model x dataset pairs scored" in capsys.readouterr().out
 
 
 def test_the_record_is_complete_and_models_differ_from_the_trivial_predictor(zoo: Path) -> None:

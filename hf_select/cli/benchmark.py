@@ -12,7 +12,7 @@ from hf_select.cli.words import count
 from hf_select.errors import InputError
 
 if TYPE_CHECKING:
-    pass
+    from hf_select.training.scoring import ScoringSummary
 
 
 @click.command(
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=float, help="Seconds after which a job is ended.")
 @click.option("--max-cells", type=int, metavar="N", help="Fine-tunings at most.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Part I of N.")
-@click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
+@click.option("--retry-failed", is_flag=True, help="Run what failed again.")
+@click.option("--proxies", metavar="A,B", help="Proxy scores to record; all that fit the task.")
+@click.option("--no-proxies", is_flag=True, help="Record no proxy scores.")
+@click.option("--proxy-rows", type=int, metavar="N", help="Train rows a proxy sees at most: 1000.")
 @click.option(
     "--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."
 )
@@ -44,6 +47,8 @@ def command(
     datasets: str | None,
     seeds: str,
     shard: str,
+    proxies: str | None,
+    no_proxies: bool,
     output: Output,
     **kwargs: Any,
 ) -> None:
@@ -54,10 +59,16 @@ def command(
     own benchmarks are taken; without a recipe the record's own is used.
     Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
     the same command.
+
+    Afterwards every model is looked at on every dataset in one forward pass over train rows, and
+    its proxy scores are recorded beside the runs: a recall learns from them what a proxy is worth.
+    With --max-cells only where there is a fine-tuning.
     """
     from hf_select import pipeline
     from hf_select.cli.live import watch
 
+    if proxies is not None and no_proxies:
+        raise InputError("--proxies and --no-proxies exclude each other")
     recipe = pipeline.choose_recipe(
         kwargs.pop("recipe_file"), options.take(kwargs, options.RECIPE_OPTIONS)
     )
@@ -71,11 +82,13 @@ def command(
             datasets=options.names(datasets),
             seeds=options.seeds(seeds),
             shard=_shard(shard),
+            proxies=() if no_proxies else options.names(proxies),
             on_plan=on_plan,
             on_event=on_event,
             say=output.message,
             **kwargs,
         )
+    scored = summary.proxies
     document = {
         "results": results,
         "done": summary.done,
@@ -86,21 +99,47 @@ def command(
             for e in summary.undone
         ],
         "seconds": summary.seconds,
+        "proxies": None
+        if scored is None
+        else {
+            "scored": scored.scored,
+            "failed": scored.failed,
+            "there": scored.there,
+            "undone": [
+                {"model": e.model, "dataset": e.dataset, "reason": e.reason} for e in scored.undone
+            ],
+            "seconds": scored.seconds,
+            "pass_seconds": scored.pass_seconds,
+            "scoring_seconds": scored.scoring_seconds,
+        },
     }
-    output.data(
-        document,
-        lambda o: o.line(
+
+    def show(out: Output) -> None:
+        out.line(
             f"{count(summary.done, 'cell')} done, {summary.failed} failed, {summary.skipped} were "
             f"there already; {summary.seconds:.0f} s. Record: {results}"
-        ),
-    )
-    for event in summary.undone:
-        output.message(
-            f"undone: {event.model} on {event.dataset}, seed {event.seed}: {event.reason}; the "
-            "same command tries again"
         )
-    if summary.undone or (summary.failed and not summary.done):
+        if scored is not None:
+            out.line(
+                f"Proxy scores: {scored.scored} of {count(_pairs(scored), 'model x dataset pair')} "
+                f"scored, {scored.failed} failed, {scored.there} were there already; "
+                f"{scored.seconds:.0f} s"
+            )
+
+    output.data(document, show)
+    undone = scored.undone if scored is not None else ()
+    for event in (*summary.undone, *undone):
+        what = "proxy scores" if event.seed is None else f"seed {event.seed}"
+        output.message(
+            f"undone: {event.model} on {event.dataset}, {what}: {event.reason}; the same command "
+            "tries again"
+        )
+    if summary.undone or undone or (summary.failed and not summary.done):
         raise click.exceptions.Exit(1)
+
+
+def _pairs(scored: ScoringSummary) -> int:
+    return scored.scored + scored.failed + scored.there + len(scored.undone)
 
 
 def _shard(text: str) -> tuple[int, int]:

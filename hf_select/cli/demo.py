@@ -19,13 +19,13 @@ from hf_select.errors import InputError
 @click.option(
     "--out", "-o", metavar="DIR", help="Folder for the winner; hf-select-demo-TASK if not given."
 )
-@click.option("--top", "-k", default=10, show_default=True, help="Models to recall.")
+@click.option("--top", "-k", type=int, help="Models to recall; as many as needed if not given.")
 @click.option("--policy", default="paper", show_default=True, help="How candidates are dropped.")
 @click.option("--seed", default=0, show_default=True, help="Seed of heads and data order.")
 @click.option("--hub", is_flag=True, help="Crawl, publish, pull, select, push: on a local Hub.")
 @options.common
 def command(
-    task: str, out: str | None, top: int, policy: str, seed: int, hub: bool, output: Output
+    task: str, out: str | None, top: int | None, policy: str, seed: int, hub: bool, output: Output
 ) -> None:
     """Recall, select and fine-tune a model for a small target, and compare with brute force.
 
@@ -54,7 +54,7 @@ def command(
     output.data(document, lambda o: _show(o, document, folder))
 
 
-def _over_hub(task: str, folder: Path, top: int, output: Output) -> None:
+def _over_hub(task: str, folder: Path, top: int | None, output: Output) -> None:
     from hf_select.demo.over_hub import Step, run_hub_demo
 
     def tell(step: Step) -> None:

@@ -18,28 +18,33 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain progress lines."""
+FAILURES = ("failed", "unscored")
+"""Events that are told one by one."""
 
 
 class Progress:
     """Counts what has happened so far."""
 
     def __init__(self) -> None:
-        self.total = self.done = self.failed = 0
+        self.total = self.done = self.failed = self.looked = 0
         self.running: dict[str, float] = {}
         self.started = time.monotonic()
 
     def update(self, event: BenchmarkEvent) -> None:
         """Take one event into account."""
-        name = f"{event.model} on {event.dataset}, seed {event.seed}"
-        if event.kind == "start":
+        name = _name(event)
+        if event.kind in ("start", "look"):
             self.running[name] = time.monotonic()
-        elif event.kind in ("done", "failed", "stopped"):
+        elif event.kind in ("done", "failed", "stopped", "scored", "unscored", "undone"):
             self.running.pop(name, None)
             self.done += event.kind == "done"
             self.failed += event.kind == "failed"
+            self.looked += event.kind in ("scored", "unscored")
 
     def line(self) -> str:
-        """The state in one line: counts, rate, time to go."""
+        """The state in one line: counts, rate, time to go; then what was looked at."""
+        if self.looked:
+            return f"{self.looked} model x dataset pairs looked at"
         ended = self.done + self.failed
         rate = ended / max(time.monotonic() - self.started, 1e-9)
         left = (self.total - ended) / rate if rate > 0 else float("inf")
@@ -75,7 +80,7 @@ def watch(
 
         def on_event(event: BenchmarkEvent) -> None:
             progress.update(event)
-            if event.kind == "failed":
+            if event.kind in FAILURES:
                 live.console.print(_failure(event), markup=False)
             live.update(progress.table())
 
@@ -87,12 +92,13 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
 
     def on_event(event: BenchmarkEvent) -> None:
         progress.update(event)
-        if event.kind == "failed":
+        if event.kind in FAILURES:
             output.message(_failure(event))
         ended = progress.done + progress.failed
         now = time.monotonic()
-        if event.kind in ("done", "failed") and (
-            now - last[0] > PLAIN_EVERY or ended == progress.total
+        complete = not progress.looked and ended == progress.total
+        if event.kind in ("done", "failed", "scored", "unscored") and (
+            now - last[0] > PLAIN_EVERY or complete
         ):
             last[0] = now
             output.message(progress.line())
@@ -101,4 +107,10 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
 
 
 def _failure(event: BenchmarkEvent) -> str:
-    return f"failed: {event.model} on {event.dataset}, seed {event.seed}: {event.reason}"
+    return f"failed: {_name(event)}: {event.reason}"
+
+
+def _name(event: BenchmarkEvent) -> str:
+    """A cell, or a pair that is scored: it has no seed."""
+    what = "proxy scores" if event.seed is None else f"seed {event.seed}"
+    return f"{event.model} on {event.dataset}, {what}"

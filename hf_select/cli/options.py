@@ -168,20 +168,38 @@ DATA_OPTIONS = (
 def recalling(function: Command) -> Command:
     """How phase one works."""
     options = (
-        click.option("--top", "-k", default=10, show_default=True, help="Models to recall."),
+        click.option(
+            "--top",
+            "-k",
+            type=int,
+            help="Models to recall. If not given 10, or with `hybrid` as few as hold the best "
+            "model with 95 %.",
+        ),
         click.option(
             "--method",
-            default="paper",
-            show_default=True,
-            help="random, mean, rank, size, proxy:NAME or paper.",
+            help="hybrid (the default), paper (that of --preset paper), random, mean, rank, size "
+            "or proxy:NAME.",
         ),
-        click.option("--proxy", metavar="NAME", help="leep or logme; chosen if not given."),
+        click.option(
+            "--proxy",
+            multiple=True,
+            metavar="NAME",
+            help="Proxy score to look by: leep, nleep, logme, hscore, knn, transrate or "
+            "linear-probe; chosen if not given. Several with `hybrid`.",
+        ),
+        click.option(
+            "--looks",
+            type=int,
+            metavar="N",
+            help="Models that `hybrid` looks at, at most (64 if not given): the likeliest ones.",
+        ),
         click.option("--preset", metavar="NAME", help="`paper`: its algorithm on raw scores."),
         click.option("--threshold", type=float, help="Distance at which clusters are cut."),
         click.option(
             "--catalog",
             metavar="CATALOG",
-            help="Where the models of the record can be loaded; the Hub if not given.",
+            help="Where models can be loaded; the Hub if not given. With `hybrid`, its models that "
+            "the record doesn't know are candidates, too.",
         ),
         click.option("--exclude", multiple=True, metavar="MODEL", help="Leave a model out."),
     )

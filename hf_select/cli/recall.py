@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
+
+if TYPE_CHECKING:
+    from hf_select.records import RecallResult
 
 
 @click.command("recall", epilog="Example: hf-select recall reviews.csv --results demo --top 5")
@@ -21,6 +24,7 @@ from hf_select.cli.output import Output
 def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
     """Rank the models of a record for TARGET and show the evidence; nothing is trained."""
     from hf_select import pipeline
+    from hf_select.report.document import judgement
 
     data_options = options.take(kwargs, options.DATA_OPTIONS)
     recalled = pipeline.recall(target, results, say=output.message, **data_options, **kwargs)
@@ -38,30 +42,58 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
                 "prior": c.prior,
                 "score": c.score,
                 "proxies": dict(c.proxies),
+                "deviation": c.deviation,
+                "p_best": c.p_best,
+                "evidence": dict(c.evidence),
                 "cluster": c.cluster,
+                "mates": list(c.mates),
                 "reason": c.reason,
             }
             for c in found.candidates
         ],
-        "novel": None,  # not looked into: no claim either way
-        "nearest_benchmarks": list(found.nearest_benchmarks),
+        **judgement(found),
         "skipped": [{"model": bad.repo_id, "reason": bad.reason} for bad in found.skipped],
         "seconds": found.seconds,
         "record": asdict(recalled.record),
     }
 
+    forecast = found.method == "hybrid"
+
     def show(out: Output) -> None:
         out.table(
             f"{len(found.candidates)} of {len(recalled.matrix.models)} models recalled for "
             f"{found.target} in {found.seconds:.1f} s",
-            ["rank", "model", "cluster", "prior", "score", "why"],
+            ["rank", "model", "cluster", "prior", "P(best)" if forecast else "score", "why"],
             [
-                (rank, c.model, c.cluster, c.prior, c.score, c.reason)
+                (
+                    rank,
+                    c.model,
+                    c.cluster if c.cluster >= 0 else None,
+                    c.prior,
+                    c.p_best if forecast else c.score,
+                    c.reason,
+                )
                 for rank, c in enumerate(found.candidates, 1)
             ],
             wrap="why",
         )
+        for line in recall_words(found):
+            out.line(line)
 
     for bad in found.skipped:
         output.warning(f"skipped {bad.repo_id}: {bad.reason}")
     output.data(document, show)
+
+
+def recall_words(found: RecallResult) -> list[str]:
+    """What a recall says of the target and of itself, in sentences."""
+    lines = []
+    if found.nearest_benchmarks:
+        near = ", ".join(f"{name} ({alike:.2f})" for name, alike in found.nearest_benchmarks[:3])
+        lines.append(f"Nearest benchmarks, by how models look on them: {near}")
+    if found.novelty is not None and found.novelty.novel:
+        lines.append(f"The target is unlike the benchmarks of the record: {found.novelty.why}")
+        lines.append(f"Because of that, {found.novelty.changed}")
+    if found.method == "hybrid":
+        lines.append(f"Chance that the best model is not among these: {found.outside:.0%}")
+    return lines

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
+from hf_select.errors import InputError
 
 
 @click.command(
@@ -22,7 +26,14 @@ from hf_select.cli.output import Output
     "--candidates",
     default="all",
     show_default=True,
-    help="all, recall:K (the paper's K), or recall:K:METHOD.",
+    help="all, recall:K (of the hybrid), or recall:K:METHOD.",
+)
+@click.option(
+    "--top",
+    default="1,3,5,10",
+    show_default=True,
+    metavar="K,K",
+    help="Numbers of models recalled.",
 )
 @click.option("--cost", default="epochs", show_default=True, help="epochs or seconds.")
 @click.option("--preset", metavar="NAME", help="`paper`: raw scores.")
@@ -34,13 +45,15 @@ def command(
     policies: str | None,
     methods: str | None,
     candidates: str,
+    top: str,
     cost: str,
     preset: str | None,
     output: Output,
 ) -> None:
     """Replay every benchmark of a record as if it were the target, leaving it out of the record.
 
-    Regret is in points, judged on test scores of seeds that the policy didn't see.
+    Regret is in points. A policy is judged on test scores of seeds that it didn't see; a recall
+    method by the best of its first K models against the best of all, with an interval over targets.
     """
     from hf_select import pipeline
 
@@ -52,6 +65,7 @@ def command(
         methods=options.names(methods),
         candidates=candidates,
         cost=cost,
+        top=_numbers(top),
         preset=preset,
         say=output.message,
     )
@@ -64,7 +78,9 @@ def command(
             for column, value in row.items()
             if isinstance(value, int | float)
         )
-        rows = [(name, *(row.get(c) for c in columns)) for name, row in summary.items()]
+        if phase == "recall":
+            columns = dict.fromkeys(c for c in columns if not c.endswith("_max"))
+        rows = [(name, *(_shown(row, c) for c in columns)) for name, row in summary.items()]
         out.table(
             f"{phase} replayed on {len(document['targets'])} benchmarks of {results} ({task})",
             ["policy" if phase == "selection" else "method", *columns],
@@ -72,3 +88,18 @@ def command(
         )
 
     output.data(document, show)
+
+
+def _shown(row: dict[str, Any], column: str) -> Any:
+    """A number of a summary, with its interval where there is one."""
+    value, interval = row.get(column), row.get(f"{column}_ci")
+    if not interval or not isinstance(value, float) or math.isnan(value):
+        return value
+    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--top: {text!r} is not a list of whole numbers") from error

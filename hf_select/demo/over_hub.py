@@ -55,7 +55,11 @@ class Step:
 
 
 def run_hub_demo(
-    task: str, out: Path, *, top: int = 10, on_step: Callable[[Step], None] = lambda step: None
+    task: str,
+    out: Path,
+    *,
+    top: int | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
 ) -> dict[str, Any]:
     """Run all steps for `image` or `text`; `on_step` is told of each when it is done.
 
@@ -63,7 +67,7 @@ def run_hub_demo(
     what the command said if a step fails.
     """
     check_demo_task(task)
-    if top < 1:
+    if top is not None and top < 1:
         raise InputError(f"top is {top}, but must be at least 1")
     out = out.absolute()
     out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +90,7 @@ def run_hub_demo(
     }
 
 
-def _commands(task: str, target: Path, top: int) -> list[tuple[str, str, list[str]]]:
+def _commands(task: str, target: Path, top: int | None) -> list[tuple[str, str, list[str]]]:
     """Name, token and arguments of each step; paths are relative to the demo's folder."""
     head = "Image" if task == "image-classification" else "Sequence"
     load = (
@@ -97,7 +101,8 @@ def _commands(task: str, target: Path, top: int) -> list[tuple[str, str, list[st
     # The models are on this Hub, the benchmarks' data only in the starter zoo.
     publish = ["publish", "--results", "demo", "--to", RECORD, "--allow-local"]
     crawl = ["crawl", "models", "--task", task, "--license", "apache-2.0", "--max-params", "10M"]
-    select = ["select", where, "--results", RECORD, "--top", str(top), "--out", "chosen"]
+    select = ["select", where, "--results", RECORD, "--out", "chosen"]
+    select += [] if top is None else ["--top", str(top)]
     return [
         ("crawl", ALICE, ["hf-select", *crawl, "--out", "catalog"]),
         ("publish", ALICE, ["hf-select", *publish]),

@@ -28,7 +28,7 @@ def run_demo(
     task: str,
     out: Path,
     *,
-    top: int = 10,
+    top: int | None = None,
     policy: str = "paper",
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
@@ -42,7 +42,7 @@ def run_demo(
     """
     check_demo_task(task)
     get_policy(policy)
-    if top < 1:
+    if top is not None and top < 1:
         raise InputError(f"top is {top}, but must be at least 1")
     if seed < 0:
         raise InputError(f"seed is {seed}, but must be 0 or more")

@@ -31,21 +31,17 @@ from hf_select.pipeline.hub import (
     push,
     validate,
 )
-from hf_select.pipeline.phases import (
-    Recalled,
-    Selected,
-    check_recall,
-    compute_proxies,
-    recall,
-    select,
-)
+from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.plan import Plan, PlannedCell, plan
+from hf_select.pipeline.recalling import Recalled, check_recall, recall
 from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results, report
+from hf_select.pipeline.selecting import Selected, select
 from hf_select.pipeline.update import Updated, update
 
 __all__ = [
     "PRESETS",
     "Clustered",
+    "Looked",
     "OnRung",
     "Plan",
     "PlannedCell",
@@ -66,12 +62,12 @@ __all__ = [
     "cluster",
     "columns_of",
     "compact",
-    "compute_proxies",
     "crawl_datasets",
     "crawl_models",
     "doctor",
     "drift_in_words",
     "import_results",
+    "look_at_models",
     "open_folder",
     "open_results",
     "plan",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from hf_select.errors import (
     InputError,
     MissingError,
@@ -25,6 +27,7 @@ from hf_select.records import (
     ModelEntry,
     PerformanceMatrix,
     ProxyRow,
+    ProxyScores,
     Recipe,
     Rung,
     RunRecord,
@@ -257,6 +260,24 @@ def columns_of(target: TargetData, repo: Record) -> list[str]:
         if target.fingerprint in (entry.fingerprint, entry.revision)
         or dataset_name(entry.repo_id, entry.config) == target.name
     ]
+
+
+def recorded_proxies(repo: Record, task: str) -> dict[tuple[str, str], ProxyScores]:
+    """(proxy, dataset) -> the proxy scores that the record holds."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in repo.proxies(task):
+        column = dataset_name(row.dataset, row.config)
+        rows.setdefault((row.proxy, column), {})[row.model] = row
+    return {
+        (proxy, dataset): ProxyScores(
+            proxy,
+            tuple(found),
+            np.array([row.value for row in found.values()]),
+            {},
+            float(np.nansum([row.seconds for row in found.values()])),
+        )
+        for (proxy, dataset), found in rows.items()
+    }
 
 
 def choose_recipe(file: Path | None, values: Mapping[str, Any]) -> Recipe | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from hf_select.pipeline.base import (
     check_task,
     open_results,
     record_facts,
+    recorded_proxies,
     silent,
     tell_reading,
 )
 from hf_select.records import (
     TASK_KINDS,
-    ProxyScores,
 )
 from hf_select.results.matrix import dataset_name
 
@@ -40,10 +40,15 @@ def replay(
     methods: Sequence[str] | None = None,
     candidates: str = "all",
     cost: str = "epochs",
+    top: Sequence[int] = (1, 3, 5, 10),
     preset: str | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
-    """Compare policies or recall methods on the record, leaving each dataset out in turn."""
+    """Compare policies or recall methods on the record, leaving each dataset out in turn.
+
+    `methods` and `top`, the numbers of recalled models, are those of `phase="recall"`; `policies`,
+    `candidates` and `cost` those of `phase="selection"`.
+    """
     raw = check_preset(preset)
     if phase not in ("recall", "selection"):
         raise UnknownNameError("phase", phase, ("recall", "selection"))
@@ -52,44 +57,27 @@ def replay(
     repo = open_results(results)
     check_task(repo, task)
     if phase == "recall":
-        document = _replay_recall(repo, task, methods, raw)
+        document = _replay_recall(repo, task, methods, top, raw)
     else:
         document = _replay_selection(repo, task, policies, candidates, cost, raw)
     tell_reading(repo, say)
     return {**document, "record": asdict(record_facts(repo))}
 
 
-def _recorded_proxies(repo: Record, task: str) -> dict[tuple[str, str], ProxyScores]:
-    """(proxy, dataset) -> the proxy scores that the record holds."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in repo.proxies(task):
-        column = dataset_name(row.dataset, row.config)
-        rows.setdefault((row.proxy, column), {})[row.model] = row
-    return {
-        (proxy, dataset): ProxyScores(
-            proxy,
-            tuple(found),
-            np.array([row.value for row in found.values()]),
-            {},
-            float(np.nansum([row.seconds for row in found.values()])),
-        )
-        for (proxy, dataset), found in rows.items()
-    }
-
-
 def _replay_recall(
-    repo: Record, task: str, methods: Sequence[str] | None, raw: bool
+    repo: Record, task: str, methods: Sequence[str] | None, top: Sequence[int], raw: bool
 ) -> dict[str, Any]:
     from hf_select.recall import check_method, replay_recall
 
-    proxies = _recorded_proxies(repo, task)
+    proxies = recorded_proxies(repo, task)
     recorded = {name for (name, _), found in proxies.items() if np.isfinite(found.values).any()}
+    sizes = repo.sizes(task)
     if methods is None:
-        methods = [
-            name
-            for name in ("random", "mean", "rank", "size", "paper")
-            if name != "paper" or recorded
-        ] + [f"proxy:{name}" for name in sorted(recorded)]
+        methods = ["random", "mean", "rank"]
+        methods += ["size"] if any(sizes.values()) else []
+        methods += [f"proxy:{name}" for name in sorted(recorded)]
+        methods += ["paper"] if {"leep", "logme"} & recorded else []
+        methods += ["hybrid"]
     for name in methods:
         check_method(name)
     return replay_recall(
@@ -97,7 +85,8 @@ def _replay_recall(
         methods,
         proxies=proxies,
         raw=raw,
-        sizes=repo.sizes(task),
+        sizes=sizes,
+        ks=top,
     )
 
 
@@ -121,7 +110,7 @@ def _replay_selection(
             raise InputError(
                 f"candidates is {candidates!r}, but must be `all`, `recall:K` or `recall:K:METHOD`"
             )
-        choose = _recaller(repo, task, int(count), raw, method or "paper")
+        choose = _recaller(repo, task, int(count), raw, method or "hybrid")
     return replay_selection(
         repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw, task=task
     )
@@ -135,28 +124,37 @@ def _recaller(
     The cost is in epochs: recorded seconds of the proxy passes over those of a training epoch.
     """
     from hf_select.clustering.algorithms import cluster_models
-    from hf_select.recall import check_method, needs_proxy, recall_models, recorded_scores
+    from hf_select.recall import (
+        check_method,
+        looks_without,
+        needs_proxy,
+        recall_models,
+        recorded_scores,
+    )
 
     check_method(method)
     matrix, curves = repo.matrix(task), repo.curves(task)
-    proxies = _recorded_proxies(repo, task)
-    spent_on = {
-        (row.proxy, dataset_name(row.dataset, row.config), row.model): row.seconds
-        for row in repo.proxies(task)
-    }
+    proxies = recorded_proxies(repo, task)
+    spent_on = _spent(repo, task)
 
     def choose(dataset: str) -> tuple[tuple[str, ...], float]:
         hidden = matrix.without_dataset(dataset)
         clustering = cluster_models(hidden, raw=raw)
         wanted = needs_proxy(method, hidden, clustering)
-        scores = recorded_scores(method, wanted, dataset, TASK_KINDS[task], proxies)
-        if wanted and scores is None:
-            raise RecordError(
-                f"{repo.name} holds no proxy scores for {method} on {dataset}",
-                hint="recall can't be replayed without them; use --candidates all",
-            )
-        name = scores.proxy if scores else ""
-        seconds = [spent_on.get((name, dataset, model), np.nan) for model in wanted]
+        looks, scores = None, None
+        used: set[str] = set()
+        if method == "hybrid":
+            looks = looks_without(dataset, proxies)
+            used = set(looks.target)
+        elif wanted:
+            scores = recorded_scores(method, wanted, dataset, TASK_KINDS[task], proxies)
+            if scores is None:
+                raise RecordError(
+                    f"{repo.name} holds no proxy scores for {method} on {dataset}",
+                    hint="recall can't be replayed without them; use --candidates all",
+                )
+            used = {scores.proxy}
+        seconds = sum(spent_on(model, dataset, used) for model in wanted)
         spent = curves.seconds[:, curves.datasets.index(dataset)]
         epoch = float(np.nanmean(spent[..., -1])) / float(curves.epochs[-1])
         found = recall_models(
@@ -166,9 +164,27 @@ def _recaller(
             matrix=hidden,
             clustering=clustering,
             proxies=scores,
+            looks=looks,
             top=top,
             raw=raw,
         )
-        return tuple(c.model for c in found.candidates), float(np.nansum(seconds)) / epoch
+        return tuple(c.model for c in found.candidates), seconds / epoch
 
     return choose
+
+
+def _spent(repo: Record, task: str) -> Callable[[str, str, Collection[str]], float]:
+    """Seconds that some proxies of a model on a dataset took: one pass, and each one's own time."""
+    passes: dict[tuple[str, str], float] = {}
+    scoring: dict[tuple[str, str], dict[str, float]] = {}
+    for row in repo.proxies(task):
+        key = (row.model, dataset_name(row.dataset, row.config))
+        passes[key] = max(passes.get(key, 0.0), np.nan_to_num(row.seconds))
+        scoring.setdefault(key, {})[row.proxy] = row.scoring_seconds
+
+    def spent(model: str, dataset: str, proxies: Collection[str]) -> float:
+        key = (model, dataset)
+        own = sum(t for name, t in scoring.get(key, {}).items() if name in proxies)
+        return (passes.get(key, 0.0) + own) if proxies else 0.0
+
+    return spent

@@ -72,6 +72,8 @@ def benchmark(
     retry_failed: bool = False,
     checkpoint_every: float = 60.0,
     max_cells: int | None = None,
+    proxies: Sequence[str] | None = None,
+    proxy_rows: int | None = None,
     on_plan: Callable[[int], None] | None = None,
     on_event: Callable[[BenchmarkEvent], None] | None = None,
     say: Say = silent,
@@ -85,8 +87,14 @@ def benchmark(
     used, so that rows can be compared. At most `max_cells` are trained. A cell that needs the Hub
     when it can't be reached is left undone and named in the summary; it isn't the model's failure.
     `on_plan` is told how many cells there are to run, `on_event` what happens to each.
+
+    Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
+    dataset over at most `proxy_rows` train rows (`scoring.ROWS`). `proxies` names them; None = all
+    that take the kind of target, () = none. With `max_cells` only pairs of model and dataset that
+    have been fine-tuned, so that what a call may take stays bounded.
     """
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
+    from hf_select.training.scoring import ROWS, check_scoring, run_scoring
 
     check_writable(results)
     if max_cells is not None and max_cells < 1:
@@ -107,6 +115,8 @@ def benchmark(
             f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
+    rows = ROWS if proxy_rows is None else proxy_rows
+    check_scoring(proxies, rows, {entry.task for entry in chosen.datasets})
     verify_models(chosen)
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)
@@ -114,7 +124,7 @@ def benchmark(
     if on_plan is not None:
         cells = missing_cells(chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard)
         on_plan(min(len(cells), max_cells or len(cells)))
-    return run_benchmark(
+    summary = run_benchmark(
         chosen,
         repo,
         recipe,
@@ -127,8 +137,27 @@ def benchmark(
         max_cells=max_cells,
         fetch=fetch,
         on_event=on_event,
-        cluster=Grouping(),
     )
+    if proxies is None or proxies:
+        scored = run_scoring(
+            chosen,
+            repo,
+            proxies,
+            rows=rows,
+            max_length=recipe.max_length,
+            jobs=jobs,
+            timeout=timeout,
+            shard=shard,
+            retry_failed=retry_failed,
+            only_measured=max_cells is not None,
+            without={(event.model, event.dataset) for event in summary.undone},
+            fetch=fetch,
+            on_plan=lambda pairs: say(f"proxy scores: {pairs} to look at") if pairs else None,
+            on_event=on_event,
+        )
+        summary = replace(summary, proxies=scored)
+    repo.compact(cluster=Grouping())
+    return summary
 
 
 def _from_catalog(

@@ -1,32 +1,49 @@
 """Proxy scores: what a model's outputs on the target say about it, before any fine-tuning.
 
-PROXIES is the registry: one row a score, one file a function.
+PROXIES is the registry: one row a score, one file a function. `score_all` scores one model by
+several of them, and computes once what they share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import InputError, UnknownNameError
+from hf_select.proxies.hscore import hscore
+from hf_select.proxies.knn import knn
 from hf_select.proxies.leep import leep
+from hf_select.proxies.linear_probe import linear_probe
 from hf_select.proxies.logme import logme
+from hf_select.proxies.nleep import nleep
+from hf_select.proxies.prepared import Prepared
+from hf_select.proxies.transrate import transrate
 from hf_select.records import Features
 
 __all__ = [
     "PROXIES",
     "VIEWS",
     "Proxy",
+    "Scored",
     "check_proxy",
     "get_proxy",
+    "hscore",
+    "knn",
     "leep",
+    "linear_probe",
     "logme",
+    "nleep",
+    "score_all",
     "score_features",
+    "transrate",
 ]
 
+CLASSES = frozenset({"classification"})
 BOTH = frozenset({"classification", "regression"})
 
 
@@ -45,11 +62,30 @@ class Proxy:
     paper: str
 
 
+@dataclass(frozen=True)
+class Scored:
+    """One proxy score of one model. `value` NaN = undefined, and `reason` says why.
+
+    `seconds` is what the score would have taken alone: its own work, and all of the shared work
+    that it stands on, whoever asked for that first. The pass over the rows is no part of it.
+    """
+
+    value: float
+    seconds: float
+    reason: str = ""
+
+
 PROXIES: dict[str, Proxy] = {
     p.name: p
     for p in (
-        Proxy("leep", leep, "source_probs", frozenset({"classification"}), "arXiv 2002.12462"),
-        Proxy("logme", logme, "features", BOTH, "arXiv 2102.11005"),
+        Proxy("leep", leep, "source_probs", CLASSES, "arXiv 2002.12462"),
+        Proxy("nleep", nleep, "features", CLASSES, "arXiv 2011.11200"),
+        # Standardised features have no other way to carry a mean.
+        Proxy("logme", partial(logme, intercept=True), "features", BOTH, "arXiv 2102.11005"),
+        Proxy("hscore", hscore, "features", CLASSES, "arXiv 2110.06893"),
+        Proxy("knn", knn, "features", BOTH, "arXiv 2010.06402"),
+        Proxy("transrate", transrate, "features", CLASSES, "arXiv 2106.09362"),
+        Proxy("linear-probe", linear_probe, "features", BOTH, "arXiv 1610.01644"),
     )
 }
 
@@ -99,28 +135,98 @@ VIEWS: dict[str, Callable[[Features], NDArray]] = {
 def score_features(proxy_name: str, features: Features, kind: str, *, view: str = "last3") -> float:
     """The proxy score of one model from one forward pass over the target; NaN = undefined.
 
-    `kind` is "classification" or "regression". LEEP is undefined without a trained head. A score
-    on features sees the pooled last three layers, standardised and side by side (`view`, see
-    VIEWS; several layers told more than the last alone), and a column of ones, because
-    standardised features have no other way to carry a mean. Regression targets are standardised
-    too, so that the score doesn't depend on their unit. Raises `InputError` for a proxy that
-    doesn't take that kind of target.
+    As `score_all`, for one proxy and without the reason.
     """
-    proxy = check_proxy(proxy_name, kind)
+    return score_all([proxy_name], features, kind, view=view)[proxy_name].value
+
+
+def score_all(
+    names: Iterable[str], features: Features, kind: str, *, view: str = "last3"
+) -> dict[str, Scored]:
+    """Proxy scores of one model from one forward pass over the target, by name.
+
+    `kind` is "classification" or "regression". A score on features sees the pooled last three
+    layers, standardised and side by side (`view`, see VIEWS; several layers told more than the last
+    alone); LogME sees a column of ones besides. What several scores need, above all one
+    eigendecomposition, is computed once. Regression targets are standardised, so that no score
+    depends on their unit. What can't be scored is NaN with a reason: a model without a trained head
+    (LEEP), values that aren't finite, fewer than two rows, a target with one class or one value.
+    Raises `InputError` for a proxy that doesn't take that kind of target, before anything is
+    computed.
+    """
+    proxies = [check_proxy(name, kind) for name in names]
     if view not in VIEWS:
         raise UnknownNameError("view", view, VIEWS)
-    if proxy.needs == "source_probs":
-        if features.source_probs is None:
-            return float("nan")
-        return proxy.function(features.source_probs, features.labels)
-    seen = np.asarray(VIEWS[view](features), dtype=np.float64)
-    seen = np.column_stack([seen, np.ones(len(seen))])
-    labels = features.labels
-    if kind == "regression":
-        labels = _standardised(np.asarray(labels, dtype=np.float64)[:, None])[:, 0]
-    if "regression" in proxy.kinds:
-        return proxy.function(seen, labels, regression=kind == "regression")
-    return proxy.function(seen, labels)
+    labels, wrong = _target(features.labels, kind)
+    prepared: Prepared | None = None
+    looking = 0.0
+    scores = {}
+    for proxy in proxies:
+        seen: NDArray | Prepared | None = None
+        reason = wrong
+        if not reason and proxy.needs == "source_probs":
+            seen, reason = features.source_probs, _bad_probabilities(features)
+        elif not reason:
+            if prepared is None:
+                start = time.perf_counter()
+                with np.errstate(invalid="ignore", over="ignore"):  # looked at just below
+                    prepared = Prepared(VIEWS[view](features))
+                looking = time.perf_counter() - start
+            seen, reason = prepared, _bad_features(prepared)
+        if reason:
+            scores[proxy.name] = Scored(float("nan"), 0.0, reason)
+            continue
+        options = {"regression": kind == "regression"} if "regression" in proxy.kinds else {}
+        shared = prepared if seen is prepared else None
+        value, seconds = _timed(partial(proxy.function, seen, labels, **options), shared)
+        reason = "" if np.isfinite(value) else f"{proxy.name} is undefined for it"
+        if reason:
+            value = float("nan")
+        scores[proxy.name] = Scored(value, seconds + (looking if shared else 0.0), reason)
+    return scores
+
+
+def _timed(call: Callable[[], float], shared: Prepared | None) -> tuple[float, float]:
+    """A score, and its seconds: its own, and those of all the shared parts that it used."""
+    spent = sum(shared.costs.values()) if shared else 0.0
+    if shared:
+        shared.used.clear()
+    start = time.perf_counter()
+    value = call()
+    seconds = time.perf_counter() - start
+    if shared:
+        seconds -= sum(shared.costs.values()) - spent
+        seconds += sum(shared.costs[part] for part in shared.used)
+    return value, seconds
+
+
+def _target(labels: NDArray, kind: str) -> tuple[NDArray, str]:
+    """Labels (N,) as the proxies get them, and why nothing can be scored against them, if so."""
+    labels = np.asarray(labels)
+    if len(labels) < 2:
+        return labels, "fewer than two rows"
+    if kind == "classification":
+        one = len(np.unique(labels)) < 2
+        return labels, "the target has one class only" if one else ""
+    labels = labels.astype(np.float64)
+    if not np.isfinite(labels).all():
+        return labels, "the target holds values that are not finite"
+    labels = _standardised(labels[:, None])[:, 0]
+    return labels, "" if labels.any() else "the target is the same for every row"
+
+
+def _bad_probabilities(features: Features) -> str:
+    """Why source probabilities can't be scored; "" if they can."""
+    if features.source_probs is None:
+        return "its head was not trained on classes"
+    return "" if np.isfinite(features.source_probs).all() else "probabilities that are not finite"
+
+
+def _bad_features(prepared: Prepared) -> str:
+    """Why features can't be scored; "" if they can."""
+    if prepared.features.size == 0:
+        return "no features"
+    return "" if prepared.usable else "features that are not finite"
 
 
 def _standardised(values: NDArray) -> NDArray:

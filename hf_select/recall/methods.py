@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from hf_select.clustering.algorithms import (
 )
 from hf_select.errors import UnknownNameError
 from hf_select.proxies import get_proxy
+from hf_select.recall.hybrid import LENT, NONE, Outlook
+from hf_select.recall.hybrid import outlook as hybrid_outlook
 from hf_select.recall.ranks import ranks
+from hf_select.recall.sets import RecalledSet, expected_best
 from hf_select.records import Clustering, PerformanceMatrix
 
 Array = NDArray[np.float64]
@@ -36,6 +39,9 @@ class Evidence:
     sizes: NDArray[np.int64]  # parameters (M,), 0 = unknown
     raw: bool
     seed: int
+    looks: Mapping[str, Array] = field(default_factory=dict)  # proxy -> scores (M,) on the target
+    recorded: Mapping[str, Array] = field(default_factory=dict)  # proxy -> scores (M, D)
+    cold: ColdStart | None = None  # what is known of models without any run
 
     @property
     def unit(self) -> str:
@@ -43,8 +49,37 @@ class Evidence:
         return "score" if self.raw else "skill"
 
 
-Scored = tuple[Array, list[str]]
-"""Scores (M,), higher is better and NaN = can't be ranked, and a sentence for each model."""
+@dataclass(frozen=True, eq=False)
+class ColdStart:
+    """Guesses for models that nobody has measured, from what is known of their kin.
+
+    strength (M,): relative to the average model, in skill; variance (M,) of it; NaN for models
+    that have a run. reasons: model -> which kin it leans on.
+    """
+
+    strength: Array
+    variance: Array
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def only(self, models: Sequence[str], kept: Sequence[str]) -> ColdStart:
+        """The guesses for some of the models (M,) that these are for."""
+        row = {name: i for i, name in enumerate(models)}
+        rows = [row[name] for name in kept]
+        return replace(self, strength=self.strength[rows], variance=self.variance[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a method makes of the evidence.
+
+    scores (M,), higher is better and NaN = can't be ranked; sentence(i) says why of model i. Where
+    the method forecasts, its outlook, and the set in the order in which it would be taken.
+    """
+
+    scores: Array
+    sentence: Callable[[int], str]
+    outlook: Outlook | None = None
+    taken: RecalledSet | None = None
 
 
 # ------------------------------------------------------------------------------- the methods
@@ -56,13 +91,13 @@ def by_chance(evidence: Evidence) -> Scored:
     place = {name: i for i, name in enumerate(sorted(models))}
     drawn = np.random.default_rng(evidence.seed).permutation(len(models)).astype(np.float64)
     scores = np.array([drawn[place[name]] for name in models])
-    return scores, [f"drawn at random with seed {evidence.seed}"] * len(models)
+    return Scored(scores, lambda i: f"drawn at random with seed {evidence.seed}")
 
 
 def by_mean(evidence: Evidence) -> Scored:
     """Mean benchmark score, with no look at the target."""
     scores = benchmark_means(evidence.matrix, raw=evidence.raw)
-    return scores, [f"mean benchmark {evidence.unit} {score:.3f}" for score in scores]
+    return Scored(scores, lambda i: f"mean benchmark {evidence.unit} {scores[i]:.3f}")
 
 
 def by_rank(evidence: Evidence) -> Scored:
@@ -74,18 +109,23 @@ def by_rank(evidence: Evidence) -> Scored:
         if have.sum() > 1:
             share[have] = (ranks(column[have]) - 1) / (have.sum() - 1)
     scores = row_means(np.ascontiguousarray(beaten.T))
-    return scores, [f"beats {100 * s:.0f} % of the other models on a benchmark" for s in scores]
+    return Scored(
+        scores, lambda i: f"beats {100 * scores[i]:.0f} % of the other models on a benchmark"
+    )
 
 
 def by_size(evidence: Evidence) -> Scored:
     """Most parameters first; a model of unknown size comes last."""
     scores = evidence.sizes.astype(np.float64)
-    return scores, [f"{s / 1e6:.1f} million parameters" if s else "size unknown" for s in scores]
+    return Scored(
+        scores,
+        lambda i: f"{scores[i] / 1e6:.1f} million parameters" if scores[i] else "size unknown",
+    )
 
 
 def by_proxy(evidence: Evidence) -> Scored:
     """Each model's own proxy score on the target."""
-    return evidence.own, [f"{evidence.proxy} {score:.3f} on the target" for score in evidence.own]
+    return Scored(evidence.own, lambda i: f"{evidence.proxy} {evidence.own[i]:.3f} on the target")
 
 
 def by_paper(evidence: Evidence) -> Scored:
@@ -106,7 +146,7 @@ def by_paper(evidence: Evidence) -> Scored:
     plain = [f"mean benchmark {unit} {a:.3f}" for a in acc]
     clustering = evidence.clustering
     if clustering is None or not clustering.representatives:
-        return acc, [f"{sentence}; there are no clusters to tell more" for sentence in plain]
+        return Scored(acc, lambda i: f"{plain[i]}; there are no clusters to tell more")
     index = {name: i for i, name in enumerate(clustering.models)}
     labels = clustering.labels[[index[name] for name in models]]
     row = {name: i for i, name in enumerate(models)}
@@ -115,7 +155,7 @@ def by_paper(evidence: Evidence) -> Scored:
     values = np.array([evidence.own[row[heads[c]]] for c in clusters])
     have = np.isfinite(values)
     if not have.any():
-        return acc, [f"{sentence}; no representative has a proxy score" for sentence in plain]
+        return Scored(acc, lambda i: f"{plain[i]}; no representative has a proxy score")
     strength = positive(values)
     strength[~have] = strength[have].mean()
     columns = [clustering.representatives[c] for c in clusters]
@@ -156,7 +196,7 @@ def by_paper(evidence: Evidence) -> Scored:
         else:
             scores[i] = acc[i]
             sentences.append(f"{plain[i]} is not above 0, so the proxy ({weight:.3f}) can't help")
-    return scores, sentences
+    return Scored(scores, sentences.__getitem__)
 
 
 def positive(values: Array) -> Array:
@@ -173,6 +213,78 @@ def positive(values: Array) -> Array:
     return np.exp(values - max(0.0, float(finite.max()) if finite.size else 0.0))
 
 
+def by_hybrid(evidence: Evidence) -> Scored:
+    """Prior, nearest benchmarks and proxies, weighted as they have earned it on the record.
+
+    See `hybrid.outlook`. The order is that of `sets.expected_best`: by predicted skill, but for
+    models of which less is known, which are taken where they might raise the best of the set.
+    """
+    matrix = evidence.matrix
+    by_name = np.array(sorted(range(len(matrix.models)), key=matrix.models.__getitem__))
+    stand_in = _representatives(evidence)
+    outlook = hybrid_outlook(
+        performance(matrix, raw=evidence.raw),
+        evidence.looks,
+        evidence.recorded,
+        stand_in=stand_in,
+        cold=(evidence.cold.strength, evidence.cold.variance) if evidence.cold else None,
+    )
+    groups = np.where(stand_in >= 0, stand_in, np.arange(len(stand_in)))
+    found = expected_best(
+        outlook.relative[by_name],
+        outlook.deviation[by_name],
+        most=MOST_TAKEN,
+        groups=groups[by_name],
+        shared=outlook.shared[by_name],
+        seed=evidence.seed,
+    )
+    p_best = np.empty(len(by_name))
+    p_best[by_name] = found.p_best
+    taken = RecalledSet(tuple(by_name[list(found.order)].tolist()), found.outside, p_best)
+    return Scored(
+        outlook.predicted, lambda i: _hybrid_sentence(evidence, outlook, i), outlook, taken
+    )
+
+
+def _representatives(evidence: Evidence) -> NDArray[np.int64]:
+    """The row of the model that stands for each one's cluster (M,), -1 where none does."""
+    clustering, models = evidence.clustering, evidence.matrix.models
+    rows = np.full(len(models), -1)
+    if clustering is None:
+        return rows
+    row = {name: i for i, name in enumerate(models)}
+    heads = {c: row.get(clustering.models[i], -1) for c, i in clustering.representatives.items()}
+    for name, cluster in zip(clustering.models, clustering.labels.tolist(), strict=True):
+        if name in row:
+            rows[row[name]] = heads.get(cluster, -1)
+    return rows
+
+
+MOST_TAKEN = 50
+"""Models that are taken as a set; beyond it the order is that of predicted skill."""
+SHOWN = 0.0005
+"""Skill that a piece of evidence must add or take to be named in a sentence."""
+
+
+def _hybrid_sentence(evidence: Evidence, outlook: Outlook, i: int) -> str:
+    """Predicted score, and what each piece of evidence adds to that of the mean model."""
+    parts = {what: float(values[i]) for what, values in outlook.parts.items()}
+    shown = [
+        f"{what} {value:+.3f}"
+        for what, value in sorted(parts.items(), key=lambda item: -abs(item[1]))
+        if abs(value) >= SHOWN
+    ]
+    text = f"{evidence.unit} {outlook.predicted[i]:.3f} +- {outlook.spread[i]:.3f}"
+    if shown:
+        text += f" ({', '.join(shown)})"
+    if outlook.source[i] == LENT:
+        text += ", not looked at: its cluster's representative speaks for it"
+    elif outlook.source[i] == NONE and outlook.proxies:
+        text += ", not looked at"
+    guess = evidence.cold.reasons.get(evidence.matrix.models[i]) if evidence.cold else None
+    return f"{text}; nobody has measured it: {guess}" if guess else text
+
+
 RECALL_METHODS: dict[str, Callable[[Evidence], Scored]] = {
     "random": by_chance,
     "mean": by_mean,
@@ -180,6 +292,7 @@ RECALL_METHODS: dict[str, Callable[[Evidence], Scored]] = {
     "size": by_size,
     "proxy:NAME": by_proxy,
     "paper": by_paper,
+    "hybrid": by_hybrid,
 }
 """Evidence -> scores. `proxy:NAME` stands for one method per row of `proxies.PROXIES`."""
 
@@ -193,11 +306,19 @@ def check_method(method: str) -> str:
     return ""
 
 
+def usual_method(method: str | None, *, raw: bool = False) -> str:
+    """The method that was named; else the hybrid, or the paper's own in its preset (`raw`)."""
+    return method or ("paper" if raw else "hybrid")
+
+
 def needs_proxy(
     method: str, matrix: PerformanceMatrix, clustering: Clustering | None
 ) -> tuple[str, ...]:
-    """The models whose proxy score the method wants: representatives only for `paper`."""
-    if check_method(method):
+    """The models whose proxy score the method wants: representatives only for `paper`.
+
+    `hybrid` wants those of all, and gets along with those of some, or none.
+    """
+    if check_method(method) or method == "hybrid":
         return matrix.models
     if method == "paper" and clustering is not None:
         return tuple(clustering.models[i] for i in clustering.representatives.values())

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import InputError
 from hf_select.metrics import get_metric
 from hf_select.proxies import check_proxy
-from hf_select.recall.candidates import recall_models
+from hf_select.recall.candidates import ProxyEvidence, recall_models
+from hf_select.recall.hybrid import learnable
 from hf_select.recall.methods import NAN, check_method, needs_proxy, proxy_choice
 from hf_select.recall.ranks import spearman
-from hf_select.records import PerformanceMatrix, ProxyScores
+from hf_select.records import Clustering, PerformanceMatrix, ProxyScores, RecallResult
+
+Array = NDArray[np.float64]
 
 
 def recall_regret(
@@ -37,6 +41,10 @@ def recall_regret(
     return result
 
 
+BOOTSTRAP = 2000
+"""Draws of targets for an interval."""
+
+
 def replay_recall(
     matrix: PerformanceMatrix,
     methods: Sequence[str],
@@ -51,24 +59,29 @@ def replay_recall(
     """Compare recall methods on the record: each dataset in turn is the target, and hidden.
 
     `proxies` maps (proxy, dataset) to recorded proxy scores on that dataset. The target's column
-    is taken out of the matrix before clusters and priors are made of it; it serves as the truth
-    alone, raw, oriented by its metric. `random` is the mean over `seeds`. For `paper` the proxy is
-    LEEP where every representative has one on record, else LogME.
+    is taken out of the matrix before clusters and priors are made of it, and of what weights are
+    learned from; it serves as the truth alone, raw, oriented by its metric. `random` is the mean
+    over `seeds`. For `paper` the proxy is LEEP where every representative has one on record, else
+    LogME.
 
     Returns {"phase": "recall", "summary": {method: {...}}, "targets": {dataset: {method: {...}}}}
     with the numbers of `recall_regret`. A summary is the mean over the targets that the method
-    could be run on, their number as "targets", and the worst target as "regret@k_max"; where proxy
-    scores are missing it says so in "note", which is "" otherwise. All summaries have the same
-    keys. Raises `InputError` with fewer than two datasets, and where a method can rank no model.
+    could be run on, their number as "targets", the worst target as "regret@k_max", and the 95 %
+    bootstrap interval over targets as "regret@k_ci"; where proxy scores are missing it says so in
+    "note", which is "" otherwise. `hybrid` has "recalled", the number of models that it would
+    recall by itself, "regret@recalled" and, per target, "novel". All summaries have the same keys.
+    Raises `InputError` with fewer than two datasets, and where a method can rank no model.
     """
     for method in methods:
         check_method(method)
+    if any(k < 1 for k in ks) or not ks:
+        raise InputError(f"top is {list(ks)}, but must be numbers of at least 1")
     if len(matrix.datasets) < 2:
         raise InputError(
             f"replay leaves one dataset out, but the record holds {len(matrix.datasets)}",
             hint="benchmark or import at least two",
         )
-    targets: dict[str, dict[str, dict[str, float]]] = {}
+    targets: dict[str, dict[str, dict[str, Any]]] = {}
     for j, dataset in enumerate(matrix.datasets):
         metric = get_metric(matrix.metrics[j])
         truth = dict(zip(matrix.models, (metric.direction * matrix.scores[:, j]), strict=True))
@@ -76,13 +89,12 @@ def replay_recall(
             continue
         hidden = matrix.without_dataset(dataset)
         clustering = None
-        if "paper" in methods and len(hidden.models) > 1:
-            clustering = cluster_models(hidden, threshold=threshold, raw=raw)
+        if {"paper", "hybrid"} & set(methods) and len(hidden.models) > 1:
+            clustering = _clusters(hidden, threshold, raw, needed="paper" in methods)
         targets[dataset] = {}
         for method in methods:
-            wanted = needs_proxy(method, hidden, clustering)
             found = None
-            if wanted:
+            if method != "hybrid" and (wanted := needs_proxy(method, hidden, clustering)):
                 found = recorded_scores(method, wanted, dataset, metric.kind, proxies or {})
                 if found is None:
                     continue
@@ -92,10 +104,11 @@ def replay_recall(
                     target=dataset,
                     task=matrix.task,
                     matrix=hidden,
-                    clustering=clustering if method == "paper" else None,
+                    clustering=clustering if method in ("paper", "hybrid") else None,
                     proxies=found,
+                    looks=looks_without(dataset, proxies or {}) if method == "hybrid" else None,
                     sizes=sizes,
-                    top=1,
+                    top=None if method == "hybrid" else 1,
                     raw=raw,
                     seed=seed,
                 )
@@ -103,12 +116,63 @@ def replay_recall(
             ]
             rows = [recall_regret(run.ranking, truth, ks) for run in runs]
             targets[dataset][method] = {key: _mean([r[key] for r in rows]) for key in rows[0]}
+            if method == "hybrid":
+                targets[dataset][method] |= _by_itself(runs[0], truth)
     summary = {
         method: _summarise([of[method] for of in targets.values() if method in of], ks)
         | {"note": _missing(method, sum(method not in of for of in targets.values()), len(targets))}
         for method in methods
     }
     return {"phase": "recall", "summary": summary, "targets": targets}
+
+
+def _clusters(
+    matrix: PerformanceMatrix, threshold: float | None, raw: bool, *, needed: bool
+) -> Clustering | None:
+    """The clusters without the target; None where they can't be made and nobody insists."""
+    try:
+        return cluster_models(matrix, threshold=threshold, raw=raw)
+    except InputError:
+        if needed:
+            raise
+        return None
+
+
+def looks_without(
+    dataset: str,
+    proxies: Mapping[tuple[str, str], ProxyScores],
+    *,
+    names: Sequence[str] | None = None,
+) -> ProxyEvidence:
+    """Recorded scores as the hybrid sees them with that dataset as its target.
+
+    Of the proxies that it would look at by itself, or of `names`.
+    """
+    if names is None:
+        names = learnable(benchmarks_of(proxies, without=dataset))
+    mine = {key: scores for key, scores in proxies.items() if key[0] in names}
+    return ProxyEvidence(
+        {name: scores for (name, where), scores in mine.items() if where == dataset},
+        {key: scores for key, scores in mine.items() if key[1] != dataset},
+    )
+
+
+def benchmarks_of(
+    proxies: Mapping[tuple[str, str], ProxyScores], *, without: str = ""
+) -> dict[str, int]:
+    """Proxy -> number of benchmarks on which it gave any score, but one."""
+    counts: dict[str, int] = {}
+    for (name, dataset), scores in proxies.items():
+        if dataset != without and np.isfinite(scores.values).any():
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _by_itself(run: RecallResult, truth: Mapping[str, float]) -> dict[str, Any]:
+    """What the hybrid does when nobody says how many to recall."""
+    count = len(run.candidates)
+    regret = recall_regret(run.ranking, truth, (count,))[f"regret@{count}"]
+    return {"recalled": count, "regret@recalled": regret, "novel": run.novel}
 
 
 def recorded_scores(
@@ -140,11 +204,22 @@ def _missing(method: str, without: int, targets: int) -> str:
     return f"no proxy scores on record for {method}{where}" if without else ""
 
 
-def _summarise(rows: list[dict[str, float]], ks: Sequence[int]) -> dict[str, Any]:
+def _summarise(rows: list[dict[str, Any]], ks: Sequence[int]) -> dict[str, Any]:
     keys = [*(f"regret@{k}" for k in ks), "spearman"]
     summary: dict[str, Any] = {key: _mean([row[key] for row in rows]) for key in keys}
     for k in ks:
-        worst = [row[f"regret@{k}"] for row in rows if np.isfinite(row[f"regret@{k}"])]
-        summary[f"regret@{k}_max"] = max(worst, default=NAN)
+        found = np.array([row[f"regret@{k}"] for row in rows if np.isfinite(row[f"regret@{k}"])])
+        summary[f"regret@{k}_max"] = float(found.max()) if found.size else NAN
+        summary[f"regret@{k}_ci"] = _interval(found)
+    for key in ("recalled", "regret@recalled"):
+        summary[key] = _mean([row.get(key, NAN) for row in rows])
     summary["targets"] = len(rows)
     return summary
+
+
+def _interval(values: Array) -> list[float]:
+    """95 % bootstrap interval of a mean over targets (n,); NaN with fewer than two."""
+    if len(values) < 2:
+        return [NAN, NAN]
+    draws = np.random.default_rng(0).integers(len(values), size=(BOOTSTRAP, len(values)))
+    return [float(edge) for edge in np.percentile(values[draws].mean(axis=1), [2.5, 97.5])]

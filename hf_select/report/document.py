@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -338,6 +338,10 @@ def _recall(
             "predicted_spread": _round(unit * c.spread, 6),
             "prior": _round(c.prior, 6),
             "proxies": dict(c.proxies),
+            "deviation": _round(c.deviation, 6),
+            "p_best": _round(c.p_best, 6),
+            "evidence": {what: _round(value, 6) for what, value in c.evidence.items()},
+            "mates": list(c.mates),
             "cluster": c.cluster if c.cluster >= 0 else None,
             "cluster_size": sizes.get(c.model),
             "representative": c.model in representatives,
@@ -350,11 +354,35 @@ def _recall(
         "proxy": _unique(*(c.proxies for c in recall.candidates)),
         "candidates": candidates,
         "ranking": list(recall.ranking),
-        "novel": recall.novel,
-        "nearest_benchmarks": list(recall.nearest_benchmarks),
+        **judgement(recall),
         "skipped": [{"model": row.repo_id, "reason": row.reason} for row in recall.skipped],
         "seconds": _round(recall.seconds, 3),
     }
+
+
+def judgement(recall: RecallResult) -> dict[str, Any]:
+    """What a recall says of the target and of itself, for JSON.
+
+    `novel` and `novelty` are None where nothing can be said, `outside` (the chance that the best
+    model isn't among the candidates) is None for a method that doesn't forecast.
+    """
+    found: dict[str, Any] = clean(
+        {
+            "novel": recall.novel,
+            "novelty": None if recall.novelty is None else asdict(recall.novelty),
+            "nearest_benchmarks": [
+                {"dataset": name, "similarity": _round(similarity, 4)}
+                for name, similarity in recall.nearest_benchmarks
+            ],
+            "weights": {
+                source: {what: _round(weight, 4) for what, weight in weights.items()}
+                for source, weights in recall.weights.items()
+            },
+            "outside": _round(recall.outside, 6),
+            "looked_at": recall.looked,
+        }
+    )
+    return found
 
 
 def _clusters(clustering: Clustering) -> dict[str, Any]:

@@ -437,7 +437,8 @@ def _evidence(document: Mapping[str, Any]) -> str:
     winner = _winner(document).get("model")
     proxies = list(recall.get("proxy", []))
     in_units = any(c.get("predicted_score") is not None for c in rows)
-    heads = ["", "model", "prior", *proxies, "cluster", "score"]
+    chances = any(c.get("p_best") is not None for c in rows)
+    heads = ["", "model", "prior", *proxies, "cluster", "P(best)" if chances else "score"]
     heads += [f"predicted {metric_text(metric)}"] if in_units else ["predicted skill"]
     best = {p: max((c["proxies"].get(p) or -1e300 for c in rows), default=None) for p in proxies}
     scale = _range([c for c in rows if c.get("predicted_score") is not None])
@@ -454,7 +455,7 @@ def _evidence(document: Mapping[str, Any]) -> str:
             top = "num top" if value is not None and value == best[p] else "num"
             cells.append(_cell(_fixed(value), top))
         cells.append(_cell(_cluster_text(c), "cluster"))
-        cells.append(_cell(_fixed(c.get("score")), "num"))
+        cells.append(_cell(_fixed(c.get("p_best" if chances else "score")), "num"))
         if in_units:
             cells.append(f'<td class="num">{_interval(c, scale, metric)}</td>')
         else:
@@ -486,11 +487,18 @@ def _recall_words(document: Mapping[str, Any]) -> str:
     said.append(".")
     near = recall.get("nearest_benchmarks") or []
     if near:
-        said.append(f" The nearest benchmarks are {esc(_and(near))}.")
-    if recall.get("novel"):
+        names = [f"{row['dataset']} ({_fixed(row['similarity'])})" for row in near[:3]]
+        said.append(f" The nearest benchmarks, by how models look on them, are {esc(_and(names))}.")
+    if recall.get("outside") is not None:
         said.append(
-            " <b>The target looks unlike the benchmarks of the record</b>, so the record's word "
-            "counts for less here."
+            " The chance that the best model of the record is not among these is "
+            f"{100 * recall['outside']:.0f} %."
+        )
+    if recall.get("novel"):
+        novelty = recall.get("novelty") or {}
+        said.append(
+            " <b>The target looks unlike the benchmarks of the record</b>: "
+            f"{esc(novelty.get('why', ''))}. Because of that, {esc(novelty.get('changed', ''))}."
         )
     return "".join(said)
 

@@ -194,10 +194,11 @@ def _equal(one: Any, other: Any) -> bool:
         same = _same(one.baseline, other.baseline)
         return same and replace(one, baseline=0.0) == replace(other, baseline=0.0)
     if isinstance(one, ProxyRow) and isinstance(other, ProxyRow):
-        seconds = _same(np.float32(one.seconds), np.float32(other.seconds))
-        same = seconds and _same(one.value, other.value)
-        blank = replace(one, value=0.0, seconds=0.0)
-        return same and blank == replace(other, value=0.0, seconds=0.0)
+        times = ((one.seconds, other.seconds), (one.scoring_seconds, other.scoring_seconds))
+        same = all(_same(np.float32(a), np.float32(b)) for a, b in times)
+        blank: dict[str, Any] = {"value": 0.0, "seconds": 0.0, "scoring_seconds": 0.0}
+        same = same and _same(one.value, other.value)
+        return same and replace(one, **blank) == replace(other, **blank)
     return bool(one == other)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,37 @@ def head_is_trained(model: PreTrainedModel, info: dict[str, Any]) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No load reports, warnings and progress bars of transformers inside; as it was after."""
+    """No load reports, warnings and progress bars of transformers inside; as it was after.
+
+    Several threads can be inside at once: it is as it was when the last one leaves.
+    """
+    with _QUIET.lock:
+        if _QUIET.depth == 0:
+            _QUIET.restore = _hush()
+        _QUIET.depth += 1
+    try:
+        yield
+    finally:
+        with _QUIET.lock:
+            _QUIET.depth -= 1
+            if _QUIET.depth == 0:
+                _QUIET.restore()
+
+
+class _Quiet:
+    """How many are inside `quiet`, and what is to be done when the last one leaves."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.depth = 0
+        self.restore: Callable[[], None] = lambda: None
+
+
+_QUIET = _Quiet()
+
+
+def _hush() -> Callable[[], None]:
+    """Make transformers quiet; returns what makes it as it was."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
     from transformers.utils import logging
 
@@ -132,9 +163,8 @@ def quiet() -> Iterator[None]:
     hub_was_silent = are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         logging.set_verbosity(verbosity)
         if bars:
             with warnings.catch_warnings():  # it warns where the environment forbids hub bars
@@ -144,6 +174,8 @@ def quiet() -> Iterator[None]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     disable_progress_bars()
+
+    return restore
 
 
 def check_weights(folder: Path) -> None:

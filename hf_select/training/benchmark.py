@@ -18,7 +18,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -36,7 +36,7 @@ from hf_select.errors import (
     StoppedError,
     TrialError,
 )
-from hf_select.files import write_atomic
+from hf_select.files import claimed, write_atomic
 from hf_select.records import (
     NAN,
     DatasetEntry,
@@ -47,12 +47,12 @@ from hf_select.records import (
     RunRecord,
 )
 from hf_select.results.repo import ResultsRepo
-from hf_select.results.tables import Cluster
 from hf_select.training.executors.local import Job, LocalExecutor, Outcome
 from hf_select.training.seeds import check_seed
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
+    from hf_select.training.scoring import ScoringSummary
     from hf_select.training.trial import AccelerateTrial
 
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
@@ -130,17 +130,18 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class BenchmarkEvent:
-    """Something that happened to a cell.
+    """Something that happened to a cell, or to a pair of model and data set that is scored.
 
     kind: `start` (epoch > 0: resumed there), `point` (epoch, val), `stopped` (epoch), and at the
     end `done` (test), `failed` (status, reason) or `undone` (reason: the Hub can't be reached).
+    Of a pair, which has no seed: `look`, then `scored` (seconds), `unscored` (reason) or `undone`.
     """
 
     kind: str
     key: str
     model: str
     dataset: str
-    seed: int
+    seed: int | None = None
     epoch: float = NAN
     val: float = NAN
     test: float = NAN
@@ -151,7 +152,8 @@ class BenchmarkEvent:
 
     def to_json(self) -> str:
         """One line; fields that say nothing are left out."""
-        return json.dumps({k: v for k, v in asdict(self).items() if v == v and v != ""})
+        said = {k: v for k, v in asdict(self).items() if v == v and v not in ("", None)}
+        return json.dumps(said)
 
     @classmethod
     def from_json(cls, line: str) -> BenchmarkEvent:
@@ -164,6 +166,7 @@ class BenchmarkSummary:
     """What a benchmark run did: cells trained, failed, and not touched as they were recorded.
 
     `undone`: those that need the Hub, which couldn't be reached; the same call tries them again.
+    `proxies`: what was scored after them, if anything was to be.
     """
 
     done: int
@@ -171,6 +174,7 @@ class BenchmarkSummary:
     skipped: int
     seconds: float
     undone: tuple[BenchmarkEvent, ...] = ()
+    proxies: ScoringSummary | None = None
 
 
 OnEvent = Callable[[BenchmarkEvent], None]
@@ -255,8 +259,8 @@ def _all_cells(
                             recipe=recipe,
                             seed=seed,
                             results=repo.path.absolute(),
-                            model_location=_absolute(catalog.location(model.repo_id)),
-                            dataset_location=_absolute(catalog.location(dataset.repo_id)),
+                            model_location=absolute(catalog.location(model.repo_id)),
+                            dataset_location=absolute(catalog.location(dataset.repo_id)),
                             checkpoint_every=checkpoint_every,
                             submitter=submitter,
                         )
@@ -273,7 +277,8 @@ def _recorded(repo: ResultsRepo, retry_failed: bool) -> set[str]:
     return {run.key.id for run in repo.runs() if not (retry_failed and run.status in RETRIED)}
 
 
-def _absolute(path: Path | None) -> Path | None:
+def absolute(path: Path | None) -> Path | None:
+    """The path from the root, where there is one."""
     return None if path is None else path.absolute()
 
 
@@ -421,10 +426,10 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
             return
         try:
             record = run_cell(
-                cell, stop=stop, on_event=lambda event: _log_event(cell.work, event), fetch=fetch
+                cell, stop=stop, on_event=lambda event: log_event(cell.work, event), fetch=fetch
             )
         except HubError as error:
-            _log_event(cell.work, _event(cell, "undone", reason=error.message))
+            log_event(cell.work, _event(cell, "undone", reason=error.message))
             return
         data = json.dumps(record_to_dict(record)).encode()
         write_atomic(_finished_file(cell), data)
@@ -435,27 +440,12 @@ def _finished_file(cell: Cell) -> Path:
     return cell.work / "finished" / f"{cell.key.id}.json"
 
 
-@contextmanager
-def _claimed(cell: Cell) -> Iterator[bool]:
+def _claimed(cell: Cell) -> AbstractContextManager[bool]:
     """Hold the cell's lock while training it; False if another process holds it."""
-    path = cell.work / "locks" / cell.key.id
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # not POSIX: the same cell twice is wasteful but harmless
-            yield True
-            return
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-        path.unlink(missing_ok=True)
+    return claimed(cell.work / "locks" / cell.key.id)
 
 
-def _log_event(work: Path, event: BenchmarkEvent) -> None:
+def log_event(work: Path, event: BenchmarkEvent) -> None:
     """Append one line in one write, so that lines of several processes don't mix."""
     handle = os.open(work / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -501,27 +491,21 @@ def run_benchmark(
     max_cells: int | None = None,
     fetch: Fetch | None = None,
     on_event: OnEvent | None = None,
-    cluster: Cluster | None = None,
 ) -> BenchmarkSummary:
-    """Train the missing cells on this machine, a subprocess each, then compact the repository.
+    """Train the missing cells on this machine, a subprocess each; their rows are in the inbox then.
 
     `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
     At most `max_cells` are trained, in the order of `missing_cells`. `fetch` gives the folders of
-    models without a location, in the job's own process; `cluster` groups the models at the end.
-    Every result is kept as soon as it is there. Several processes can work on one repository, best
-    with a `shard` each. Raises `InputError` on bad arguments before anything is written, and
-    `StoppedError` after SIGINT or SIGTERM, with everything saved; the same call then goes on.
+    models without a location, in the job's own process. Every result is kept as soon as it is
+    there. Several processes can work on one repository, best with a `shard` each. Raises
+    `InputError` on bad arguments before anything is written, and `StoppedError` after SIGINT or
+    SIGTERM, with everything saved; the same call then goes on.
     """
     check_arguments(
         seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
     )
     began = time.monotonic()
-    work = repo.path.absolute() / ".work"
-    try:
-        for name in ("finished", "logs", "locks", "trials"):
-            (work / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(f"{repo.path} can't be written: {error}") from error
+    work = work_folder(repo)
     everything = _sharded(
         _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), shard
     )
@@ -538,7 +522,7 @@ def run_benchmark(
             logs=work / "logs",
             jobs=None if jobs is None else min(jobs, len(cells)),
             timeout=timeout,
-            preload=_modelling_modules(catalog),
+            preload=modelling_modules(catalog),
         )
         try:
             executor.run(run.jobs(cells), on_end=run.on_end, on_tick=run.follow)
@@ -550,10 +534,39 @@ def run_benchmark(
                 hint="run the same command again to go on",
             ) from error
         run.follow()
-    repo.compact(cluster=cluster)
     undone = tuple(run.undone.values())
     skipped = len(everything) - len(missing) + len(cells) - run.done - run.failed - len(undone)
     return BenchmarkSummary(run.done, run.failed, skipped, time.monotonic() - began, undone)
+
+
+def work_folder(repo: ResultsRepo) -> Path:
+    """The folder for working files, made. Raises `RecordError` if it can't be."""
+    work = repo.path.absolute() / ".work"
+    try:
+        for name in ("finished", "logs", "locks", "trials"):
+            (work / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"{repo.path} can't be written: {error}") from error
+    return work
+
+
+class EventTail:
+    """The events that any process logs from now on."""
+
+    def __init__(self, work: Path) -> None:
+        self._path = work / "events.jsonl"
+        self._read_to = self._path.stat().st_size if self._path.exists() else 0
+
+    def read(self) -> list[BenchmarkEvent]:
+        """Those that were logged since the last time."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read_to)
+            lines = file.read()
+        whole = lines[: lines.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        return [BenchmarkEvent.from_json(line) for line in whole.decode().splitlines()]
 
 
 class _Run:
@@ -575,8 +588,7 @@ class _Run:
         self.done = self.failed = 0
         self.undone: dict[str, BenchmarkEvent] = {}
         self._unreached = 0  # cells in a row
-        self._events = work / "events.jsonl"
-        self._read_to = self._events.stat().st_size if self._events.exists() else 0
+        self._events = EventTail(work)
 
     def jobs(self, cells: Sequence[Cell]) -> Iterator[Job]:
         """Jobs for the cells that are still missing when a slot is free."""
@@ -585,7 +597,7 @@ class _Run:
                 continue
             if self._unreached >= UNREACHED and _needs_hub(cell):
                 reason = "not tried: the Hub could not be reached for the cells before it"
-                _log_event(self.work, _event(cell, "undone", reason=reason))
+                log_event(self.work, _event(cell, "undone", reason=reason))
                 continue
             yield Job(cell.key.id, {**cell.to_dict(), "fetch": self.fetch})
 
@@ -660,19 +672,11 @@ class _Run:
                 reason=record.reason,
                 seconds=record.seconds,
             )
-            _log_event(self.work, event)
+            log_event(self.work, event)
 
     def follow(self) -> None:
         """Pass on the events that were logged since the last time."""
-        if not self._events.exists():
-            return
-        with self._events.open("rb") as file:
-            file.seek(self._read_to)
-            lines = file.read()
-        whole = lines[: lines.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        for line in whole.decode().splitlines():
-            event = BenchmarkEvent.from_json(line)
+        for event in self._events.read():
             if event.key not in self.cells:
                 continue
             if event.kind == "undone":
@@ -690,7 +694,7 @@ def _needs_hub(cell: Cell) -> bool:
 # ------------------------------------------------------------------------- where and with what
 
 
-def _modelling_modules(catalog: Catalog) -> list[str]:
+def modelling_modules(catalog: Catalog) -> list[str]:
     """The transformers modules of the catalog's local models, for the fork server to load."""
     types = set()
     for model in catalog.models:

@@ -87,6 +87,24 @@ def test_every_class_starts_afresh():
     assert logme(features, labels) == pytest.approx(np.mean(alone), abs=1e-12)
 
 
+@pytest.mark.parametrize(("rows", "width"), [(60, 8), (30, 50)])
+@pytest.mark.parametrize("shift", [0, 3])
+def test_an_intercept_is_a_column_of_ones(rows, width, shift):
+    features, labels = informative(rows, width)
+    features += shift - features.mean(axis=0)
+    ones = np.column_stack([features, np.ones(rows)])
+    assert logme(features, labels, intercept=True) == pytest.approx(logme(ones, labels), abs=1e-9)
+    found = logme(features, features[:, 0] + 1, regression=True, intercept=True)
+    assert found == pytest.approx(logme(ones, features[:, 0] + 1, regression=True), abs=1e-7)
+
+
+def test_agrees_with_transformer_ranker():
+    # LogME().fit of transformer-ranker 0.2.0 on the same numbers; it stops a little earlier.
+    for classes, expected in ((2, -0.18892818), (5, -0.18280381)):
+        found = logme(*informative(300, 20, classes=classes, seed=3))
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("width", [10, 90])
 def test_invariances(width):
     features, labels = informative(60, width)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from made import RECIPE, dataset, model, run
 
@@ -59,11 +60,21 @@ def test_a_later_entry_replaces_the_earlier_one(old, new):
 
 def test_nan_is_the_same_as_nan():
     state = State()
-    row = ProxyRow("a", "0", "x", "0", "leep", float("nan"), task="t")
+    row = ProxyRow("a", "0", "x", "0", "leep", float("nan"), 0.1, task="t", scoring_seconds=0.1)
     assert state.add(row)
     assert not state.add(replace(row, value=float("nan")))
     assert state.add(dataset(baseline=float("nan")))
     assert not state.add(dataset(baseline=float("nan")))
+
+
+def test_a_proxy_score_is_the_same_after_it_was_stored():
+    state = State()
+    row = ProxyRow("a", "0", "x", "0", "leep", 0.1, seconds=0.1, task="t", scoring_seconds=0.1)
+    assert state.add(row)
+    stored = float(np.float32(0.1))
+    assert not state.add(replace(row, seconds=stored, scoring_seconds=stored))
+    assert state.add(replace(row, value=stored))
+    assert state.add(replace(row, scoring_seconds=0.2))
 
 
 def test_of_two_revisions_the_one_added_last_comes_last():

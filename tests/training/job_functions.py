@@ -70,3 +70,29 @@ def slowly(argument, stop):
 def hang(argument, stop):
     """Never ends."""
     time.sleep(600)
+
+
+def look_and_die_for_m1(argument, stop):
+    """As the scoring's job, but model m1 brings the process down after its first data set."""
+    from hf_select.training.scoring import run_model_job
+
+    calls = []
+
+    def deadly_stop():
+        calls.append(1)
+        if argument.model.repo_id == "m1" and len(calls) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return stop()
+
+    run_model_job(argument, deadly_stop)
+
+
+def look_slowly(argument, stop):
+    """As the scoring's job, but there is time for a kill before each data set."""
+    from hf_select.training.scoring import run_model_job
+
+    def slow_stop():
+        time.sleep(0.3)
+        return stop()
+
+    run_model_job(argument, slow_stop)

@@ -11,9 +11,12 @@ from transformers import (
     AutoTokenizer,
 )
 
+import hf_select.features
+import hf_select.proxies
 import hf_select.tasks.base
 import hf_select.tasks.data
 import hf_select.training.benchmark
+import hf_select.training.scoring
 import hf_select.training.trial
 
 __all__ = [

@@ -1,0 +1,538 @@
+"""Phase one: from a record and a look at the target to the few models worth fine-tuning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_select.catalog import Catalog
+from hf_select.errors import InputError, RecordError, UnknownNameError
+from hf_select.locations import find_catalog
+from hf_select.pipeline.base import (
+    Record,
+    RecordFacts,
+    Say,
+    as_target,
+    check_preset,
+    check_task,
+    columns_of,
+    open_results,
+    record_facts,
+    record_recipe,
+    recorded_proxies,
+    silent,
+    tell_reading,
+)
+from hf_select.pipeline.looking import Looked, look_at_models
+from hf_select.records import (
+    TASK_KINDS,
+    Clustering,
+    ModelEntry,
+    PerformanceMatrix,
+    ProxyScores,
+    RecallResult,
+    Rejected,
+)
+
+if TYPE_CHECKING:
+    from hf_select.recall import ColdStart
+    from hf_select.tasks.data import TargetData
+
+ROWS = 2000
+"""Train rows of the target that a proxy score is computed on, at most."""
+CARD = 20_000
+"""Characters of a model card that are looked at for a model that nobody has measured."""
+
+
+@dataclass(frozen=True)
+class RecallSettings:
+    """What phase one is asked for, checked against the record. See `recall` for each."""
+
+    method: str
+    proxies: tuple[str, ...]
+    top: int | None
+    raw: bool
+    threshold: float | None
+    exclude: frozenset[str]
+    seed: int
+    looks: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values: what a selection that goes on must have been asked, too."""
+        return {
+            "method": self.method,
+            "proxy": list(self.proxies),
+            "top": self.top,
+            "preset": "paper" if self.raw else None,
+            "threshold": self.threshold,
+            "exclude": sorted(self.exclude),
+            "seed": self.seed,
+            "looks": self.looks,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """Phase one with what phase two needs from it.
+
+    `entries` are those of the candidates and of the models that were looked at; `proxy_seconds`
+    what looking at them took.
+    """
+
+    result: RecallResult
+    clustering: Clustering | None
+    matrix: PerformanceMatrix
+    entries: Mapping[str, ModelEntry]
+    proxy_seconds: float
+    record: RecordFacts
+
+
+def recall(
+    target: str | Path | TargetData,
+    results: str | Path,
+    *,
+    top: int | None = None,
+    method: str | None = None,
+    proxy: str | Sequence[str] | None = None,
+    preset: str | None = None,
+    threshold: float | None = None,
+    looks: int | None = None,
+    catalog: str | Path | None = None,
+    exclude: Collection[str] = (),
+    seed: int = 0,
+    max_rows: int = ROWS,
+    cache: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    say: Say = silent,
+    **data_options: Any,
+) -> Recalled:
+    """Phase one: the models of the record that look best for the target.
+
+    `method` is a row of `recall.RECALL_METHODS`; without one it is `hybrid`, or `paper` with
+    `preset="paper"`. `top`: how many; without it 10, and with `hybrid` as few as hold the best one
+    with 95 %. `proxy`: one or more of `proxies.PROXIES`; chosen by what the record and the models
+    offer when none is named. `looks`: models to look at, at most (`recall.waves.LIMIT`), for
+    `hybrid`. With a `catalog`, its models that the record doesn't know are candidates for `hybrid`,
+    too, by their kin. Only train rows of the target are used.
+    """
+    record = open_results(results)
+    target = as_target(target, data_options)
+    settings = check_recall(
+        record,
+        target.task,
+        method=method,
+        proxy=proxy,
+        top=top,
+        preset=preset,
+        threshold=threshold,
+        looks=looks,
+        seed=seed,
+        exclude=exclude,
+    )
+    recalled = recall_with(
+        settings,
+        record,
+        target,
+        find_catalog(catalog, results),
+        strangers=catalog is not None,
+        max_rows=max_rows,
+        cache=cache,
+        should_stop=should_stop,
+        say=say,
+    )
+    tell_reading(record, say)
+    return replace(recalled, record=record_facts(record))
+
+
+def check_recall(
+    repo: Record,
+    task: str,
+    *,
+    method: str | None = None,
+    proxy: str | Sequence[str] | None = None,
+    top: int | None = None,
+    preset: str | None = None,
+    threshold: float | None = None,
+    looks: int | None = None,
+    seed: int = 0,
+    exclude: Collection[str] = (),
+) -> RecallSettings:
+    """Refuse what phase one can't do, before anything is computed or written."""
+    from hf_select.proxies import check_proxy
+    from hf_select.recall import check_method, usual_method
+
+    raw = check_preset(preset)
+    check_task(repo, task)
+    method = usual_method(method, raw=raw)
+    fixed = check_method(method)
+    if top is not None and top < 1:
+        raise InputError(f"top is {top}, but must be at least 1")
+    if threshold is not None and not threshold >= 0:
+        raise InputError(f"threshold is {threshold}, but must be 0 or more")
+    if looks is not None and looks < 1:
+        raise InputError(f"looks is {looks}, but must be at least 1")
+    if seed < 0:
+        raise InputError(f"seed is {seed}, but must be 0 or more")
+    named = (proxy,) if isinstance(proxy, str) else tuple(dict.fromkeys(proxy or ()))
+    for name in filter(None, (*named, fixed)):
+        check_proxy(name, TASK_KINDS[task])
+    if method == "hybrid":
+        _check_learnable(repo, task, named)
+    elif len(named) > 1:
+        raise InputError(
+            f"recall method {method!r} takes one proxy, not {len(named)}",
+            hint="several can be weighed against each other by --method hybrid",
+        )
+    models = repo.sizes(task) if exclude else {}
+    for name in exclude:
+        if name not in models:
+            raise UnknownNameError("model", name, models)
+    return RecallSettings(
+        method=method,
+        proxies=named or ((fixed,) if fixed else ()),
+        top=top,
+        raw=raw,
+        threshold=threshold,
+        exclude=frozenset(exclude),
+        seed=seed,
+        looks=looks,
+    )
+
+
+def _check_learnable(repo: Record, task: str, named: Sequence[str]) -> None:
+    """Refuse proxies whose weight can't be learned, for want of scores on benchmarks."""
+    from hf_select.recall import benchmarks_of, learnable
+
+    if not named:
+        return
+    counts = benchmarks_of(recorded_proxies(repo, task))
+    for name in named:
+        if not learnable({name: counts.get(name, 0)}):
+            able = [other for other in sorted(counts) if learnable({other: counts[other]})]
+            raise InputError(
+                f"{repo.name} holds {name} scores on {counts.get(name, 0)} benchmarks, too few to "
+                "learn its weight from",
+                hint=f"`hf-select benchmark` records them; there are: {', '.join(able) or 'none'}. "
+                f"--method proxy:{name} ranks by it alone",
+            )
+
+
+def recall_with(
+    settings: RecallSettings,
+    record: Record,
+    target: TargetData,
+    locations: Catalog,
+    *,
+    strangers: bool = False,
+    max_rows: int = ROWS,
+    cache: Path | None = None,
+    should_stop: Callable[[], bool],
+    say: Say,
+) -> Recalled:
+    """Phase one on a record that is open; of its models only those that matter are looked up.
+
+    `strangers`: models of `locations` that the record doesn't know are candidates, too.
+    """
+    started = time.perf_counter()
+    known = _known(settings, record, target, say)
+    phase = _Phase(
+        settings, record, target, locations, known, max_rows, cache, should_stop, say, strangers
+    )
+    result, looked, matrix = phase.hybrid() if settings.method == "hybrid" else phase.by_one_proxy()
+    entries = phase.entries
+    missing = [c.model for c in result.candidates if c.model not in entries]
+    entries |= phase.entries_of(missing)
+    result = replace(
+        result,
+        candidates=tuple(replace(c, revision=entries[c.model].revision) for c in result.candidates),
+        skipped=(*result.skipped, *known.unknown),
+        seconds=time.perf_counter() - started,
+    )
+    return Recalled(result, known.clustering, matrix, entries, looked, record_facts(record))
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What the record says, with all that belongs to the target left out.
+
+    `columns` are the names of the target's own columns; `unknown` models with runs but no entry.
+    """
+
+    matrix: PerformanceMatrix
+    clustering: Clustering | None
+    sizes: Mapping[str, int]
+    columns: frozenset[str]
+    unknown: tuple[Rejected, ...]
+
+
+def _known(settings: RecallSettings, record: Record, target: TargetData, say: Say) -> _Known:
+    sizes = record.sizes(target.task)
+    whole = record.matrix(target.task)
+    matrix = whole
+    columns = frozenset(columns_of(target, record))
+    for column in columns:
+        matrix = matrix.without_dataset(column)
+    if not matrix.datasets:
+        raise RecordError(
+            f"the only benchmark of {record.name} is the target itself, which is left out",
+            hint="benchmark at least one other data set",
+        )
+    wanted = [m for m in matrix.models if m not in settings.exclude]
+    matrix = matrix.only_models([m for m in wanted if m in sizes])
+    unknown = tuple(
+        Rejected(m, "the record has runs of it, but no entry that says what it is")
+        for m in wanted
+        if m not in sizes
+    )
+    clustering = None
+    unchanged = (matrix.models, matrix.datasets) == (whole.models, whole.datasets)
+    if unchanged and not settings.raw and settings.threshold is None:
+        clustering = record.clustering(target.task)
+    if clustering is None and len(matrix.models) > 1:
+        clustering = _cluster(matrix, settings, say)
+    return _Known(matrix, clustering, sizes, columns, unknown)
+
+
+def _cluster(matrix: PerformanceMatrix, settings: RecallSettings, say: Say) -> Clustering | None:
+    """The clusters of a matrix; None where it can't be grouped and the method can do without."""
+    from hf_select.clustering.algorithms import EXACT, cluster_models
+
+    if len(matrix.models) > EXACT:
+        say(f"grouping {len(matrix.models)} models takes about half a minute")
+    try:
+        return cluster_models(matrix, threshold=settings.threshold, raw=settings.raw)
+    except InputError:
+        if settings.method == "paper":  # the others only show clusters as evidence
+            raise
+        return None
+
+
+class _Phase:
+    """One recall: what it was asked, what is known, and the entries that were looked up so far."""
+
+    def __init__(
+        self,
+        settings: RecallSettings,
+        record: Record,
+        target: TargetData,
+        locations: Catalog,
+        known: _Known,
+        max_rows: int,
+        cache: Path | None,
+        should_stop: Callable[[], bool],
+        say: Say,
+        strangers: bool,
+    ) -> None:
+        self.settings, self.record, self.target = settings, record, target
+        self.locations, self.known = locations, known
+        self.max_rows, self.cache = max_rows, cache
+        self.should_stop, self.say = should_stop, say
+        self.entries: dict[str, ModelEntry] = {}
+        self.strangers: dict[str, ModelEntry] = {}
+        if strangers:
+            fit = (e for e in locations.models if e.task == target.task)
+            self.strangers = {
+                e.repo_id: e
+                for e in fit
+                if e.repo_id not in known.sizes and e.repo_id not in settings.exclude
+            }
+
+    def entries_of(self, names: Sequence[str]) -> dict[str, ModelEntry]:
+        """The entries of those models; of several revisions the newest."""
+        found = {name: self.strangers[name] for name in names if name in self.strangers}
+        rest = [name for name in names if name not in found]
+        if rest:
+            found |= {e.repo_id: e for e in self.record.models(self.target.task, rest)}
+        return found
+
+    def look(self, names: Sequence[str], proxies: Sequence[str]) -> Looked:
+        """One forward pass of each of these models."""
+        self.entries |= self.entries_of([name for name in names if name not in self.entries])
+        return look_at_models(
+            names,
+            self.entries,
+            self.locations,
+            self.target,
+            proxies=tuple(proxies),
+            max_rows=self.max_rows,
+            max_length=record_recipe(self.record, self.target.task).max_length,
+            seed=self.settings.seed,
+            cache=self.cache,
+            should_stop=self.should_stop,
+            say=self.say,
+        )
+
+    def by_one_proxy(self) -> tuple[RecallResult, float, PerformanceMatrix]:
+        """Every method but `hybrid`: one proxy at most, of the models that the method names."""
+        from hf_select.recall import needs_proxy, recall_models
+
+        settings, known = self.settings, self.known
+        wanted = needs_proxy(settings.method, known.matrix, known.clustering)
+        scores: ProxyScores | None = None
+        skipped: tuple[Rejected, ...] = ()
+        seconds = 0.0
+        if wanted:
+            looked = self.look(wanted, settings.proxies)
+            (scores,) = looked.scores.values()
+            skipped, seconds = looked.skipped, _seconds(looked)
+        result = recall_models(
+            settings.method,
+            target=self.target.name,
+            task=self.target.task,
+            matrix=known.matrix,
+            clustering=known.clustering,
+            proxies=scores,
+            sizes=known.sizes,
+            top=settings.top,
+            raw=settings.raw,
+            seed=settings.seed,
+        )
+        result = replace(result, skipped=(*result.skipped, *skipped))
+        return result, seconds, known.matrix
+
+    def hybrid(self) -> tuple[RecallResult, float, PerformanceMatrix]:
+        """Prior and proxies by what they were worth on the record; looks until that is enough.
+
+        A model that can't be looked at can't be fine-tuned either: it is left out, with the reason.
+        """
+        from hf_select.recall import LIMIT, first_wave, next_wave
+
+        recorded = {
+            key: scores
+            for key, scores in recorded_proxies(self.record, self.target.task).items()
+            if key[1] not in self.known.columns
+        }
+        proxies = self._proxies(recorded)
+        matrix, cold = self._with_strangers()
+        found: dict[str, dict[str, float]] = {name: {} for name in proxies}
+        failed: dict[str, str] = {}
+        seconds = 0.0
+        result = self._forecast(matrix, cold, found, recorded, failed)
+        if not proxies:
+            self.say(
+                f"{self.record.name} holds no proxy scores that a weight could be learned from: "
+                "recalled by its benchmarks alone (`hf-select benchmark` records them)"
+            )
+            return result, 0.0, matrix
+        place = {name: i for i, name in enumerate(result.ranking)}
+        strength = np.array([-place.get(name, len(place)) for name in matrix.models], dtype=float)
+        limit = self.settings.looks or LIMIT
+        wave = first_wave(matrix.models, strength, self.known.clustering, limit)
+        while wave:
+            looked = self.look(wave, proxies)
+            seconds += _seconds(looked)
+            failed |= {bad.repo_id: bad.reason for bad in looked.skipped}
+            for name, scores in looked.scores.items():
+                values = zip(scores.models, scores.values.tolist(), strict=True)
+                found[name] |= {model: value for model, value in values if model not in failed}
+            result = self._forecast(matrix, cold, found, recorded, failed)
+            tried = {*found[proxies[0]], *failed}
+            wave = next_wave(result.p_best, tried, min(limit, len(matrix.models)))
+        rejected = tuple(Rejected(name, why) for name, why in failed.items())
+        result = replace(result, skipped=(*result.skipped, *rejected))
+        return result, seconds, matrix.only_models([m for m in matrix.models if m not in failed])
+
+    def _proxies(self, recorded: Mapping[tuple[str, str], ProxyScores]) -> tuple[str, ...]:
+        """The proxies to look by: those asked for, or those whose weight can be learned."""
+        from hf_select.recall import benchmarks_of, learnable
+
+        counts = benchmarks_of(recorded)
+        if self.settings.proxies:
+            # The target may be one of few benchmarks that one was recorded on.
+            named = [
+                name for name in self.settings.proxies if learnable({name: counts.get(name, 0)})
+            ]
+            return tuple(named)
+        return learnable(counts)
+
+    def _forecast(
+        self,
+        matrix: PerformanceMatrix,
+        cold: ColdStart | None,
+        found: Mapping[str, Mapping[str, float]],
+        recorded: Mapping[tuple[str, str], ProxyScores],
+        failed: Mapping[str, str],
+    ) -> RecallResult:
+        """What the hybrid makes of the looks so far."""
+        from hf_select.recall import ProxyEvidence, recall_models
+
+        kept = [m for m in matrix.models if m not in failed]
+        if not kept:
+            raise RecordError(
+                f"none of {len(matrix.models)} models could be loaded; the first: "
+                f"{next(iter(failed.values()))}",
+                hint="name a catalog with --catalog that says where the models are",
+            )
+        own = {
+            name: ProxyScores(name, tuple(values), np.array(list(values.values())))
+            for name, values in found.items()
+            if values
+        }
+        return recall_models(
+            "hybrid",
+            target=self.target.name,
+            task=self.target.task,
+            matrix=matrix.only_models(kept),
+            clustering=self.known.clustering,
+            looks=ProxyEvidence(own, {key: s for key, s in recorded.items() if key[0] in found}),
+            cold=None if cold is None else cold.only(matrix.models, kept),
+            sizes=self.known.sizes,
+            top=self.settings.top,
+            raw=self.settings.raw,
+            seed=self.settings.seed,
+        )
+
+    def _with_strangers(self) -> tuple[PerformanceMatrix, ColdStart | None]:
+        """The matrix with a row for every model that nobody has measured, and what those may be."""
+        matrix = self.known.matrix
+        if not self.strangers:
+            return matrix, None
+        from hf_select.clustering.algorithms import performance
+        from hf_select.recall import ColdStart, cold_start, fit_prior
+
+        names = sorted(self.strangers)
+        prior = fit_prior(performance(matrix, raw=self.settings.raw))
+        measured = list(self.entries_of(matrix.models).values())
+        row = {name: i for i, name in enumerate(matrix.models)}
+        rows = [row[entry.repo_id] for entry in measured]
+        guess = cold_start(
+            measured,
+            prior.strength[rows],
+            prior.variance[rows],
+            [self.strangers[name] for name in names],
+            texts=self._cards([*measured, *self.strangers.values()]),
+        )
+        gap = np.full((len(names), len(matrix.datasets)), np.nan)
+        whole = replace(
+            matrix,
+            models=(*matrix.models, *names),
+            scores=np.vstack([matrix.scores, gap]),
+            spread=np.vstack([matrix.spread, gap]),
+        )
+        nothing = np.full(len(matrix.models), np.nan)
+        at = [guess.models.index(name) for name in names]
+        return whole, ColdStart(
+            np.concatenate([nothing, guess.mean[at]]),
+            np.concatenate([nothing, guess.spread[at] ** 2]),
+            dict(zip(guess.models, guess.reasons, strict=True)),
+        )
+
+    def _cards(self, entries: Sequence[ModelEntry]) -> dict[str, str]:
+        """The cards of the models that lie on this machine."""
+        texts = {}
+        for entry in entries:
+            folder = self.locations.location(entry.repo_id)
+            card = None if folder is None else Path(folder) / "README.md"
+            if card is not None and card.is_file():
+                texts[entry.repo_id] = card.read_text(encoding="utf-8", errors="replace")[:CARD]
+        return texts
+
+
+def _seconds(looked: Looked) -> float:
+    """What looking at models took, all proxies included."""
+    return float(sum(looked.pass_seconds.values()) + sum(looked.scoring_seconds.values()))
