@@ -7,8 +7,8 @@ The reference is the paper's algorithm (arXiv 2404.00069), written down by us as
 loops over all pairs, the mean of the 5 largest differences, average linkage that looks for the
 nearest two clusters again after every merge. Both cut at the same distance, so their groups must be
 the same. Scores are made up: families of models around a level of their own. Every number is of a
-process of its own with one thread; `seconds` are CPU seconds, which other programs disturb least. `--paper` is a folder with the paper's two matrices
-(`nlp_matrix.txt`, `cv_matrix.txt`).
+process of its own with one thread; `seconds` are CPU seconds, which other programs disturb least.
+`--paper` is a folder with the paper's two matrices (`nlp_matrix.txt`, `cv_matrix.txt`).
 """
 
 from __future__ import annotations
@@ -311,7 +311,7 @@ def page(document: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"Above 10,000 models: {size} missing, by `{scale['algorithm']}`, the cut chosen:",
-            f"{took} and {gigabytes:.1f} GB; the aims were {aims['seconds']:.0f} s and {aim:.0f} GB.",
+            f"{took} and {gigabytes:.1f} GB; aims: {aims['seconds']:.0f} s, {aim:.0f} GB.",
             f"It finds {groups} groups where 200 were made; estimated silhouette {silhouette:.2f}.",
         ]
     if document.get("paper"):

@@ -64,4 +64,4 @@ def test_the_page(tmp_path, capsys):
     document = json.loads(file.read_text())
     assert all(row["same_groups"] for row in document["sizes"] if "ratio" in row)
     assert out.read_text().count("## Clustering") == 1
-    assert "Seconds grow with models" in capsys.readouterr().out
+    assert "1,000 x 50 with 30 % of the cells missing, by `average`" in capsys.readouterr().out
