@@ -52,7 +52,7 @@ def test_the_page(tmp_path, capsys):
             "--most",
             "200",
             "--scale",
-            "500",
+            "1000",
             "--patience",
             "5",
             "--out",
