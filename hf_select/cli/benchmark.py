@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", "-j", type=int, help="Jobs at a time; one per device or core.")
 @click.option("--timeout", type=float, help="Seconds after which a job is ended.")
 @click.option("--max-cells", type=int, metavar="N", help="Fine-tunings at most.")
+@click.option("--cells", metavar="FILE", help="Run these: what `hf-select plan --json` gave.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Part I of N.")
 @click.option("--retry-failed", is_flag=True, help="Run what failed again.")
 @click.option("--proxies", metavar="A,B", help="Proxy scores to record; all that fit the task.")
@@ -60,9 +61,12 @@ def command(
     Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
     the same command.
 
+    With --cells the cells of a plan are run, in its order; --catalog then says where their models
+    and data lie, if the record has never run them.
+
     Afterwards every model is looked at on every dataset in one forward pass over train rows, and
     its proxy scores are recorded beside the runs: a recall learns from them what a proxy is worth.
-    With --max-cells only where there is a fine-tuning.
+    With --max-cells or --cells only where there is a fine-tuning.
     """
     from hf_select import pipeline
     from hf_select.cli.live import watch

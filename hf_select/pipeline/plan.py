@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,27 @@ from numpy.typing import NDArray
 
 from hf_select.catalog import Catalog
 from hf_select.errors import InputError, UnknownNameError
+from hf_select.locations import find_catalog
 from hf_select.pipeline.base import (
     Record,
     RecordFacts,
     Say,
     check_task,
+    open_folder,
     open_results,
     record_facts,
     silent,
     tell_reading,
 )
-from hf_select.records import NAN, DatasetEntry, ModelEntry, RunRecord
+from hf_select.records import (
+    NAN,
+    DatasetEntry,
+    ModelEntry,
+    Recipe,
+    RunKey,
+    RunRecord,
+    check_task_name,
+)
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.matrix import Recorded, dataset_name, default_recipe, recorded
 
@@ -396,3 +407,98 @@ def _why(step: Step, number: int, total: int, datasets: int, noise: float) -> st
         else ("of what isn't known of the other benchmark")
     )
     return f"anchor {number} of {total}: tells {share} {what}; {chance}"
+
+
+# -------------------------------------------------------------------------------- running it
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """What a plan that was written down says: the task, the recipe's digest, the cells in order."""
+
+    name: str
+    task: str
+    recipe: str
+    cells: tuple[RunKey, ...]
+
+
+def read_plan(path: str | Path) -> PlanFile:
+    """What `hf-select plan --json` has written; `InputError` if it is none, or has no cells."""
+    try:
+        document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        recipe = str(document["recipe"])
+        cells = tuple(
+            RunKey(
+                model=str(cell["model"]),
+                model_revision=str(cell["revision"]),
+                dataset=str(cell["dataset"]),
+                dataset_revision=str(cell["dataset_revision"]),
+                config=str(cell["config"]),
+                recipe=recipe,
+                seed=int(cell["seed"]),
+            )
+            for cell in document["cells"]
+        )
+        found = PlanFile(str(path), check_task_name(str(document["task"])), recipe, cells)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a plan: {error!r}", hint="`hf-select plan ... --json > plan.json`"
+        ) from error
+    if not cells:
+        raise InputError(f"{path} is a plan without cells")
+    return found
+
+
+def planned_work(
+    planned: PlanFile,
+    results: str | Path,
+    catalog: str | Path | None,
+    recipe: Recipe | None,
+    task: str | None,
+) -> tuple[Catalog, Recipe, list[int], list[str]]:
+    """What a benchmark needs to run a plan: entries and places, recipe, seeds, ids of the cells.
+
+    Raises `InputError` for another task or recipe than the plan's, and for a model or a dataset
+    that neither the record nor the catalog knows at the plan's commit.
+    """
+    if task not in (None, planned.task):
+        raise InputError(f"{planned.name} is a plan for {planned.task}, not for {task}")
+    record = open_folder(results)
+    used = recipe or record.recipe(planned.recipe)
+    if used is None:  # of imported scores: nobody knows how those were trained
+        used = Recipe()
+    elif used.digest() != planned.recipe and not planned.recipe.startswith("imported-"):
+        raise InputError(
+            f"{planned.name} is a plan for recipe {planned.recipe}, not for {used.digest()}",
+            hint="leave the recipe out: it is the record's",
+        )
+    given = Catalog() if catalog is None else Catalog.load(catalog)
+    kept = find_catalog(None, results)
+    models = {
+        (e.repo_id, e.revision): e
+        for e in (*given.models, *record.models(planned.task))
+        if e.task == planned.task
+    }
+    datasets = {
+        (e.repo_id, e.config, e.revision): e
+        for e in (*given.datasets, *record.datasets(planned.task))
+        if e.task == planned.task
+    }
+    chosen_models = {(key.model, key.model_revision): None for key in planned.cells}
+    chosen_sets = {(key.dataset, key.config, key.dataset_revision): None for key in planned.cells}
+    for wanted, known in ((chosen_models, models), (chosen_sets, datasets)):
+        for one in wanted:
+            if one not in known:
+                raise InputError(
+                    f"{one[0]} at {one[-1][:8]} is known neither to the record nor to the catalog",
+                    hint="name the catalog that the plan was made with: --catalog",
+                )
+    chosen = Catalog(
+        tuple(models[one] for one in chosen_models),
+        tuple(datasets[one] for one in chosen_sets),
+        (),
+        {**kept.locations, **given.locations},
+    )
+    digest = used.digest()
+    ids = [replace(key, recipe=digest).id for key in planned.cells]
+    return chosen, used, sorted({key.seed for key in planned.cells}), ids

@@ -39,6 +39,7 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.pipeline.plan import planned_work, read_plan
 from hf_select.records import (
     Clustering,
     ProxyRow,
@@ -72,6 +73,7 @@ def benchmark(
     retry_failed: bool = False,
     checkpoint_every: float = 60.0,
     max_cells: int | None = None,
+    cells: str | Path | None = None,
     proxies: Sequence[str] | None = None,
     proxy_rows: int | None = None,
     on_plan: Callable[[int], None] | None = None,
@@ -84,14 +86,16 @@ def benchmark(
     `models` and `datasets` pick by name from the catalog; what it doesn't know are folders and
     files, or Hub ids, which are pinned to their newest commit. With neither catalog nor `datasets`
     the record's benchmarks are taken. Without a recipe it is the one that most runs of the record
-    used, so that rows can be compared. At most `max_cells` are trained. A cell that needs the Hub
+    used, so that rows can be compared. At most `max_cells` are trained. `cells` is what `hf-select
+    plan --json` wrote: its cells are run, in its order, with the record's recipe; names and seeds
+    are then the plan's, and the catalog says where models and data lie. A cell that needs the Hub
     when it can't be reached is left undone and named in the summary; it isn't the model's failure.
     `on_plan` is told how many cells there are to run, `on_event` what happens to each.
 
     Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
     dataset over at most `proxy_rows` train rows (`scoring.ROWS`). `proxies` names them; None = all
-    that take the kind of target, () = none. With `max_cells` only pairs of model and dataset that
-    have been fine-tuned, so that what a call may take stays bounded.
+    that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
+    dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
     from hf_select.training.scoring import ROWS, check_scoring, run_scoring
@@ -104,7 +108,13 @@ def benchmark(
     )
     if task is not None:
         check_task_name(task)
-    if catalog is None:
+    only = None
+    if cells is not None:
+        if models is not None or datasets is not None:
+            raise InputError("a plan names its models and datasets itself")
+        planned = read_plan(cells)
+        chosen, recipe, seeds, only = planned_work(planned, results, catalog, recipe, task)
+    elif catalog is None:
         chosen = folders_as_catalog(models or (), datasets or (), task)
         if task is not None and datasets is None:
             chosen = _on_benchmarks_of(results, chosen, task, say)
@@ -122,8 +132,10 @@ def benchmark(
     recipe = recipe or _usual_recipe(repo, chosen, say)
     keep_catalog(chosen, results)
     if on_plan is not None:
-        cells = missing_cells(chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard)
-        on_plan(min(len(cells), max_cells or len(cells)))
+        missing = missing_cells(
+            chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard, only=only
+        )
+        on_plan(min(len(missing), max_cells or len(missing)))
     summary = run_benchmark(
         chosen,
         repo,
@@ -135,6 +147,7 @@ def benchmark(
         retry_failed=retry_failed,
         checkpoint_every=checkpoint_every,
         max_cells=max_cells,
+        only=only,
         fetch=fetch,
         on_event=on_event,
     )
@@ -149,7 +162,7 @@ def benchmark(
             timeout=timeout,
             shard=shard,
             retry_failed=retry_failed,
-            only_measured=max_cells is not None,
+            only_measured=max_cells is not None or only is not None,
             without={(event.model, event.dataset) for event in summary.undone},
             fetch=fetch,
             on_plan=lambda pairs: say(f"proxy scores: {pairs} to look at") if pairs else None,

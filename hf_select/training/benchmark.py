@@ -225,15 +225,17 @@ def missing_cells(
     shard: tuple[int, int] = (0, 1),
     checkpoint_every: float = 60.0,
     submitter: str = "",
+    only: Sequence[str] | None = None,
 ) -> list[Cell]:
     """The cells without a record: each model on each dataset of its task, for each seed.
 
     In an order that spreads over models and datasets, so that a part of the matrix is a fair
     sample of it. `retry_failed` takes those again that failed, timed out or ran out of memory.
-    `shard` (i, n) keeps the i-th of n parts, split by key.
+    `shard` (i, n) keeps the i-th of n parts, split by key; `only` the cells whose keys have these
+    ids, in their order.
     """
     check_arguments(seeds=seeds, shard=shard, checkpoint_every=checkpoint_every)
-    cells = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
+    cells = _only(_all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), only)
     known = _recorded(repo, retry_failed)
     return [cell for cell in _sharded(cells, shard) if cell.key.id not in known]
 
@@ -266,6 +268,13 @@ def _all_cells(
                         )
                     )
     return cells
+
+
+def _only(cells: list[Cell], ids: Sequence[str] | None) -> list[Cell]:
+    if ids is None:
+        return cells
+    by_id = {cell.key.id: cell for cell in cells}
+    return [by_id[name] for name in ids if name in by_id]
 
 
 def _sharded(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
@@ -489,26 +498,26 @@ def run_benchmark(
     checkpoint_every: float = 60.0,
     submitter: str = "",
     max_cells: int | None = None,
+    only: Sequence[str] | None = None,
     fetch: Fetch | None = None,
     on_event: OnEvent | None = None,
 ) -> BenchmarkSummary:
     """Train the missing cells on this machine, a subprocess each; their rows are in the inbox then.
 
     `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
-    At most `max_cells` are trained, in the order of `missing_cells`. `fetch` gives the folders of
-    models without a location, in the job's own process. Every result is kept as soon as it is
-    there. Several processes can work on one repository, best with a `shard` each. Raises
-    `InputError` on bad arguments before anything is written, and `StoppedError` after SIGINT or
-    SIGTERM, with everything saved; the same call then goes on.
+    At most `max_cells` are trained, in the order of `missing_cells`, which says what `only` is.
+    `fetch` gives the folders of models without a location, in the job's own process. Every result
+    is kept as soon as it is there. Several processes can work on one repository, best with a
+    `shard` each. Raises `InputError` on bad arguments before anything is written, and
+    `StoppedError` after SIGINT or SIGTERM, with everything saved; the same call then goes on.
     """
     check_arguments(
         seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
     )
     began = time.monotonic()
     work = work_folder(repo)
-    everything = _sharded(
-        _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), shard
-    )
+    every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
+    everything = _sharded(_only(every, only), shard)
     by_id = {cell.key.id: cell for cell in everything}
     run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None), fetch)
     run.collect()  # what an earlier run had finished when it was killed

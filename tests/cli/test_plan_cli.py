@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from results.made import RECIPE, TASK, dataset, model, revision, run
+from tinyzoo import tiny_catalog
 
 from hf_select.catalog import Catalog
 from hf_select.cli.app import run as hf_select
@@ -166,3 +167,68 @@ def test_nothing_to_plan(tmp_path, capsys):
     repo.append([run("a", "x"), run("b", "x")])  # nobody says what they are
     error = plan(repo.path, "--budget", "2", capsys=capsys, code=2)["error"]
     assert "nothing to plan" in error["message"]
+
+
+# -------------------------------------------------------------------------------- running it
+
+
+def test_a_plan_is_run_by_benchmark_and_by_nothing_else(tmp_path, capsys):
+    catalog, record = str(tiny_catalog(tmp_path / "zoo")), str(tmp_path / "record")
+    where = ["--results", record, "--catalog", catalog, "--task", TASK]
+    how = ["--no-proxies", "--jobs", "1", "--quiet"]
+    recipe = ["--epochs", "1", "--batch-size", "8", "--max-length", "16"]
+    first = ["benchmark", *where, *how, *recipe, "--models", "tiny/ant,tiny/bee"]
+    assert hf_select(first) == 0
+
+    capsys.readouterr()
+    assert (
+        hf_select(["plan", *where, "--budget", "3", "--models", "tiny/cat,tiny/dog", "--json"]) == 0
+    )
+    file = tmp_path / "plan.json"
+    file.write_text(capsys.readouterr().out)
+    cells = json.loads(file.read_text())["cells"]
+    assert len(cells) == 3
+    again = ["benchmark", "--cells", str(file), "--results", record, "--catalog", catalog, *how]
+    assert hf_select([*again, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == 3
+    runs = {
+        (r.key.model, r.key.dataset, r.key.seed): r for r in ResultsRepo.open(record).runs(TASK)
+    }
+    assert len(runs) == 6 + 3
+    for cell in cells:
+        mine = runs[cell["model"], cell["dataset"], cell["seed"]]
+        assert (mine.status, mine.key.model_revision) == ("ok", cell["revision"])
+    assert len({r.key.recipe for r in runs.values()}) == 1
+    # what the record has run once it can find again, and what is done is done
+    assert hf_select(["benchmark", "--cells", str(file), "--results", record, *how, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["skipped"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        ({}, ["--models", "a"], "names its models"),
+        ({}, ["--task", "image-classification"], "is a plan for text-classification"),
+        ({}, ["--epochs", "7"], "is a plan for recipe"),
+        ({"cells": []}, [], "without cells"),
+        ({"cells": [{"model": "a"}]}, [], "is not a plan"),
+        ({"task": "poetry"}, [], "unknown task"),
+    ],
+)
+def test_a_plan_that_cannot_be_run(record, tmp_path, capsys, change, options, words):
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(plan(record, "--budget", "2", capsys=capsys) | change))
+    words_before = ["benchmark", "--cells", str(file), "--results", str(record), "--json"]
+    assert hf_select([*words_before, *options]) == 2
+    assert words in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_plan_for_a_model_that_nobody_knows(record, tmp_path, capsys):
+    document = plan(record, "--budget", "1", capsys=capsys)
+    document["cells"][0]["revision"] = "9" * 40
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(document))
+    assert hf_select(["benchmark", "--cells", str(file), "--results", str(record), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "i at 99999999 is known neither" in error["message"]
+    assert "--catalog" in error["hint"]
