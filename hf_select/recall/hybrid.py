@@ -161,14 +161,14 @@ def _warmed(prior: Prior, strength: Array, variance: Array) -> Prior:
 
 
 def _without_looks(prior: Prior, skill: Array) -> Outlook:
-    """No proxy has earned a weight: the strengths as they are, and the noise of a benchmark."""
+    """No proxy has earned a weight: the strengths as they are, and what they miss on benchmarks."""
     models, sets = skill.shape
     used = np.isfinite(prior.level)
-    noise = float(prior.noise[used].mean())
+    misses = _deviation(prior.relative - prior.leave_out()[0])
     levels = prior.level[used]
     return Outlook(
         relative=prior.strength,
-        deviation=np.sqrt(prior.variance + noise),
+        deviation=np.sqrt(misses**2 + _excess(prior)),
         level=float(levels.mean()),
         level_deviation=float(levels.std(ddof=1)) if len(levels) > 1 else float("nan"),
         parts={PRIOR: prior.strength},
@@ -178,6 +178,12 @@ def _without_looks(prior: Prior, skill: Array) -> Outlook:
         alike=np.full(sets, np.nan),
         novelty=None,
     )
+
+
+def _excess(prior: Prior) -> Array:
+    """Variance (M,) of strengths that are less certain than usual, beyond the usual."""
+    usual = np.median(prior.variance[np.isfinite(prior.relative).any(axis=1)])
+    return np.maximum(prior.variance - usual, 0.0)
 
 
 # ------------------------------------------------------------------------- prior and looks
@@ -225,7 +231,7 @@ def _with_looks(
             values = _design([column], fit.columns, lender)[:, 0]  # (F, M)
             guesses.append((fit.weights[:, None] * values, fit))
         mean, sd = _mixed(guesses)
-        excess = _uncertain(prior, fits, who)
+        excess = _uncertain(prior, fits)
         relative[who] = mean[who]
         deviation[who] = np.sqrt(sd**2 + excess)[who]
         source[who] = name
@@ -372,11 +378,10 @@ def _mixed(guesses: list[tuple[Array, _Fit]]) -> tuple[Array, Array]:
     return mean, np.sqrt(variances.mean() + means.var(axis=0))
 
 
-def _uncertain(prior: Prior, fits: list[_Fit], who: Mask) -> Array:
+def _uncertain(prior: Prior, fits: list[_Fit]) -> Array:
     """Variance (M,) that models with fewer measurements than usual have on top."""
     weight = np.mean([f.weights[f.columns.index(PRIOR)] if PRIOR in f.columns else 0 for f in fits])
-    usual = np.median(prior.variance[np.isfinite(prior.relative).any(axis=1)])
-    return float(weight) ** 2 * np.maximum(prior.variance - usual, 0.0)
+    return float(weight) ** 2 * _excess(prior)
 
 
 def _in_common(misses: Array, lender: NDArray[np.int64]) -> float:
