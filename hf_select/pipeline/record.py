@@ -50,6 +50,7 @@ from hf_select.records import (
 from hf_select.redaction import redact
 from hf_select.report.document import SCHEMA
 from hf_select.report.page import write_report
+from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
 
@@ -282,14 +283,20 @@ def import_results(
         datasets=table.datasets,
     )
     repo.compact(cluster=Grouping())
+    cells = [
+        (row.key.model, dataset_name(row.key.dataset, row.key.config))
+        if isinstance(row, RunRecord)
+        else (row.model, dataset_name(row.dataset, row.config))
+        for row in table.rows
+    ]
     return {
         "file": str(file),
         "results": str(results),
         "task": task,
         "kind": kind,
         "rows": len(table.rows),
-        "models": len(table.models),
-        "datasets": len(table.datasets),
+        "models": len({model for model, _ in cells}),
+        "datasets": len({dataset for _, dataset in cells}),
         "rejected": [{"row": bad.repo_id, "reason": bad.reason} for bad in table.rejected],
     }
 

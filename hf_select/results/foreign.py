@@ -227,8 +227,10 @@ def _table_lines(
 def _rename(job: _Import, header: list[str], kind: str, mapping: dict[str, str]) -> list[str]:
     """The file's column names in our words; checked for doubles."""
     known = {name for group in COLUMNS[kind] for name in group}
-    if kind == "proxies" and "score" not in header:
-        mapping = {"score": "value"} | mapping if "value" in header else mapping
+    if kind == "proxies":  # a proxy's score is called its value
+        mapping = {"score" if ours == "value" else ours: col for ours, col in mapping.items()}
+        if "score" not in (*header, *mapping) and "value" in header:
+            mapping = {"score": "value", **mapping}
     for ours, theirs in mapping.items():
         if ours not in known:
             raise UnknownNameError("column", ours, known)

@@ -195,6 +195,12 @@ def test_proxy_scores_long_and_wide(table):
     )
     (row,) = long.rows
     assert (row.proxy, row.value, row.seconds, row.task) == ("leep", -0.7, 2.0, TASK)
+    mapped = table(
+        "net,set,name,x\na,x,leep,-0.7\nb,x,logme,nan\n",
+        kind="proxies",
+        mapping={"model": "net", "dataset": "set", "proxy": "name", "value": "x"},
+    )
+    assert [(row.model, row.proxy, row.value) for row in mapped.rows[:1]] == [("a", "leep", -0.7)]
     wide = table("model,x,y\na,-0.7,-12\nb,-0.8,\n", kind="proxies", metric="leep")
     assert [(r.model, r.dataset, r.proxy, r.value) for r in wide.rows] == [
         ("a", "x", "leep", -0.7),
