@@ -60,6 +60,7 @@ record: $(STAMP) ## rebuild the shipped record (about an hour on 2 cores)
 	$(BIN)/python scripts/build_record.py
 
 results: $(STAMP)  ## replay tables for docs/results.md
+	$(BIN)/python benchmarks/recall.py $(if $(PAPER),--paper $(PAPER))
 	$(BIN)/python benchmarks/price.py
 
 clean:           ## remove what was built here
