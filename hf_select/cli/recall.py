@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -95,5 +96,11 @@ def recall_words(found: RecallResult) -> list[str]:
         lines.append(f"The target is unlike the benchmarks of the record: {found.novelty.why}")
         lines.append(f"Because of that, {found.novelty.changed}")
     if found.method == "hybrid":
+        first = found.candidates[0]
+        level = math.sqrt(max(0.0, first.spread**2 - first.deviation**2))
+        if not math.isnan(level):
+            lines.append(
+                f"+- is against the other models; the level that all share is known to {level:.2f}"
+            )
         lines.append(f"Chance that the best model is not among these: {found.outside:.0%}")
     return lines

@@ -274,7 +274,7 @@ def _hybrid_sentence(evidence: Evidence, outlook: Outlook, i: int) -> str:
         for what, value in sorted(parts.items(), key=lambda item: -abs(item[1]))
         if abs(value) >= SHOWN
     ]
-    text = f"{evidence.unit} {outlook.predicted[i]:.3f} +- {outlook.spread[i]:.3f}"
+    text = f"{evidence.unit} {outlook.predicted[i]:.3f} +- {outlook.deviation[i]:.3f}"
     if shown:
         text += f" ({', '.join(shown)})"
     if outlook.source[i] == LENT:
