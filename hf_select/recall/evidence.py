@@ -9,7 +9,7 @@ score is above what it usually is for this model, which tells a fit to this very
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,15 @@ class Looks:
     scored: Mask
     level: Array
     best: float = float("nan")
+
+    def only(self, rows: NDArray[np.int64]) -> Looks:
+        """The same of some models."""
+        return replace(
+            self,
+            target=self.target[:, rows],
+            benchmarks=self.benchmarks[:, :, rows],
+            scored=self.scored[rows],
+        )
 
     def usual(self, without: int | None = None) -> Array:
         """Mean of every proxy over the benchmarks but one (P, M); NaN where there is none."""

@@ -24,8 +24,8 @@ Array = NDArray[np.float64]
 
 RIDGE = 0.1
 """Penalty on the weights of standardised evidence, as a share of the cells fitted to."""
-ROWS = 50_000
-"""Cells that weights are fitted on, at most."""
+OTHERS = 3000
+"""Models that weren't looked at, of which weights are learned, at most."""
 FEWEST_BENCHMARKS = 3
 """With proxies on fewer benchmarks than that there is nothing to learn their weight from."""
 PRIOR, NEAREST = "prior", "nearest benchmarks"
@@ -194,54 +194,45 @@ def _with_looks(
 ) -> Outlook:
     models, sets = skill.shape
     every = list(range(sets))
-    strength_without, _ = prior.leave_out()
     alike = likeness(looks, looks.target, looks.usual(), every)
     column = _columns(prior, looks, looks.target, looks.usual(), prior.strength, alike, every)
-    cells, closeness = [], []
-    for j in every:
-        others = [d for d in every if d != j]
-        usual = looks.usual(without=j)
-        near = likeness(looks, looks.benchmarks[:, j], usual, others)
-        closeness.append(near)
-        cells.append(
-            _columns(
-                prior, looks, looks.benchmarks[:, j], usual, strength_without[:, j], near, others
-            )
-        )
+    lender = _lenders(looks, stand_in)
+    taught = _taught(looks.scored)
+    cells, closeness = _benchmarks(prior.only(taught), looks.only(taught))
+    scored = looks.scored[taught]
     novelty = judge(
         alike,
         closeness,
-        (column[PRIOR][0], _gist(column, looks)),
-        [(c[PRIOR][0], _gist(c, looks)) for c in cells],
-        looks.scored,
+        (column[PRIOR][taught], _gist(column, looks)[taught]),
+        [(c[PRIOR], _gist(c, looks)) for c in cells],
+        scored,
         signal=looks.best,
     )
-    goal = _goal(prior, looks)
+    goal = np.stack([_centred(values, scored) for values in prior.relative[taught].T])
+    lender_taught = np.searchsorted(taught, lender[taught])
     relative, deviation = np.full(models, np.nan), np.full(models, np.nan)
     source, shared = np.full(models, NONE, dtype="<U16"), np.zeros(models)
     parts: dict[str, Array] = {}
     weights: dict[str, dict[str, float]] = {}
-    for name, who, lender in _kinds(looks, stand_in):
-        names = (PRIOR, NEAREST, *(() if name == NONE else _proxy_columns(looks)))
-        fits = [_fit(cells, goal, who, lender, names)]
+    for name, who in _kinds(looks.scored, lender):
+        proxies = () if name == NONE else _proxy_columns(looks)
+        fits = [_fit(cells, goal, who[taught], lender_taught, (PRIOR, NEAREST, *proxies))]
         if novelty is not None and novelty.novel and name == OWN:
-            fits.append(_fit(cells, goal, who, lender, _proxy_columns(looks)))
-        guesses = []
-        for fit in fits:
-            values = _design([column], fit.columns, lender)[:, 0]  # (F, M)
-            guesses.append((fit.weights[:, None] * values, fit))
+            fits.append(_fit(cells, goal, who[taught], lender_taught, proxies))
+        guesses = [
+            (fit.weights[:, None] * _design([column], fit.columns, lender)[:, 0], fit)
+            for fit in fits
+        ]
         mean, sd = _mixed(guesses)
-        excess = _uncertain(prior, fits)
         relative[who] = mean[who]
-        deviation[who] = np.sqrt(sd**2 + excess)[who]
+        deviation[who] = np.sqrt(sd**2 + _uncertain(prior, fits))[who]
         source[who] = name
         if name == LENT:
-            shared[who] = _in_common(fits[0].misses, lender)
+            shared[who] = _in_common(fits[0].misses, lender_taught)
         weights[name] = _average_weights(fits)
         for added, fit in guesses:
             for row, what in zip(added, fit.columns, strict=True):
-                label = what.removesuffix(USUAL)
-                part = parts.setdefault(label, np.zeros(models))
+                part = parts.setdefault(what.removesuffix(USUAL), np.zeros(models))
                 part[who] += row[who] / len(guesses)
     level, level_deviation = _level(prior, looks)
     return Outlook(
@@ -257,6 +248,29 @@ def _with_looks(
         novelty,
         looks.names,
     )
+
+
+def _benchmarks(prior: Prior, looks: Looks) -> tuple[list[dict[str, Array]], list[Array]]:
+    """The evidence on each benchmark with that one left out, and how alike the others are."""
+    every = range(looks.benchmarks.shape[1])
+    without = prior.leave_out()[0]
+    cells, closeness = [], []
+    for j in every:
+        others = [d for d in every if d != j]
+        usual = looks.usual(without=j)
+        near = likeness(looks, looks.benchmarks[:, j], usual, others)
+        closeness.append(near)
+        cells.append(
+            _columns(prior, looks, looks.benchmarks[:, j], usual, without[:, j], near, others)
+        )
+    return cells, closeness
+
+
+def _taught(scored: Mask) -> NDArray[np.int64]:
+    """The models that weights are learned from: those scored, and all or some of the others."""
+    rest = np.flatnonzero(~scored)
+    step = -(-len(rest) // OTHERS)
+    return np.sort(np.concatenate([np.flatnonzero(scored), rest[:: max(1, step)]]))
 
 
 USUAL = " above usual"
@@ -275,14 +289,14 @@ def _columns(
     alike: Array,
     benchmarks: list[int],
 ) -> dict[str, Array]:
-    """All evidence on one dataset: name -> (1, M); everything relative to the scored models."""
+    """All evidence on one dataset: name -> (M,), relative to the scored models."""
     found = {PRIOR: strength, NEAREST: neighbours(prior, alike, benchmarks)}
     for p, name in enumerate(looks.names):
         found[name] = column[p]
         above = column[p] - usual[p]
         # where nothing is usual yet, nothing is unusual
         found[name + USUAL] = np.where(np.isfinite(usual[p]), above, 0 * column[p])
-    return {name: _centred(values, looks.scored)[None] for name, values in found.items()}
+    return {name: _centred(values, looks.scored) for name, values in found.items()}
 
 
 def _centred(values: Array, scored: Mask) -> Array:
@@ -292,25 +306,23 @@ def _centred(values: Array, scored: Mask) -> Array:
 
 def _gist(column: Mapping[str, Array], looks: Looks) -> Array:
     """What the proxies say together (M,)."""
-    return np.mean([column[name][0] for name in looks.names], axis=0)
+    return np.mean([column[name] for name in looks.names], axis=0)
 
 
-def _goal(prior: Prior, looks: Looks) -> Array:
-    """What is to be predicted (D, M): skill relative to the scored models' mean there."""
-    return np.stack([_centred(column, looks.scored) for column in prior.relative.T])
+def _lenders(looks: Looks, stand_in: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """From which model each one's proxies are taken (M,): from itself, or from its stand-in."""
+    itself = np.arange(len(looks.scored))
+    if stand_in is None:
+        return itself
+    lends = ~looks.scored & (stand_in >= 0) & looks.scored[np.maximum(stand_in, 0)]
+    return np.where(lends, stand_in, itself)
 
 
-def _kinds(
-    looks: Looks, stand_in: NDArray[np.int64] | None
-) -> list[tuple[str, Mask, NDArray[np.int64]]]:
-    """Whose proxies are used, for which models, and from which model each takes them."""
-    models = len(looks.scored)
-    itself = np.arange(models)
-    lender = itself if stand_in is None else np.where(stand_in >= 0, stand_in, itself)
-    lent = ~looks.scored & looks.scored[lender]
-    neither = ~looks.scored & ~lent
-    kinds = [(OWN, looks.scored, itself), (LENT, lent, lender), (NONE, neither, itself)]
-    return [(name, who, of) for name, who, of in kinds if who.any()]
+def _kinds(scored: Mask, lender: NDArray[np.int64]) -> list[tuple[str, Mask]]:
+    """Whose proxies are used, for which models."""
+    lent = ~scored & scored[lender]
+    kinds = [(OWN, scored), (LENT, lent), (NONE, ~scored & ~lent)]
+    return [(name, who) for name, who in kinds if who.any()]
 
 
 def _design(
@@ -319,7 +331,7 @@ def _design(
     """(F, len(cells), M). Proxies are taken from the lender, prior and neighbours are one's own."""
     rows = []
     for name in columns:
-        values = np.stack([cell[name][0] for cell in cells])
+        values = np.stack([cell[name] for cell in cells])
         rows.append(values if name in (PRIOR, NEAREST) else values[:, lender])
     return np.stack(rows)
 
@@ -334,12 +346,6 @@ def _fit(
     """Weights from the benchmarks, and what they miss on benchmarks that they didn't see."""
     x = _design(cells, columns, lender)  # (F, D, M)
     good = np.isfinite(x).all(axis=0) & np.isfinite(goal) & who
-    if good.sum() > ROWS:
-        places = np.flatnonzero(good.ravel())
-        kept = places[:: -(-len(places) // ROWS)]
-        good = np.zeros(good.size, dtype=bool)
-        good[kept] = True
-        good = good.reshape(goal.shape)
     misses = np.full(goal.shape, np.nan)
     for j in np.flatnonzero(good.any(axis=1)):
         rest = good.copy()

@@ -6,7 +6,7 @@ lets a model measured on the easy benchmarks alone look strong. A factor model d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,15 @@ class Prior:
     noise: Array
     total: float
     relative: Array  # (M, D): skill - level, NaN = not measured
+
+    def only(self, rows: NDArray[np.int64]) -> Prior:
+        """The same of some models."""
+        return replace(
+            self,
+            strength=self.strength[rows],
+            variance=self.variance[rows],
+            relative=self.relative[rows],
+        )
 
     def leave_out(self) -> tuple[Array, Array]:
         """Strength and variance (M, D) of every model without that one benchmark.
@@ -65,46 +74,44 @@ def fit_prior(skill: Array) -> Prior:
     have = np.isfinite(skill)
     if skill.ndim != 2 or not have.any():
         raise ValueError(f"a prior needs scores (M, D), got {skill.shape} without a finite one")
-    used = have.any(axis=0)
-    values = np.where(have, skill, 0.0)
+    models, sets = skill.shape
+    row, column = np.nonzero(have)  # a large record has few of its cells
+    value = skill[row, column]
+
+    def by_row(cells: Array) -> Array:
+        return np.bincount(row, cells, models).astype(np.float64)
+
+    def by_column(cells: Array) -> Array:
+        return np.bincount(column, cells, sets).astype(np.float64)
+
+    measured, used = have.any(axis=1), have.any(axis=0)
     count = np.maximum(have.sum(axis=0), 1)
-    level = values.sum(axis=0) / count
-    rows = np.maximum(have.sum(axis=1), 1)
-    relative = np.where(have, skill - level, 0.0)
-    strength = relative.sum(axis=1) / rows
-    loading = np.ones(skill.shape[1])
-    floor = 1e-6 + 1e-3 * float((relative**2).sum() / have.sum())
+    level = by_column(value) / count
+    relative = value - level[column]
+    strength = by_row(relative) / np.maximum(have.sum(axis=1), 1)
+    loading = np.ones(sets)
+    floor = 1e-6 + 1e-3 * float((relative**2).mean())
     total = max(float((strength**2).mean()), floor)
-    noise = np.full(skill.shape[1], floor)
-    variance = np.full(len(skill), total)
+    noise = np.full(sets, floor)
+    variance = np.full(models, total)
     for _ in range(ROUNDS):
-        second = (strength**2 + variance)[:, None] * have
-        along = (strength[:, None] * relative).sum(axis=0)
-        own = np.divide(along, second.sum(axis=0), out=np.ones(len(along)), where=used)
+        along = by_column(strength[row] * relative)
+        second = by_column((strength**2 + variance)[row])
+        own = np.divide(along, second, out=np.ones(sets), where=used)
         loading = np.where(used, (1 - SHRINK) * own + SHRINK * own[used].mean(), 1.0)
         scale = loading[used].mean()
         if scale > 1e-9:  # strengths in units of skill
             loading, strength, variance = loading / scale, strength * scale, variance * scale**2
-        left = np.where(have, relative - loading * strength[:, None], 0.0)
-        spread = (left**2 + variance[:, None] * loading**2 * have).sum(axis=0) / count
+        left = relative - loading[column] * strength[row]
+        spread = by_column(left**2 + variance[row] * loading[column] ** 2) / count
         noise = (1 - SHRINK) * spread + SHRINK * spread[used].mean() + floor
-        measured = have.any(axis=1)
         total = max(float((strength**2 + variance)[measured].mean()), floor)
-        precision = 1 / total + (have * (loading**2 / noise)).sum(axis=1)
-        strength = (relative * (loading / noise)).sum(axis=1) / precision
+        precision = 1 / total + by_row((loading**2 / noise)[column])
+        strength = by_row((loading / noise)[column] * relative) / precision
         variance = 1 / precision
-        gap = np.where(have, skill - loading * strength[:, None], 0.0)
-        level = gap.sum(axis=0) / count
-        relative = np.where(have, skill - level, 0.0)
-    centre = strength[have.any(axis=1)].mean()  # 0 is the average model
-    strength = np.where(have.any(axis=1), strength - centre, 0.0)
+        level = by_column(value - loading[column] * strength[row]) / count
+        relative = value - level[column]
+    centre = strength[measured].mean()  # 0 is the average model
+    strength = np.where(measured, strength - centre, 0.0)
     level = np.where(used, level + loading * centre, np.nan)
-    return Prior(
-        strength,
-        variance,
-        level,
-        loading,
-        noise,
-        total,
-        np.where(have, skill - level, np.nan),
-    )
+    return Prior(strength, variance, level, loading, noise, total, skill - level)
