@@ -346,17 +346,22 @@ def predict_seconds(
     size = np.log(np.maximum(np.asarray(sizes, np.float64), 1.0))
     like = np.asarray(sizes) > 0
     kind = np.array([str(k) for k in kinds])
+    asked: dict[tuple[str, float], float] = {}
     for i in np.flatnonzero(~timed):
-        same = timed & (kind == kind[i]) & (kind[i] != "")
-        close = timed & like & like[i] & (np.abs(size - size[i]) <= np.log(2) + 1e-9)
-        pool = next(p for p in (same & close, same, close, timed) if p.any())
-        row[i] = np.median(row[pool & timed])
+        key = str(kind[i]), float(size[i])
+        if key not in asked:
+            same = timed & (kind == kind[i]) & (kind[i] != "")
+            close = timed & like & like[i] & (np.abs(size - size[i]) <= np.log(2) + 1e-9)
+            pool = next(p for p in (same & close, same, close, timed) if p.any())
+            asked[key] = float(np.median(row[pool]))
+        row[i] = asked[key]
     return np.exp(row[:, None] + column)
 
 
 def _medians(values: Array) -> Array:
     """Median of each row (N,) over its finite numbers, NaN where there is none."""
-    found = np.full(len(values), NAN)
-    some = np.isfinite(values).any(axis=1)
-    found[some] = np.nanmedian(values[some], axis=1)
-    return found
+    ordered = np.sort(values, axis=1)  # NaN come last
+    count = np.isfinite(values).sum(axis=1)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, np.maximum(count - 1, 0))
+    rows = np.arange(len(values))
+    return np.where(count > 0, (ordered[rows, low] + ordered[rows, high]) / 2, NAN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 MOST_MODELS = 2000
 """Models that a plan looks at, at most: those that may be near the top and are known least."""
+BLOCK = 2000
+"""Models whose covariances are made at once."""
 FEW = 5
 """Benchmarks that a model is measured on before the next one is a gap, not an anchor."""
 
@@ -248,10 +250,10 @@ def _planned(
 
     wanted = np.ones(len(grid.models), dtype=bool)
     if models is not None:
-        for name in models:
-            if name not in grid.models:
-                raise UnknownNameError("model", name, grid.models)
-        wanted = np.array([name in set(models) for name in grid.models])
+        chosen = set(models)
+        for name in sorted(chosen.difference(grid.models)):
+            raise UnknownNameError("model", name, grid.models)
+        wanted = np.array([name in chosen for name in grid.models])
     allowed = _can_be_run(grid, say) & wanted[:, None]
     if not allowed.any():
         raise InputError(
@@ -271,27 +273,47 @@ def _planned(
     cost = np.ones(seconds.shape) if budget.seconds is None else seconds
 
     skills = planning.learn_skills(grid.skill, grid.runs, grid.noise)
-    means, spreads = planning.posterior(
-        skills, grid.skill[: grid.measured], grid.runs[: grid.measured]
-    )
-    best = means.max(axis=0)
-    new = np.arange(grid.measured, len(grid.models))
-    if len(new):
-        effects = (means - skills.mean).mean(axis=1)
-        more = _of_kin(grid, skills, effects, spreads.mean(axis=(1, 2)), new)
-        means, spreads = np.concatenate([means, more[0]]), np.concatenate([spreads, more[1]])
+    belief = np.full((2, len(grid.models)), NAN)  # of models without runs: effect and spread
     rows = np.flatnonzero(allowed.any(axis=1))
+
+    def known(of: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Array, Array]]:
+        """Models block by block, with what is known of them: means and covariances."""
+        for start in range(0, len(of), BLOCK):
+            block = of[start : start + BLOCK]
+            found = planning.posterior(
+                skills,
+                grid.skill[block],
+                grid.runs[block],
+                effect=belief[0, block],
+                spread=belief[1, block],
+            )
+            yield block, *found
+
+    best, effects, variances = np.full(len(grid.datasets), -np.inf), [], []
+    for _, means, spreads in known(np.arange(grid.measured)):
+        best = np.maximum(best, means.max(axis=0))
+        effects.append((means - skills.mean).mean(axis=1))
+        variances.append(spreads.mean(axis=(1, 2)))
+    new = rows[rows >= grid.measured]
+    if len(new):
+        belief[:, new] = _of_kin(grid, np.concatenate(effects), np.concatenate(variances), new)
     if len(rows) > MOST_MODELS:
-        chance = planning.chances(means[rows], spreads[rows], skills, best).mean(axis=1)
-        unknown = np.trace(spreads[rows], axis1=1, axis2=2)
-        rows = np.sort(rows[np.argsort(-chance * unknown, kind="stable")[:MOST_MODELS]])
+        worth = np.concatenate(
+            [
+                planning.chances(means, spreads, skills, best).mean(axis=1)
+                * np.trace(spreads, axis1=1, axis2=2)
+                for _, means, spreads in known(rows)
+            ]
+        )
+        rows = np.sort(rows[np.argsort(-worth, kind="stable")[:MOST_MODELS]])
         say(f"looked at {MOST_MODELS} of {len(grid.models)} models: those that may be near the top")
+    parts = list(known(rows))
     steps, left = planning.plan_cells(
         skills,
         grid.skill[rows],
         grid.runs[rows],
-        means[rows],
-        spreads[rows],
+        np.concatenate([means for _, means, _ in parts]),
+        np.concatenate([spreads for *_, spreads in parts]),
         best,
         budget=budget.amount,
         cost=cost[rows],
@@ -331,11 +353,8 @@ def _can_be_run(grid: _Grid, say: Say) -> NDArray[np.bool_]:
     return np.asarray(allowed, dtype=bool)
 
 
-def _of_kin(
-    grid: _Grid, skills: Any, effects: Array, variances: Array, new: NDArray[np.int64]
-) -> tuple[Array, Array]:
-    """What is known of models without runs: mean (N, D) and covariance (N, D, D)."""
-    from hf_select.planning import posterior
+def _of_kin(grid: _Grid, effects: Array, variances: Array, new: NDArray[np.int64]) -> Array:
+    """What models without runs are believed to be worth (2, N): effects and their spreads."""
     from hf_select.recall.cold import cold_start
 
     entries = [
@@ -343,7 +362,7 @@ def _of_kin(
         for name, entry in zip(grid.models, grid.model_entries, strict=True)
     ]
     kin = cold_start(entries[: grid.measured], effects, variances, [entries[i] for i in new])
-    return posterior(skills, grid.skill[new], grid.runs[new], effect=kin.mean, spread=kin.spread)
+    return np.stack([kin.mean, kin.spread])
 
 
 def _cells(
