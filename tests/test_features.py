@@ -12,7 +12,15 @@ import torch
 from tiny import tiny_image_folder, tiny_image_model, tiny_text_csv, tiny_text_model
 
 from hf_select.errors import ModelError
-from hf_select.features import KEPT, cached_features, extract_features, forward, load, sample_rows
+from hf_select.features import (
+    KEPT,
+    _Network,
+    cached_features,
+    extract_features,
+    forward,
+    load,
+    sample_rows,
+)
 from hf_select.records import Features
 from hf_select.tasks.base import get_task
 from hf_select.tasks.data import TargetData, load_target
@@ -171,8 +179,54 @@ def test_batches_change_nothing(
 ) -> None:
     whole = extract_features(TEXT, root / "bert", texts)
     monkeypatch.setattr("hf_select.features.BATCH_ROWS", rows)
-    monkeypatch.setattr("hf_select.features.BATCH_TOKENS", 30)
+    monkeypatch.setattr("hf_select.features.BATCH_TOKENS", {"cpu": 30})
     assert same(whole, extract_features(TEXT, root / "bert", texts))
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    root: Path, texts: TargetData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = extract_features(TEXT, root / "bert", texts)
+    real, sizes = _Network.__call__, []
+
+    def small(network: _Network, inputs: dict) -> dict:
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > most:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(network, inputs)
+
+    monkeypatch.setattr(_Network, "__call__", small)
+    most = 7
+    assert same(whole, extract_features(TEXT, root / "bert", texts))
+    assert max(sizes) > 7
+    assert sum(size for size in sizes if size <= 7) == len(texts.train)
+    most = 0
+    with pytest.raises(ModelError, match="fails on rows of text: out of memory"):
+        extract_features(TEXT, root / "bert", texts)
+
+
+def test_a_head_that_says_nothing_is_not_asked(
+    root: Path, texts: TargetData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(TEXT, root / "body")
+    monkeypatch.setattr(type(loaded.model), "forward", None)  # its body has one of its own
+    features = extract_features(TEXT, "body", texts, loaded=loaded)
+    monkeypatch.undo()
+    encoded = TEXT.encode(loaded.processor, texts.train, max_length=128)
+    with_head = forward(loaded.model, encoded)
+    assert with_head.logits is not None
+    assert with_head.logits.shape == (len(texts.train), 2)
+    assert np.allclose(features.last, with_head.layers[-1], atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_rounds_and_agrees(root: Path, texts: TargetData, images: TargetData) -> None:
+    for task, name, target in ((TEXT, "bert", texts), (IMAGE, "resnet", images)):
+        one = extract_features(task, root / name, target)
+        other = extract_features(task, root / name, target, device="cuda")
+        for a, b in zip(one.layers, other.layers, strict=True):
+            assert b.dtype == np.float32
+            assert np.abs(a - b).max() < 0.05 * np.abs(a).max()
 
 
 def test_the_order_of_rows_is_kept(root: Path, texts: TargetData) -> None:

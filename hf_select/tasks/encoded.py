@@ -40,6 +40,16 @@ class Encoded(ABC, _Dataset):
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch (B, ...) of rows, padded to the longest of them; includes `labels` (B,)."""
 
+    def inputs(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """What a model takes of those rows (B,): as `collate` gives it, without labels."""
+        batch = self.collate([self[int(i)] for i in rows])
+        del batch["labels"]
+        return batch
+
+    def work(self) -> NDArray[np.int64]:
+        """How much a model has to do for each row (N,), in tokens."""
+        return self.lengths
+
 
 def label_tensor(rows: list[dict[str, Any]]) -> torch.Tensor:
     """The labels of a batch (B,), int64 or float32."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Images a processor gets at once."""
 
+PATCH = 16 * 16
+"""Pixels that count as much as a token."""
+
 IN_MEMORY = 2**30
 """Bytes of pixel values that a split may take; a bigger one is processed row by row, each time."""
 
@@ -59,6 +62,21 @@ class ImageEncoded(Encoded):
 
         pixels = np.stack([row["pixel_values"] for row in rows])
         return {"pixel_values": torch.from_numpy(pixels), "labels": label_tensor(rows)}
+
+    def inputs(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """See `Encoded`."""
+        import torch
+
+        if self._pixels is None:
+            pixels = self._process(self._split[rows.tolist()]["image"])
+        else:
+            pixels = self._pixels[rows]
+        return {"pixel_values": torch.from_numpy(pixels)}
+
+    def work(self) -> NDArray[np.int64]:
+        """See `Encoded`. An image counts by its patches of 16 x 16 pixels, as in a ViT."""
+        patches = 1 if not len(self) else int(np.prod(self[0]["pixel_values"].shape[1:])) // PATCH
+        return np.full(len(self), max(1, patches), dtype=np.int64)
 
     def _process(self, images: list[Image]) -> NDArray[np.float32]:
         try:

@@ -67,6 +67,21 @@ class TextEncoded(Encoded):
         batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return {**batch, "attention_mask": torch.from_numpy(mask), "labels": label_tensor(rows)}
 
+    def inputs(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """See `Encoded`. All rows at once, without a step in Python for each."""
+        import torch
+
+        lengths = self.lengths[rows]
+        columns = np.arange(lengths.max())
+        places = columns - (len(columns) - lengths)[:, None] if self._pad_left else columns[None]
+        mask = (places >= 0) & (places < lengths[:, None])
+        flat = np.where(mask, self._offsets[rows][:, None] + places, 0)
+        batch = {
+            name: torch.from_numpy(np.where(mask, values[flat], self._padding[name]))
+            for name, values in self._values.items()
+        }
+        return {**batch, "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+
 
 class TextClassification:
     """One class a text, or a pair of texts. `text-classification` on the Hub."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import tiny_image_folder, tiny_image_model
 
 from hf_select.errors import ModelError
@@ -43,6 +44,19 @@ def test_row_by_row_is_the_same(target: TargetData, resnet: Path) -> None:
     assert lazy._pixels is None
     for i in range(len(whole)):
         assert np.array_equal(whole[i]["pixel_values"], lazy[i]["pixel_values"])
+    rows = np.array([3, 0, 1])
+    expected = whole.collate([whole[i] for i in rows])["pixel_values"]
+    for encoded in (whole, lazy):
+        assert torch.equal(encoded.inputs(rows)["pixel_values"], expected)
+
+
+def test_an_image_is_as_much_work_as_its_patches(target: TargetData, resnet: Path) -> None:
+    processor = TASK.load_processor(resnet)
+    encoded = ImageEncoded(processor, target.train)
+    height, width = encoded[0]["pixel_values"].shape[1:]
+    assert encoded.work().tolist() == [max(1, height * width // 256)] * len(encoded)
+    processor.size = {"height": 64, "width": 48}
+    assert ImageEncoded(processor, target.train).work()[0] == 12
 
 
 def test_images_of_any_size_and_mode(tmp_path: Path, resnet: Path) -> None:
