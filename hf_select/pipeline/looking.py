@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_select.catalog import Catalog
-from hf_select.errors import HfSelectError, RecordError, StoppedError
+from hf_select.errors import HfSelectError, StoppedError
 from hf_select.locations import locate
 from hf_select.pipeline.base import Say
 from hf_select.records import TASK_KINDS, Features, ModelEntry, ProxyScores, Rejected
@@ -58,8 +58,8 @@ def look_at_models(
 
     No proxies named: LEEP or LogME, as the models' heads allow. Of models whose features are in
     `cache` nothing is loaded or fetched. Several GPUs share the models, each of which is loaded
-    once. A model that fails is reported and skipped; `RecordError` if all do. Raises `StoppedError`
-    between two models.
+    once. A model that fails is reported and skipped, and it may be all of them. Raises
+    `StoppedError` between two models.
     """
     from hf_select.proxies import score_all
     from hf_select.recall import proxy_choice
@@ -72,11 +72,6 @@ def look_at_models(
     failed = ((name, found[name]) for name in names)
     skipped = tuple(Rejected(n, e.message) for n, e in failed if isinstance(e, HfSelectError))
     seen = {name: one for name, one in found.items() if isinstance(one, _Seen)}
-    if not seen:
-        raise RecordError(
-            f"none of {len(names)} models could be loaded; the first: {skipped[0].reason}",
-            hint="name a catalog with --catalog that says where the models are",
-        )
     chosen = tuple(proxies) or (proxy_choice({n: s.has_head for n, s in seen.items()}, kind),)
     scored = {
         name: one.scored if one.features is None else score_all(chosen, one.features, kind)

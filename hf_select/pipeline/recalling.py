@@ -380,6 +380,8 @@ class _Phase:
             looked = self.look(wanted, settings.proxies)
             (scores,) = looked.scores.values()
             skipped, seconds = looked.skipped, _seconds(looked)
+            if len(skipped) == len(wanted):
+                raise _none_loaded(skipped[0].reason, len(wanted))
         result = recall_models(
             settings.method,
             target=self.target.name,
@@ -463,11 +465,7 @@ class _Phase:
 
         kept = [m for m in matrix.models if m not in failed]
         if not kept:
-            raise RecordError(
-                f"none of {len(matrix.models)} models could be loaded; the first: "
-                f"{next(iter(failed.values()))}",
-                hint="name a catalog with --catalog that says where the models are",
-            )
+            raise _none_loaded(next(iter(failed.values())), len(matrix.models))
         own = {
             name: ProxyScores(name, tuple(values), np.array(list(values.values())))
             for name, values in found.items()
@@ -531,6 +529,13 @@ class _Phase:
             if card is not None and card.is_file():
                 texts[entry.repo_id] = card.read_text(encoding="utf-8", errors="replace")[:CARD]
         return texts
+
+
+def _none_loaded(first: str, models: int) -> RecordError:
+    return RecordError(
+        f"none of {models} models could be loaded; the first: {first}",
+        hint="name a catalog with --catalog that says where the models are",
+    )
 
 
 def _seconds(looked: Looked) -> float:

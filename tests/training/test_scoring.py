@@ -118,13 +118,13 @@ def test_what_no_pair_can_be_scored_by_is_refused():
 
 def test_a_pair_lacks_what_the_record_has_no_row_of(catalog, repo):
     first, second, third, _ = pairs = all_pairs(catalog)
-    undefined = scoring.Scored(float("nan"))
+    undefined = scoring.Scored(float("nan"), 0.0)
     repo.append(
         proxies=[
             first.row("leep", undefined, rows=50, seconds=0.5),  # has no trained head
             second.row("logme", undefined),  # could not be looked at
-            third.row("logme", scoring.Scored(0.5), rows=50),
-            replace(third.row("leep", scoring.Scored(0.5), rows=50), model_revision="f" * 40),
+            third.row("logme", scoring.Scored(0.5, 0.0), rows=50),
+            replace(third.row("leep", scoring.Scored(0.5, 0.0), rows=50), model_revision="f" * 40),
         ]
     )
     pairs = [replace(pair, proxies=("leep", "logme")) for pair in pairs]
