@@ -19,7 +19,7 @@ from hf_select.errors import InputError
 from hf_select.results.repo import ResultsRepo
 
 TASK = "text-regression"
-DATASETS = ("reviews", "mail")
+DATASETS = ("reviews", "news", "mail")
 RECIPE = replace(tinyzoo.RECIPE, learning_rate=1e-2, epochs=4)  # enough to learn the ratings
 
 
@@ -79,11 +79,12 @@ def recall(zoo: Path, **options: object) -> pipeline.Recalled:
 
 
 def test_recall_asks_representatives_by_logme(zoo: Path) -> None:
-    found = recall(zoo, threshold=10.0)  # one cluster of all, so one representative
+    # one cluster of all, so one representative
+    found = recall(zoo, method="paper", threshold=10.0)
     assert found.result.task == TASK
-    assert found.proxy is not None
-    assert found.proxy.proxy == "logme"
-    assert np.isfinite(found.proxy.values).all()
+    assert found.result.looked == 1
+    (looked,) = (c for c in found.result.candidates if c.proxies)
+    assert set(looked.proxies) == {"logme"}
     assert found.result.ranking == recall(zoo, method="mean").result.ranking
     with pytest.raises(InputError, match="regression"):
         recall(zoo, proxy="leep")
@@ -99,9 +100,18 @@ def test_recall_ranks_low_errors_first(zoo: Path) -> None:
 
 def test_recall_by_each_models_own_proxy(zoo: Path) -> None:
     found = recall(zoo, method="proxy:logme")
-    assert found.proxy is not None
-    assert np.isfinite(found.proxy.values).all()
+    assert found.result.looked == len(MODELS)
     assert all(set(c.proxies) == {"logme"} for c in found.result.candidates)
+
+
+def test_the_hybrid_forecasts_errors_too(zoo: Path) -> None:
+    found = recall(zoo).result
+    assert found.method == "hybrid"
+    for candidate in found.candidates:
+        assert set(candidate.proxies) == {"linear-probe", "logme", "knn"}
+        assert np.isfinite([candidate.predicted, candidate.spread]).all()
+    predicted = [c.predicted for c in found.candidates]
+    assert found.candidates[0].predicted == max(predicted)
 
 
 @pytest.mark.parametrize("policy", ["brute-force", "fractional-halving", "paper"])
