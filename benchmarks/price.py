@@ -32,8 +32,9 @@ LETTER = "paper, raw scores (preset)"
 ALONE = "the first one alone"
 GROUPS = {
     "all": "All models",
-    "recall:10": "The 10 of the paper's recall",
+    "recall:10:paper": "The 10 of the paper's recall",
     "recall:5:proxy:logme": "The 5 that LogME over all models puts first",
+    "recall": "What the hybrid recalls by itself",
 }
 COLUMNS = ("policy", "regret", "95 % interval", "worst", "price", "epochs", "winner's rank")
 
@@ -55,7 +56,6 @@ def measure(results: str, task: str) -> dict[str, Any]:
             document["candidates"][candidates] = replay_both_scales(results, task, candidates)
         except HfSelectError as error:
             document["candidates"][candidates] = error.to_dict()
-    document["recall"] = pipeline.replay(results, task, phase="recall")["summary"]
     return document
 
 
@@ -68,7 +68,7 @@ def replay_both_scales(results: str, task: str, candidates: str) -> dict[str, An
         )
     }
     if candidates != "all":
-        only = re.sub(r"^recall:\d+", "recall:1", candidates)
+        only = re.sub(r"^recall(:\d+)?", "recall:1", candidates)
         first = pipeline.replay(results, task, policies=("brute-force",), candidates=only)
         others = {ALONE: first, **others}
     for name, other in others.items():
@@ -97,15 +97,6 @@ def table(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
-def recall_table(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Markdown rows of the recall methods: regret of the best among the first k."""
-    columns = ["regret@1", "regret@3", "regret@5", "regret@10", "spearman"]
-    yield "| method | " + " | ".join(columns) + " |"
-    yield "|---|" + "---:|" * len(columns)
-    for name, row in summary.items():
-        yield f"| {name} | " + " | ".join(f"{row[column]:.2f}" for column in columns) + " |"
-
-
 def page(documents: Sequence[Mapping[str, Any]], results: str) -> str:
     """The section of the results page, all tasks."""
     record = "the shipped record" if results == "demo" else "a record"
@@ -131,12 +122,6 @@ def page(documents: Sequence[Mapping[str, Any]], results: str) -> str:
             if found.get("judged_by_same_seed"):
                 lines += ["", "Judged by the same seed, for want of a second one: "]
                 lines[-1] += ", ".join(found["judged_by_same_seed"])
-        lines += [
-            "",
-            "Recall alone: regret of the best model among the first k of each method:",
-            "",
-        ]
-        lines += recall_table(document["recall"])
     return "\n".join(lines)
 
 

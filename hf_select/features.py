@@ -334,7 +334,10 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 def _cache_key(
     task: Task, target: TargetData, key: str, rows: NDArray[np.int64], max_length: int
 ) -> str:
-    """Names everything that the numbers depend on: the rows stand for size, seed and sampling."""
+    """Names what the numbers depend on: the rows stand for size, seed and sampling.
+
+    Not the device: what a GPU rounds is less than a proxy can tell apart.
+    """
     return digest(
         {
             "version": VERSION,

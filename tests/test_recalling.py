@@ -17,6 +17,7 @@ from hf_select import pipeline
 from hf_select.catalog import Catalog, local_model
 from hf_select.cli.app import run
 from hf_select.errors import InputError, RecordError, StoppedError
+from hf_select.pipeline import compare
 from hf_select.pipeline.base import columns_of, recorded_proxies
 from hf_select.recall.hybrid import PREFERRED
 from hf_select.results.repo import ResultsRepo
@@ -247,6 +248,35 @@ def test_replay_of_recall_as_json(zoo: Path, capsys: pytest.CaptureFixture[str])
     assert run([*command, "--top", "0"]) == 2
     capsys.readouterr()
     assert run([*command, "--top", "few"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("recall", (None, "hybrid")),
+        ("recall:5", (5, "hybrid")),
+        ("recall:paper", (None, "paper")),
+        ("recall:3:proxy:logme", (3, "proxy:logme")),
+    ],
+)
+def test_candidates_of_a_replay_in_words(words: str, expected: tuple) -> None:
+    assert compare._candidates(words) == expected
+
+
+@pytest.mark.parametrize("words", ["recall:", "recall:0", "best", "recal:3"])
+def test_words_for_no_candidates(zoo: Path, words: str) -> None:
+    with pytest.raises(InputError, match="must be `all`"):
+        pipeline.replay(zoo / "record", TASK, candidates=words)
+
+
+def test_selection_is_replayed_on_what_the_hybrid_recalls_and_looks_are_paid_for() -> None:
+    def price(candidates: str) -> float:
+        found = pipeline.replay("demo", TASK, policies=["brute-force"], candidates=candidates)
+        return found["summary"]["brute-force"]["price"]
+
+    assert price("recall:2:mean") == pytest.approx(2)
+    assert price("recall:1:hybrid") > 1.1  # one training, and a look at every model
+    assert price("recall:2") == pytest.approx(price("recall:1") + 1)
 
 
 # ----------------------------------------------------------------- what a record may hold besides

@@ -26,7 +26,7 @@ from hf_select.errors import InputError
     "--candidates",
     default="all",
     show_default=True,
-    help="all, recall:K (of the hybrid), or recall:K:METHOD.",
+    help="all, recall (what the hybrid recalls), recall:K, recall:METHOD or recall:K:METHOD.",
 )
 @click.option(
     "--top",

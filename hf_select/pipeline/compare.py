@@ -106,13 +106,7 @@ def _replay_selection(
     chosen = {name: get_policy(name) for name in policies or POLICIES}
     choose = None
     if candidates != "all":
-        word, _, rest = candidates.partition(":")
-        count, _, method = rest.partition(":")
-        if word != "recall" or not count.isdigit() or int(count) < 1:
-            raise InputError(
-                f"candidates is {candidates!r}, but must be `all`, `recall:K` or `recall:K:METHOD`"
-            )
-        choose = _recaller(repo, task, int(count), raw, method or "hybrid")
+        choose = _recaller(repo, task, *_candidates(candidates), raw)
     return replay_selection(
         repo.curves(task),
         chosen,
@@ -124,8 +118,22 @@ def _replay_selection(
     )
 
 
+def _candidates(words: str) -> tuple[int | None, str]:
+    """`recall[:K][:METHOD]` as the number to recall (None: as many as it takes) and the method."""
+    word, *rest = words.split(":", 1)
+    count, _, method = rest[0].partition(":") if rest else ("", "", "")
+    if rest and not count.isdigit():
+        count, method = "", rest[0]
+    if word != "recall" or (count and int(count) < 1) or (rest and not rest[0]):
+        raise InputError(
+            f"candidates is {words!r}, but must be `all`, `recall`, `recall:K`, `recall:METHOD` or "
+            "`recall:K:METHOD`"
+        )
+    return int(count) if count else None, method or "hybrid"
+
+
 def _recaller(
-    repo: Record, task: str, top: int, raw: bool, method: str
+    repo: Record, task: str, top: int | None, method: str, raw: bool
 ) -> Callable[[str], tuple[tuple[str, ...], float]]:
     """For a benchmark as target: the recall by a method without it, and what the proxies cost.
 

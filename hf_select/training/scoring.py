@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,9 @@ from hf_select.training.benchmark import (
     work_folder,
 )
 from hf_select.training.executors.local import Job, LocalExecutor, Outcome
+
+if TYPE_CHECKING:
+    from hf_select.features import Loaded
 
 ROWS = 1000
 """Train rows of a benchmark that a pass sees, at most: enough for a proxy to rank models."""
@@ -269,11 +272,11 @@ class _OnceLoaded:
 
     def __init__(self, job: ModelJob) -> None:
         self._job = job
-        self._found: Any = None
+        self._found: Loaded | None = None
         self._error: HfSelectError | None = None
         self.folder = ""
 
-    def __call__(self) -> Any:
+    def __call__(self) -> Loaded:
         """The model as `features.load` gives it. Raises `ModelError`, `AccessError`, `HubError`."""
         if self._error is not None:
             raise self._error
@@ -285,7 +288,7 @@ class _OnceLoaded:
                 raise
         return self._found
 
-    def _load(self) -> Any:
+    def _load(self) -> Loaded:
         from hf_select import features
         from hf_select.tasks.base import get_task
 
