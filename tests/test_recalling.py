@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,12 @@ from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
 from hf_select import pipeline
 from hf_select.catalog import Catalog, local_model
 from hf_select.cli.app import run
-from hf_select.errors import InputError, RecordError
+from hf_select.errors import InputError, RecordError, StoppedError
 from hf_select.pipeline import compare
+from hf_select.pipeline.base import columns_of, recorded_proxies
 from hf_select.recall.hybrid import PREFERRED
 from hf_select.results.repo import ResultsRepo
+from hf_select.tasks.data import load_target
 
 NAMES = [f"tiny/{name}" for name in MODELS]
 
@@ -125,6 +129,8 @@ def test_models_that_nobody_measured_are_candidates_by_their_kin(zoo: Path, tmp_
     assert "nobody has measured it" in stranger.reason
     assert np.isfinite(stranger.predicted)
     assert stranger.deviation >= min(c.deviation for c in found.result.candidates)
+    without = recall(zoo, catalog=tmp_path / "catalog.json", exclude=["tiny/eel"]).result
+    assert sorted(without.ranking) == NAMES
     assert recall(zoo, top=5, method="mean", catalog=tmp_path / "catalog.json").result.ranking
     assert (
         "tiny/eel"
@@ -168,7 +174,11 @@ def test_of_a_target_that_is_a_benchmark_all_is_hidden(zoo: Path) -> None:
     [
         ({"proxy": ["knn", "logme"], "method": "paper"}, "takes one proxy, not 2"),
         ({"proxy": "nope"}, "nope"),
-        ({"looks": 0}, "looks is 0"),
+        ({"looks": 1}, "looks is 1"),
+        ({"looks": 9, "method": "mean"}, "knows no looks"),
+        ({"proxy": "logme", "method": "proxy:knn"}, "ranks by knn, not by logme"),
+        ({"threshold": float("inf")}, "threshold is inf"),
+        ({"exclude": NAMES}, "there is no model of"),
         ({"top": 0}, "top is 0"),
         ({"method": "best"}, "best"),
         ({"preset": "other"}, "other"),
@@ -267,3 +277,120 @@ def test_selection_is_replayed_on_what_the_hybrid_recalls_and_looks_are_paid_for
     assert price("recall:2:mean") == pytest.approx(2)
     assert price("recall:1:hybrid") > 1.1  # one training, and a look at every model
     assert price("recall:2") == pytest.approx(price("recall:1") + 1)
+
+
+# ----------------------------------------------------------------- what a record may hold besides
+
+
+def copied(zoo: Path, folder: Path, **kinds: list) -> Path:
+    """The zoo's record with other rows of some kinds."""
+    old = ResultsRepo.open(zoo / "record")
+    rows = {
+        "runs": old.runs(),
+        "models": old.models(),
+        "datasets": old.datasets(),
+        "proxies": old.proxies(),
+        "recipes": [r for r in map(old.recipe, old.recipes(TASK)) if r is not None],
+        **kinds,
+    }
+    ResultsRepo.create(folder).append(rows.pop("runs"), **rows)
+    return folder
+
+
+def test_proxy_scores_on_sets_without_runs_are_no_reason_to_look(zoo: Path, tmp_path: Path) -> None:
+    runs = [run for run in ResultsRepo.open(zoo / "record").runs() if "mail" not in run.key.dataset]
+    found = pipeline.recall(
+        zoo / "target.csv", copied(zoo, tmp_path / "few", runs=runs), catalog=zoo / "catalog.json"
+    )
+    assert found.result.looked == 0  # two benchmarks teach no weight
+
+
+def test_a_model_with_runs_and_no_entry_is_not_taken_for_one_without_runs(
+    zoo: Path, tmp_path: Path
+) -> None:
+    models = [m for m in ResultsRepo.open(zoo / "record").models() if m.repo_id != NAMES[0]]
+    found = pipeline.recall(
+        zoo / "target.csv",
+        copied(zoo, tmp_path / "gap", models=models),
+        catalog=zoo / "catalog.json",
+    )
+    assert [bad.repo_id for bad in found.result.skipped] == [NAMES[0]]
+    assert sorted(found.result.ranking) == NAMES[1:]
+
+
+def test_proxy_scores_of_several_commits_are_not_mixed(zoo: Path, tmp_path: Path) -> None:
+    rows = ResultsRepo.open(zoo / "record").proxies()
+    (one,) = (r for r in rows if (r.proxy, r.model, r.dataset) == ("knn", NAMES[0], "tiny/news"))
+    later = [
+        replace(one, dataset_revision="f" * 40, value=0.111),  # one model there, four at the other
+        replace(one, model_revision="f" * 40, value=float("nan")),
+    ]
+    record = ResultsRepo.open(copied(zoo, tmp_path / "stale", proxies=[*rows, *later]))
+    scores = recorded_proxies(record, TASK)["knn", "tiny/news"]
+    assert dict(zip(scores.models, scores.values, strict=True))[NAMES[0]] == one.value
+    record.append(proxies=[replace(one, model_revision="e" * 40, value=0.222)])
+    scores = recorded_proxies(record, TASK)["knn", "tiny/news"]
+    assert dict(zip(scores.models, scores.values, strict=True))[NAMES[0]] == 0.222
+
+
+def test_copies_of_the_target_are_hidden_with_it(zoo: Path, tmp_path: Path) -> None:
+    old = ResultsRepo.open(zoo / "record")
+    name, copy = "tiny/reviews", "copy/of-reviews"
+
+    def doubled(rows: list, own: Callable[[Any], str], as_copy: Callable[[Any], Any]) -> list:
+        return [*rows, *(as_copy(row) for row in rows if own(row) == name)]
+
+    folder = copied(
+        zoo,
+        tmp_path / "double",
+        runs=doubled(
+            old.runs(),
+            lambda run: run.key.dataset,
+            lambda run: replace(run, key=replace(run.key, dataset=copy)),
+        ),
+        datasets=doubled(old.datasets(), lambda e: e.repo_id, lambda e: replace(e, repo_id=copy)),
+        proxies=doubled(old.proxies(), lambda r: r.dataset, lambda r: replace(r, dataset=copy)),
+    )
+    # the data set at a newer commit, with other rows: known by name, and its old rows by content
+    target = load_target(zoo / "target.csv", name=name)
+    assert set(columns_of(target, ResultsRepo.open(folder))) == {name, copy}
+    for phase, options in (
+        ("recall", {"methods": ["mean", "hybrid"]}),
+        ("selection", {"policies": ["paper"]}),
+        ("selection", {"policies": ["brute-force"], "candidates": "recall:2:mean"}),
+    ):
+        told = pipeline.replay(folder, TASK, phase=phase, **options)["targets"]  # type: ignore[arg-type]
+        alone = pipeline.replay(zoo / "record", TASK, phase=phase, **options)["targets"]  # type: ignore[arg-type]
+        assert told[name] == told[copy] == alone[name]
+
+
+def test_recall_by_size_is_replayed_by_size(zoo: Path) -> None:
+    sizes = ResultsRepo.open(zoo / "record").sizes(TASK)
+    largest = {name for name, size in sizes.items() if size == max(sizes.values())}
+    document = pipeline.replay(zoo / "record", TASK, candidates="recall:1:size")
+    winners = {w for row in document["targets"].values() for w in row["paper"]["winners"]}
+    assert winners <= largest
+
+
+def test_a_selection_goes_on_with_the_same_candidates_only(zoo: Path, tmp_path: Path) -> None:
+    catalog = Catalog.load(zoo / "catalog.json")
+    folder = tiny_text_model(tmp_path / "eel", seed=9)
+    eel = replace(local_model(folder, TASK), repo_id="tiny/eel")
+    places = {**catalog.locations, "tiny/eel": folder}
+    replace(catalog, models=(*catalog.models, eel), locations=places).save(tmp_path / "more.json")
+
+    def begin(catalog: Path) -> None:
+        pipeline.select(
+            zoo / "target.csv",
+            zoo / "record",
+            tmp_path / "out",
+            catalog=catalog,
+            should_stop=lambda: True,
+        )
+
+    with pytest.raises(StoppedError):
+        begin(zoo / "catalog.json")
+    with pytest.raises(InputError, match="other settings"):
+        begin(tmp_path / "more.json")
+    with pytest.raises(StoppedError):
+        begin(zoo / "catalog.json")

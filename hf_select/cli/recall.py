@@ -97,8 +97,8 @@ def recall_words(found: RecallResult) -> list[str]:
         lines.append(f"Because of that, {found.novelty.changed}")
     if found.method == "hybrid":
         first = found.candidates[0]
-        level = math.sqrt(max(0.0, first.spread**2 - first.deviation**2))
-        if not math.isnan(level):
+        if not math.isnan(first.spread):  # known from one benchmark, it has none
+            level = math.sqrt(max(0.0, first.spread**2 - first.deviation**2))
             lines.append(
                 f"+- is against the other models; the level that all share is known to {level:.2f}"
             )

@@ -253,21 +253,58 @@ def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> Ta
 
 
 def columns_of(target: TargetData, repo: Record) -> list[str]:
-    """The record's columns that are the target itself: by content, or by its Hub name."""
-    return [
-        dataset_name(entry.repo_id, entry.config)
-        for entry in repo.datasets(target.task)
-        if target.fingerprint in (entry.fingerprint, entry.revision)
-        or dataset_name(entry.repo_id, entry.config) == target.name
+    """The record's columns that are the target itself: by content, or by its Hub name.
+
+    So are copies of what that Hub data set held at another commit.
+    """
+    mine = [
+        name
+        for name, entry in _named(repo, target.task)
+        if target.fingerprint in (entry.fingerprint, entry.revision) or name == target.name
     ]
+    twins = twin_columns(repo, target.task)
+    return list(dict.fromkeys([*mine, *(twin for name in mine for twin in twins.get(name, ()))]))
+
+
+def twin_columns(repo: Record, task: str) -> dict[str, tuple[str, ...]]:
+    """Column -> the other columns with the same content, of those that have any."""
+    held: dict[str, dict[str, None]] = {}
+    for name, entry in _named(repo, task):
+        if entry.fingerprint:
+            held.setdefault(entry.fingerprint, {})[name] = None
+    found: dict[str, dict[str, None]] = {}
+    for names in held.values():
+        for name in names:
+            found.setdefault(name, {}).update(dict.fromkeys(n for n in names if n != name))
+    return {name: tuple(others) for name, others in found.items() if others}
+
+
+def _named(repo: Record, task: str) -> list[tuple[str, DatasetEntry]]:
+    """The dataset entries, each with its name in a matrix."""
+    return [(dataset_name(e.repo_id, e.config), e) for e in repo.datasets(task)]
 
 
 def recorded_proxies(repo: Record, task: str) -> dict[tuple[str, str], ProxyScores]:
-    """(proxy, dataset) -> the proxy scores that the record holds."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    """(proxy, dataset) -> the proxy scores that the record holds.
+
+    As in a matrix, those of several commits of a dataset aren't mixed: the one on which most models
+    have a score counts. Of several commits of a model the one added last does, but a score counts
+    before none.
+    """
+    every: dict[str, dict[str, list[ProxyRow]]] = {}
     for row in repo.proxies(task):
-        column = dataset_name(row.dataset, row.config)
-        rows.setdefault((row.proxy, column), {})[row.model] = row
+        commits = every.setdefault(dataset_name(row.dataset, row.config), {})
+        commits.setdefault(row.dataset_revision, []).append(row)
+    rows: dict[tuple[str, str], dict[str, ProxyRow]] = {}
+
+    def models_on(commit: list[ProxyRow]) -> int:
+        return len({row.model for row in commit if np.isfinite(row.value)})
+
+    for column, commits in every.items():
+        for row in max(commits.values(), key=models_on):
+            found = rows.setdefault((row.proxy, column), {})
+            if row.model not in found or np.isfinite(row.value):
+                found[row.model] = row
     return {
         (proxy, dataset): ProxyScores(
             proxy,

@@ -24,6 +24,7 @@ from hf_select.pipeline.base import (
     recorded_proxies,
     silent,
     tell_reading,
+    twin_columns,
 )
 from hf_select.records import (
     TASK_KINDS,
@@ -86,6 +87,7 @@ def _replay_recall(
         proxies=proxies,
         raw=raw,
         sizes=sizes,
+        twins=twin_columns(repo, task),
         ks=top,
     )
 
@@ -106,7 +108,13 @@ def _replay_selection(
     if candidates != "all":
         choose = _recaller(repo, task, *_candidates(candidates), raw)
     return replay_selection(
-        repo.curves(task), chosen, candidates=choose, cost=cost, raw=raw, task=task
+        repo.curves(task),
+        chosen,
+        candidates=choose,
+        twins=twin_columns(repo, task),
+        cost=cost,
+        raw=raw,
+        task=task,
     )
 
 
@@ -143,16 +151,19 @@ def _recaller(
     check_method(method)
     matrix, curves = repo.matrix(task), repo.curves(task)
     proxies = recorded_proxies(repo, task)
-    spent_on = _spent(repo, task)
+    spent_on, sizes, twins = _spent(repo, task), repo.sizes(task), twin_columns(repo, task)
 
     def choose(dataset: str) -> tuple[tuple[str, ...], float]:
+        same = twins.get(dataset, ())
         hidden = matrix.without_dataset(dataset)
+        for twin in same:
+            hidden = hidden.without_dataset(twin)
         clustering = cluster_models(hidden, raw=raw)
         wanted = needs_proxy(method, hidden, clustering)
         looks, scores = None, None
         used: set[str] = set()
         if method == "hybrid":
-            looks = looks_without(dataset, proxies)
+            looks = looks_without(dataset, proxies, twins=same)
             used = set(looks.target)
         elif wanted:
             scores = recorded_scores(method, wanted, dataset, TASK_KINDS[task], proxies)
@@ -173,6 +184,7 @@ def _recaller(
             clustering=clustering,
             proxies=scores,
             looks=looks,
+            sizes=sizes,
             top=top,
             raw=raw,
         )

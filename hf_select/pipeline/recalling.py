@@ -122,6 +122,7 @@ def recall(
     """
     record = open_results(results)
     target = as_target(target, data_options)
+    locations = find_catalog(catalog, results)
     settings = check_recall(
         record,
         target.task,
@@ -133,12 +134,13 @@ def recall(
         looks=looks,
         seed=seed,
         exclude=exclude,
+        strangers=locations.models if catalog is not None else (),
     )
     recalled = recall_with(
         settings,
         record,
         target,
-        find_catalog(catalog, results),
+        locations,
         strangers=catalog is not None,
         max_rows=max_rows,
         cache=cache,
@@ -161,8 +163,12 @@ def check_recall(
     looks: int | None = None,
     seed: int = 0,
     exclude: Collection[str] = (),
+    strangers: Sequence[ModelEntry] = (),
 ) -> RecallSettings:
-    """Refuse what phase one can't do, before anything is computed or written."""
+    """Refuse what phase one can't do, before anything is computed or written.
+
+    `strangers`: models of a catalog that the record may not know.
+    """
     from hf_select.proxies import check_proxy
     from hf_select.recall import check_method, usual_method
 
@@ -172,10 +178,12 @@ def check_recall(
     fixed = check_method(method)
     if top is not None and top < 1:
         raise InputError(f"top is {top}, but must be at least 1")
-    if threshold is not None and not threshold >= 0:
+    if threshold is not None and not 0 <= threshold < np.inf:
         raise InputError(f"threshold is {threshold}, but must be 0 or more")
-    if looks is not None and looks < 1:
-        raise InputError(f"looks is {looks}, but must be at least 1")
+    if looks is not None and looks < 2:
+        raise InputError(f"looks is {looks}, but must be at least 2, which can be compared")
+    if looks is not None and method != "hybrid":
+        raise InputError(f"recall method {method!r} knows no looks", hint="--method hybrid does")
     if seed < 0:
         raise InputError(f"seed is {seed}, but must be 0 or more")
     named = (proxy,) if isinstance(proxy, str) else tuple(dict.fromkeys(proxy or ()))
@@ -188,7 +196,9 @@ def check_recall(
             f"recall method {method!r} takes one proxy, not {len(named)}",
             hint="several can be weighed against each other by --method hybrid",
         )
-    models = repo.sizes(task) if exclude else {}
+    elif fixed and named not in ((), (fixed,)):
+        raise InputError(f"recall method {method!r} ranks by {fixed}, not by {named[0]}")
+    models = {*repo.sizes(task), *(e.repo_id for e in strangers)} if exclude else set()
     for name in exclude:
         if name not in models:
             raise UnknownNameError("model", name, models)
@@ -260,13 +270,12 @@ def recall_with(
 class _Known:
     """What the record says, with all that belongs to the target left out.
 
-    `columns` are the names of the target's own columns; `unknown` models with runs but no entry.
+    `unknown`: models with runs but no entry.
     """
 
     matrix: PerformanceMatrix
     clustering: Clustering | None
     sizes: Mapping[str, int]
-    columns: frozenset[str]
     unknown: tuple[Rejected, ...]
 
 
@@ -274,8 +283,7 @@ def _known(settings: RecallSettings, record: Record, target: TargetData, say: Sa
     sizes = record.sizes(target.task)
     whole = record.matrix(target.task)
     matrix = whole
-    columns = frozenset(columns_of(target, record))
-    for column in columns:
+    for column in columns_of(target, record):
         matrix = matrix.without_dataset(column)
     if not matrix.datasets:
         raise RecordError(
@@ -289,13 +297,18 @@ def _known(settings: RecallSettings, record: Record, target: TargetData, say: Sa
         for m in wanted
         if m not in sizes
     )
+    if not matrix.models:
+        raise InputError(
+            f"there is no model of {record.name} to recall",
+            hint=f"{unknown[0].repo_id}: {unknown[0].reason}" if unknown else "exclude fewer",
+        )
     clustering = None
     unchanged = (matrix.models, matrix.datasets) == (whole.models, whole.datasets)
     if unchanged and not settings.raw and settings.threshold is None:
         clustering = record.clustering(target.task)
     if clustering is None and len(matrix.models) > 1:
         clustering = _cluster(matrix, settings, say)
-    return _Known(matrix, clustering, sizes, columns, unknown)
+    return _Known(matrix, clustering, sizes, unknown)
 
 
 def _cluster(matrix: PerformanceMatrix, settings: RecallSettings, say: Say) -> Clustering | None:
@@ -335,11 +348,11 @@ class _Phase:
         self.entries: dict[str, ModelEntry] = {}
         self.strangers: dict[str, ModelEntry] = {}
         if strangers:
-            fit = (e for e in locations.models if e.task == target.task)
+            others = {*known.sizes, *(bad.repo_id for bad in known.unknown), *settings.exclude}
             self.strangers = {
                 e.repo_id: e
-                for e in fit
-                if e.repo_id not in known.sizes and e.repo_id not in settings.exclude
+                for e in locations.models
+                if e.task == target.task and e.repo_id not in others
             }
 
     def entries_of(self, names: Sequence[str]) -> dict[str, ModelEntry]:
@@ -407,7 +420,7 @@ class _Phase:
         recorded = {
             key: scores
             for key, scores in recorded_proxies(self.record, self.target.task).items()
-            if key[1] not in self.known.columns
+            if key[1] in self.known.matrix.datasets  # the target's own columns aren't
         }
         proxies = self._proxies(recorded)
         matrix, cold = self._with_strangers()
@@ -513,10 +526,9 @@ class _Phase:
             spread=np.vstack([matrix.spread, gap]),
         )
         nothing = np.full(len(matrix.models), np.nan)
-        at = [guess.models.index(name) for name in names]
         return whole, ColdStart(
-            np.concatenate([nothing, guess.mean[at]]),
-            np.concatenate([nothing, guess.spread[at] ** 2]),
+            np.concatenate([nothing, guess.mean]),
+            np.concatenate([nothing, guess.spread**2]),
             dict(zip(guess.models, guess.reasons, strict=True)),
         )
 

@@ -35,6 +35,7 @@ from hf_select.records import (
     Recipe,
     Rung,
     SelectionResult,
+    digest,
 )
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
@@ -91,6 +92,8 @@ def select(
     chosen_policy = get_policy(policy)
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
+    locations = find_catalog(catalog, results)
+    offered = locations.models if catalog is not None else ()
     settings = check_recall(
         record,
         target.task,
@@ -102,6 +105,7 @@ def select(
         looks=looks,
         seed=seed,
         exclude=exclude,
+        strangers=offered,
     )
     asked = {
         **data_options,
@@ -110,7 +114,6 @@ def select(
         "recipe": None if recipe is None else recipe.digest(),
     }
     recipe = recipe or record_recipe(record, target.task)
-    locations = find_catalog(catalog, results)
     started = time.perf_counter()
     facts = record_facts(record)
     folder = SelectionFolder(
@@ -123,6 +126,7 @@ def select(
             **settings.to_dict(),
             "recipe": recipe.digest(),
             "record": sorted(record.recipes(target.task).items()),
+            **_looked_by(settings.method, record, target.task, offered),
             **({"repo": facts.repo, "revision": facts.revision} if facts.repo else {}),
         },
     )
@@ -201,6 +205,18 @@ def select(
         winner.trial.save_pretrained(folder.path)  # a step that all processes take together
     winner.trial.close()
     return Selected(document, folder.path)
+
+
+def _looked_by(
+    method: str, record: Record, task: str, offered: Sequence[ModelEntry]
+) -> dict[str, Any]:
+    """What else a recall rests on: one that goes on must come to the same."""
+    if method != "hybrid":
+        return {}
+    return {
+        "offered": digest(sorted([e.repo_id, e.revision] for e in offered if e.task == task)),
+        "proxies": len(record.proxies(task)),
+    }
 
 
 def _as_begun(results: str | Path, out: Path) -> str | Path:

@@ -122,7 +122,7 @@ def recall_models(
             + _why_not(matrix, 0, proxies if wanted else None),
             hint="" if wanted else no_skill_hint(matrix),
         )
-    count, outside = _how_many(scored, top)
+    count, outside = _how_many(scored, top, order)
     labels = (
         dict(zip(clustering.models, clustering.labels.tolist(), strict=True)) if clustering else {}
     )
@@ -202,15 +202,17 @@ def _order(scored: Scored, models: Sequence[str]) -> list[int]:
     return first + [i for i in order if i not in chosen]
 
 
-def _how_many(scored: Scored, top: int | None) -> tuple[int, float]:
+def _how_many(scored: Scored, top: int | None, order: Sequence[int]) -> tuple[int, float]:
     """How many candidates to take, and the chance that the best model isn't among them."""
     if scored.taken is None or scored.outlook is None:
         return (MOST if top is None else top), NAN
     novel = scored.outlook.novelty is not None and scored.outlook.novelty.novel
     outside = scored.taken.outside
     most = MOST_NOVEL if novel else MOST
-    count = min(top, len(outside)) if top else min(most, enough(outside, DELTA))
-    return (count if top is None else top), float(outside[count - 1])
+    if top is not None and top > len(outside):  # beyond the set
+        return top, max(0.0, 1 - float(scored.taken.p_best[order[:top]].sum()))
+    count = top or min(most, enough(outside, DELTA))
+    return count, float(outside[count - 1])
 
 
 def _forecast(candidate: Candidate, scored: Scored, i: int) -> Candidate:

@@ -142,7 +142,9 @@ def outlook(
     names = usable_proxies(own, recorded)
     if names:
         looks = read_looks(own, recorded, names=names)
-        if looks.scored.sum() >= 2:
+        # measured and scored, benchmark by benchmark: what weights are learned from
+        cells = np.isfinite(looks.benchmarks).all(axis=0) & np.isfinite(prior.relative).T
+        if looks.scored.sum() >= 2 and _enough(cells):
             return _with_looks(prior, skill, looks, stand_in)
     return _without_looks(prior, skill)
 
@@ -336,6 +338,11 @@ def _design(
     return np.stack(rows)
 
 
+def _enough(cells: Mask) -> bool:
+    """Whether a weight can be learned from these cells (D, M)."""
+    return int(cells.any(axis=1).sum()) >= FEWEST_BENCHMARKS
+
+
 def _fit(
     cells: list[dict[str, Array]],
     goal: Array,
@@ -343,9 +350,13 @@ def _fit(
     lender: NDArray[np.int64],
     columns: tuple[str, ...],
 ) -> _Fit:
-    """Weights from the benchmarks, and what they miss on benchmarks that they didn't see."""
+    """Weights from the benchmarks, and what they miss on benchmarks that they didn't see.
+
+    From the models `who`; from all, where those are measured on too few benchmarks.
+    """
     x = _design(cells, columns, lender)  # (F, D, M)
-    good = np.isfinite(x).all(axis=0) & np.isfinite(goal) & who
+    good = np.isfinite(x).all(axis=0) & np.isfinite(goal)
+    good = good & who if _enough(good & who) else good
     misses = np.full(goal.shape, np.nan)
     for j in np.flatnonzero(good.any(axis=1)):
         rest = good.copy()
@@ -428,7 +439,8 @@ def _level(prior: Prior, looks: Looks) -> tuple[float, float]:
     if PROBE in looks.names and np.isfinite(here) and have.sum() >= FEWEST_BENCHMARKS:
         gain = (reached - seen)[have]
         room = (1 - seen)[have]
-        share = float((gain * room).sum() / (room**2).sum())
+        whole = float((room**2).sum())
+        share = float((gain * room).sum()) / whole if whole > 0 else 0.0
         misses = gain - share * room
         return here + share * (1 - here), float(misses.std(ddof=1))
     levels = reached[np.isfinite(reached)]

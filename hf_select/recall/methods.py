@@ -241,9 +241,8 @@ def by_hybrid(evidence: Evidence) -> Scored:
     p_best = np.empty(len(by_name))
     p_best[by_name] = found.p_best
     taken = RecalledSet(tuple(by_name[list(found.order)].tolist()), found.outside, p_best)
-    return Scored(
-        outlook.predicted, lambda i: _hybrid_sentence(evidence, outlook, i), outlook, taken
-    )
+    scores = outlook.level + outlook.relative  # `predicted` ends at 1, where all would be equal
+    return Scored(scores, lambda i: _hybrid_sentence(evidence, outlook, i), outlook, taken)
 
 
 def _representatives(evidence: Evidence) -> NDArray[np.int64]:

@@ -53,6 +53,7 @@ def replay_recall(
     threshold: float | None = None,
     raw: bool = False,
     sizes: Mapping[str, int] | None = None,
+    twins: Mapping[str, Sequence[str]] | None = None,
     seeds: Sequence[int] = tuple(range(20)),
     ks: Sequence[int] = (1, 3, 5, 10),
 ) -> dict[str, Any]:
@@ -60,7 +61,8 @@ def replay_recall(
 
     `proxies` maps (proxy, dataset) to recorded proxy scores on that dataset. The target's column
     is taken out of the matrix before clusters and priors are made of it, and of what weights are
-    learned from; it serves as the truth alone, raw, oriented by its metric. `random` is the mean
+    learned from; it serves as the truth alone, raw, oriented by its metric. So are its `twins`:
+    dataset -> others with the same content. `random` is the mean
     over `seeds`. For `paper` the proxy is LEEP where every representative has one on record, else
     LogME.
 
@@ -87,7 +89,10 @@ def replay_recall(
         truth = dict(zip(matrix.models, (metric.direction * matrix.scores[:, j]), strict=True))
         if not np.isfinite(matrix.scores[:, j]).any():
             continue
+        same = (twins or {}).get(dataset, ())
         hidden = matrix.without_dataset(dataset)
+        for twin in same:
+            hidden = hidden.without_dataset(twin)
         clustering = None
         if {"paper", "hybrid"} & set(methods) and len(hidden.models) > 1:
             clustering = _clusters(hidden, threshold, raw, needed="paper" in methods)
@@ -106,7 +111,9 @@ def replay_recall(
                     matrix=hidden,
                     clustering=clustering if method in ("paper", "hybrid") else None,
                     proxies=found,
-                    looks=looks_without(dataset, proxies or {}) if method == "hybrid" else None,
+                    looks=looks_without(dataset, proxies or {}, twins=same)
+                    if method == "hybrid"
+                    else None,
                     sizes=sizes,
                     top=None if method == "hybrid" else 1,
                     raw=raw,
@@ -142,12 +149,15 @@ def looks_without(
     dataset: str,
     proxies: Mapping[tuple[str, str], ProxyScores],
     *,
+    twins: Sequence[str] = (),
     names: Sequence[str] | None = None,
 ) -> ProxyEvidence:
     """Recorded scores as the hybrid sees them with that dataset as its target.
 
-    Of the proxies that it would look at by itself, or of `names`.
+    Of the proxies that it would look at by itself, or of `names`. `twins`: other datasets with the
+    same content, which are left out.
     """
+    proxies = {key: scores for key, scores in proxies.items() if key[1] not in twins}
     if names is None:
         names = learnable(benchmarks_of(proxies, without=dataset))
     mine = {key: scores for key, scores in proxies.items() if key[0] in names}

@@ -48,7 +48,8 @@ def expected_best(
     the share `shared` of their variance in common. The first is the one with the highest mean; each
     next adds most to the expected maximum (greedy is within 1 - 1/e of the best set, the maximum
     being submodular: Nemhauser et al. 1978). Models with equal deviations and nothing in common are
-    taken in the order of their means, exactly. Ties go by row number. `seed` draws the futures.
+    taken in the order of their means, exactly. Ties go by mean, then by row number. `seed` draws
+    the futures.
     """
     models = len(mean)
     shared = np.zeros(models) if shared is None else shared
@@ -69,7 +70,7 @@ def expected_best(
     outside = []
     bound = mu.copy()  # what a model can add, at most
     for _ in range(min(most, len(mu))):
-        first = _most_added(centre, own, held, bound) if taken else int(np.argmax(mu))
+        first = _most_added(mu, centre, own, held, bound) if taken else int(np.argmax(mu))
         bound = bound if taken else np.full(len(mu), np.inf)
         bound[first] = -np.inf
         taken.append(first)
@@ -88,13 +89,13 @@ def enough(outside: Array, delta: float, least: int = 1) -> int:
     return max(least, int(good[0]) + 1) if good.size else len(outside)
 
 
-def _most_added(centre: Array, own: Array, held: Array, bound: Array) -> int:
+def _most_added(mean: Array, centre: Array, own: Array, held: Array, bound: Array) -> int:
     """The model that adds most to the expected best; `bound` (M,) is brought up to date on the way.
 
     What a model adds only ever falls as the set grows, so one that could add less than another does
     add needn't be looked at (lazy greedy, Minoux 1978).
     """
-    best, found = -1, -np.inf
+    best, found = (-np.inf, -np.inf, 0), -np.inf  # best: gain, mean, minus the row
     order = np.argsort(-bound, kind="stable")
     for start in range(0, len(order), CHUNK):
         rows = np.sort(order[start : start + CHUNK])
@@ -102,10 +103,10 @@ def _most_added(centre: Array, own: Array, held: Array, bound: Array) -> int:
         if not rows.size or bound[order[start]] < found:
             break
         bound[rows] = gains = _gain(centre[rows], own[rows], held)
-        top = int(np.argmax(gains))
-        if gains[top] > found or (gains[top] == found and rows[top] < best):
-            best, found = int(rows[top]), float(gains[top])
-    return best
+        top = int(np.lexsort((rows, -mean[rows], -gains))[0])
+        best = max(best, (float(gains[top]), float(mean[rows[top]]), -int(rows[top])))
+        found = best[0]
+    return -best[2]
 
 
 def _gain(centre: Array, own: Array, held: Array) -> Array:

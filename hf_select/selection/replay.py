@@ -129,11 +129,23 @@ def replicates(
 
 
 def replay_one(
-    curves: CurveSet, replicate: Replicate, policy: Policy, *, name: str = "", raw: bool = False
+    curves: CurveSet,
+    replicate: Replicate,
+    policy: Policy,
+    *,
+    twins: Sequence[str] = (),
+    name: str = "",
+    raw: bool = False,
 ) -> SelectionResult:
-    """One policy on one replicate, with all of the target hidden from its record."""
+    """One policy on one replicate, with all of the target hidden from its record.
+
+    So are its `twins`: other datasets with the same content.
+    """
     target = replicate.dataset
     j = curves.datasets.index(target)
+    record = curves.without_dataset(target)
+    for twin in twins:
+        record = record.without_dataset(twin)
 
     def opener(model: str) -> Callable[[], ReplayTrial]:
         return lambda: ReplayTrial(curves, model, target, replicate.seed, horizon=replicate.horizon)
@@ -144,7 +156,7 @@ def replay_one(
         horizon=replicate.horizon,
         metric=get_metric(curves.metrics[j]),
         val_trivial=float(curves.baselines[j]),
-        record=curves.without_dataset(target),
+        record=record,
         raw=raw,
         proxy_epochs=replicate.proxy_epochs,
         policy_name=name,
@@ -156,6 +168,7 @@ def replay_selection(
     policies: Mapping[str, Policy],
     *,
     candidates: Candidates | None = None,
+    twins: Mapping[str, Sequence[str]] | None = None,
     cost: str = "epochs",
     raw: bool = False,
     horizon: float | None = None,
@@ -165,7 +178,8 @@ def replay_selection(
     """Compare policies with every dataset left out in turn: the `replay` document of the CLI.
 
     `candidates(target)` gives the recalled models, best first, and what the proxy passes cost in
-    epochs (None: all models, free). The policy sees the validation curves of one seed; its
+    epochs (None: all models, free). `twins`: dataset -> others with the same content, which are
+    hidden with it. The policy sees the validation curves of one seed; its
     choice is judged by the mean test score over the other seeds, each seed in turn. Regret is
     100 x (best of all models of the record - winner) in the metric's units and direction;
     price is the whole cost over that of training the winner alone, in `cost`: "epochs" or
@@ -197,7 +211,18 @@ def replay_selection(
         targets[dataset] = {
             name: _mean_of(
                 [
-                    _account(curves, case, replay_one(curves, case, policy, name=name, raw=raw))
+                    _account(
+                        curves,
+                        case,
+                        replay_one(
+                            curves,
+                            case,
+                            policy,
+                            twins=(twins or {}).get(dataset, ()),
+                            name=name,
+                            raw=raw,
+                        ),
+                    )
                     for case in cases
                 ],
                 cost,

@@ -210,3 +210,35 @@ def test_the_target_itself_has_no_say():
     before = look(skill, proxies).relative
     skill[:, -1] = 0.123
     np.testing.assert_array_equal(look(skill, proxies).relative, before)
+
+
+def test_models_whose_like_nobody_measured_are_predicted_as_all_are():
+    skill, proxies = world(models=20)
+    skill[15:] = NAN  # no run, no look: only a guess
+    for values in proxies.values():
+        values[15:] = NAN
+    guess = np.where(np.arange(20) < 15, NAN, np.linspace(-0.1, 0.1, 20))
+    found = look(skill, proxies, cold=(guess, np.where(np.isnan(guess), NAN, 0.01)))
+    assert set(found.source[15:]) == {NONE}
+    assert np.isfinite(found.deviation).all()
+    assert (np.diff(found.relative[15:]) > 0).all()
+    assert found.deviation[15:].min() > found.deviation[:15].max()
+
+
+def test_looks_at_unmeasured_models_alone_teach_nothing():
+    skill, proxies = world(models=20)
+    skill[15:] = NAN
+    for values in proxies.values():
+        values[15:, :-1] = NAN
+        values[:15, -1] = NAN
+    guess = np.where(np.arange(20) < 15, NAN, np.linspace(-0.1, 0.1, 20))
+    found = look(skill, proxies, cold=(guess, np.where(np.isnan(guess), NAN, 0.01)))
+    assert set(found.source) == {NONE}
+    assert np.isfinite([found.relative, found.deviation]).all()
+
+
+def test_probes_without_a_fault_leave_no_room_and_no_nan():
+    skill, proxies = world()
+    found = look(skill, {PROBE: np.ones_like(proxies[PROBE])})
+    assert found.level == 1
+    assert np.isfinite([found.predicted, found.deviation]).all()

@@ -458,3 +458,33 @@ def test_replay_needs_two_datasets_and_known_methods():
     errors = matrix_of([[0.5, 0.4], [0.6, 0.4]], metrics=["rmse"] * 2, baselines=[1.0, 1.0])
     with pytest.raises(InputError, match="not regression"):
         replay_recall(errors, ["proxy:leep"])
+
+
+def test_predictions_beyond_perfect_keep_their_order():
+    names = tuple(f"m{10 + i}" for i in range(80))  # the last by name is the best
+    scores = np.tile(np.linspace(1.0, 1.3, 80)[:, None], (1, 4))
+    matrix = matrix_of(scores, models=names, metrics=["r2"] * 4)
+    found = recalled("hybrid", matrix, top=80)
+    assert found.candidates[0].predicted == found.candidates[10].predicted
+    assert found.ranking == names[::-1]
+    assert found.outside == 0  # nobody is left
+
+
+def test_what_is_known_from_one_benchmark_has_no_level(capsys):
+    from hf_select.cli.recall import recall_words
+
+    found = recalled("hybrid", matrix_of([[0.9], [0.8], [0.7]]))
+    assert np.isnan(found.candidates[0].spread)
+    assert not any("level" in line for line in recall_words(found))
+
+
+def test_replay_hides_the_copies_of_the_target():
+    matrix, proxies = recorded()
+    first, second = matrix.datasets[:2]
+    free = replay_recall(matrix, ["mean", "hybrid"], proxies=proxies)
+    told = replay_recall(matrix, ["mean", "hybrid"], proxies=proxies, twins={first: (second,)})
+    without = matrix.without_dataset(second)
+    kept = {key: scores for key, scores in proxies.items() if key[1] != second}
+    alone = replay_recall(without, ["mean", "hybrid"], proxies=kept)
+    assert told["targets"][first] == alone["targets"][first] != free["targets"][first]
+    assert told["targets"][second] == free["targets"][second]

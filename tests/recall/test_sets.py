@@ -61,3 +61,8 @@ def test_enough():
     assert enough(outside, 0.6) == 1
     assert enough(outside, 0.6, least=2) == 2
     assert enough(outside, 0.001) == 4
+
+
+def test_models_that_add_nothing_are_taken_by_their_means():
+    mean = np.array([0.1, 0.3, 0.9, 0.5])
+    assert expected_best(mean, np.full(4, 1e-3), most=4).order == (2, 3, 1, 0)
