@@ -174,6 +174,7 @@ def test_of_a_target_that_is_a_benchmark_all_is_hidden(zoo: Path) -> None:
     [
         ({"proxy": ["knn", "logme"], "method": "paper"}, "takes one proxy, not 2"),
         ({"proxy": "nope"}, "nope"),
+        ({"proxy": "knn", "method": "mean"}, "looks at no proxy score"),
         ({"looks": 1}, "looks is 1"),
         ({"looks": 9, "method": "mean"}, "knows no looks"),
         ({"proxy": "logme", "method": "proxy:knn"}, "ranks by knn, not by logme"),

@@ -196,6 +196,11 @@ def check_recall(
             f"recall method {method!r} takes one proxy, not {len(named)}",
             hint="several can be weighed against each other by --method hybrid",
         )
+    elif named and not fixed and method != "paper":
+        raise InputError(
+            f"recall method {method!r} looks at no proxy score, so {named[0]} has no place in it",
+            hint="--method hybrid does",
+        )
     elif fixed and named not in ((), (fixed,)):
         raise InputError(f"recall method {method!r} ranks by {fixed}, not by {named[0]}")
     models = {*repo.sizes(task), *(e.repo_id for e in strangers)} if exclude else set()
@@ -423,6 +428,9 @@ class _Phase:
             if key[1] in self.known.matrix.datasets  # the target's own columns aren't
         }
         proxies = self._proxies(recorded)
+        for name in self.settings.proxies:
+            if name not in proxies:
+                self.say(f"{name} is left out: without the target it is on record too rarely")
         matrix, cold = self._with_strangers()
         found: dict[str, dict[str, float]] = {name: {} for name in proxies}
         failed: dict[str, str] = {}
@@ -448,6 +456,11 @@ class _Phase:
             result = self._forecast(matrix, cold, found, recorded, failed)
             tried = {*found[proxies[0]], *failed}
             wave = next_wave(result.p_best, tried, min(limit, len(matrix.models)))
+        if failed and not any(found.values()):
+            self.say(
+                f"none of the {len(failed)} models that were to be looked at could be loaded: "
+                "recalled by the benchmarks alone, of models that may not load either"
+            )
         rejected = tuple(Rejected(name, why) for name, why in failed.items())
         result = replace(result, skipped=(*result.skipped, *rejected))
         return result, seconds, matrix.only_models([m for m in matrix.models if m not in failed])
