@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from hf_select.errors import ModelError
 from hf_select.records import Features, digest
 from hf_select.tasks.base import Task
 from hf_select.tasks.data import TargetData
+from hf_select.tasks.encoded import processor_digest
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +59,21 @@ class Loaded:
     head_is_trained: bool
 
 
+class LastEncoding:
+    """The encoded rows of one pass, for the next model whose processor does the same."""
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._rows: Encoded | None = None
+
+    def get(self, key: str, make: Callable[[], Encoded]) -> Encoded:
+        """The rows of that key; those of another are let go before they are made."""
+        if key != self._key or self._rows is None:
+            self._key, self._rows = key, None
+            self._rows = make()
+        return self._rows
+
+
 def load(task: Task, location: str | Path) -> Loaded:
     """Model and processor of a folder, on the CPU. Raises `ModelError`."""
     with _LOADING:
@@ -78,14 +94,16 @@ def extract_features(
     cache: Path | None = None,
     key: str = "",
     loaded: Loaded | None = None,
+    encoding: LastEncoding | None = None,
 ) -> Features:
     """Pooled features and source probabilities of a stratified sample of train rows.
 
     `location` is the model's folder, `max_length` in tokens. `key`: names the model's content in
     the cache; without one it is the digest of the folder's content. With `cache`, a folder, the
     result is kept there and found again for the same model, data, rows, seed and length.
-    `loaded`: the model, where it is in memory already. `seconds` is what encoding and the pass took
-    (the first time). Raises `ModelError` if the model can't be loaded or fails on these rows.
+    `loaded`: the model, where it is in memory already; `encoding`: the rows as the model before
+    this one had them, taken if its processor does the same. `seconds` is what encoding and the pass
+    took (the first time). Raises `ModelError` if the model can't be loaded or fails on these rows.
     """
     rows = sample_rows(target.labels("train"), max_rows, seed)
     path = None
@@ -100,7 +118,12 @@ def extract_features(
     # One output is a value, and a probability of 1 for every row says nothing.
     head = loaded.head_is_trained and loaded.model.config.num_labels > 1
     start = time.perf_counter()
-    encoded = task.encode(loaded.processor, target.train.select(rows), max_length=max_length)
+    encoding = encoding or LastEncoding()
+    processor = loaded.processor
+    encoded = encoding.get(
+        digest([processor_digest(processor), target.fingerprint, rows.tolist(), max_length]),
+        lambda: task.encode(processor, target.train.select(rows), max_length=max_length),
+    )
     try:
         passed = forward(loaded.model, encoded, device=device, head=head)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:

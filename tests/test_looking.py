@@ -168,3 +168,24 @@ def test_a_stop_or_an_error_of_ours_ends_it(
 
     monkeypatch.setattr(looking._Look, "__call__", failing)
     assert {bad.reason for bad in look(zoo, target).skipped} == {f"{name} is odd" for name in NAMES}
+
+
+def test_rows_are_encoded_once_for_models_with_one_processor(
+    zoo: Path, target: TargetData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = {name: look(zoo, target, [name]) for name in NAMES}
+    task = type(get_task(TASK))
+    encode, made = task.encode, [0]
+
+    def counted(self: object, *what: object, **options: object) -> object:
+        made[0] += 1
+        return encode(self, *what, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(task, "encode", counted)
+    ant, bee, cat, dog = NAMES  # DistilBERT and BERT in turn: their tokenizers differ
+    found = look(zoo, target, [ant, cat, bee, dog])
+    assert made == [2]
+    for name in NAMES:
+        for proxy, scores in apart[name].scores.items():
+            same = dict(zip(found.scores[proxy].models, found.scores[proxy].values, strict=True))
+            np.testing.assert_allclose(same[name], scores.values[0], rtol=1e-6, equal_nan=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,6 +20,7 @@ from hf_select.pipeline.base import Say
 from hf_select.records import TASK_KINDS, Features, ModelEntry, ProxyScores, Rejected
 
 if TYPE_CHECKING:
+    from hf_select.features import LastEncoding
     from hf_select.proxies import Scored
     from hf_select.tasks.data import TargetData
 
@@ -122,6 +123,7 @@ class _Look:
     max_length: int
     seed: int
     cache: Path | None
+    encodings: dict[str, LastEncoding] = field(default_factory=dict)  # device -> of its last model
 
     def __call__(self, name: str, device: str, starting: Callable[[], None]) -> _Seen:
         """`starting` is called before a pass, not where its features are there already."""
@@ -152,9 +154,10 @@ class _Look:
         )
 
     def _made(self, name: str, device: str) -> Features:
-        from hf_select.features import extract_features
+        from hf_select.features import LastEncoding, extract_features
         from hf_select.tasks import get_task
 
+        self.encodings.setdefault(device, LastEncoding())
         return extract_features(
             get_task(self.target.task),
             locate(self.entries[name], self.catalog),
@@ -165,6 +168,7 @@ class _Look:
             device=device,
             cache=self.cache,
             key=self.entries[name].revision,
+            encoding=self.encodings[device],
         )
 
 

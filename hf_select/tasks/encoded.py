@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hf_select.records import digest
 
 if TYPE_CHECKING:
     import datasets
@@ -62,3 +65,17 @@ def label_array(split: datasets.Dataset) -> NDArray:
     """The label column (N,) as int64 class ids or float32 values."""
     array = np.asarray(split["label"][:])
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+
+
+def processor_digest(processor: Any) -> str:
+    """What a processor does to its input: two that agree can share encoded splits."""
+    backend = getattr(processor, "backend_tokenizer", None)
+    if backend is not None:
+        settings = {
+            name: getattr(processor, name, None)
+            for name in ("model_input_names", "padding_side", "truncation_side", "pad_token_id")
+        }
+        content = [backend.to_str(), settings, processor.model_max_length]
+    else:
+        content = [json.dumps(processor.to_dict(), sort_keys=True, default=str)]
+    return digest([type(processor).__name__, *content])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
+from hf_select.tasks.encoded import processor_digest
 from hf_select.tasks.models import quiet
 from hf_select.training import checkpoint, rng
 from hf_select.training.sampling import (
@@ -130,7 +130,7 @@ class AccelerateTrial:
         finally:
             rng.restore(outer)
         # before it encodes anything: a tokenizer keeps its last call's settings
-        self._processor_digest = _processor_digest(self.processor)
+        self._processor_digest = processor_digest(self.processor)
         self._train_rows = self._encode("train", recipe.max_train_samples, seed)
         self._validation_rows = self._encode("validation", recipe.max_eval_samples, 0)
         self._steps_per_epoch = steps_in_epoch(len(self._train_rows), recipe.global_batch_size)
@@ -509,17 +509,3 @@ def _adamw(module: torch.nn.Module, recipe: Recipe, device: torch.device) -> tor
         lr=recipe.learning_rate,
         fused=device.type in ("cpu", "cuda"),  # a tenth off a whole step of a small model
     )
-
-
-def _processor_digest(processor: Any) -> str:
-    """What a processor does to its input: two that agree can share encoded splits."""
-    backend = getattr(processor, "backend_tokenizer", None)
-    if backend is not None:
-        settings = {
-            name: getattr(processor, name, None)
-            for name in ("model_input_names", "padding_side", "truncation_side", "pad_token_id")
-        }
-        content = [backend.to_str(), settings, processor.model_max_length]
-    else:
-        content = [json.dumps(processor.to_dict(), sort_keys=True, default=str)]
-    return digest([type(processor).__name__, *content])
