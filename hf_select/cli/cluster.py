@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output, cell
 from hf_select.cli.words import count
+
+if TYPE_CHECKING:
+    from hf_select.clustering.growth import Assignment
 
 
 @click.command(
@@ -21,6 +24,11 @@ from hf_select.cli.words import count
 @click.option("--preset", metavar="NAME", help="`paper`: its distance on raw scores.")
 @click.option("--threshold", type=float, help="Distance at which clusters are cut.")
 @click.option("--algorithm", help="average, kmeans or micro; by the number of models.")
+@click.option(
+    "--assign",
+    is_flag=True,
+    help="Keep the record's clusters, and place the models measured since in them.",
+)
 @click.option("--n-clusters", type=int, help="Number of clusters, instead of a threshold.")
 @options.common
 def command(
@@ -30,6 +38,7 @@ def command(
     threshold: float | None,
     algorithm: str | None,
     n_clusters: int | None,
+    assign: bool,
     output: Output,
 ) -> None:
     """Cluster the models of a record by their scores on its benchmarks."""
@@ -42,6 +51,7 @@ def command(
         threshold=threshold,
         algorithm=algorithm,
         n_clusters=n_clusters,
+        assign=assign,
         say=output.message,
     )
     found = clustered.clustering
@@ -55,6 +65,7 @@ def command(
                 "representative": None if representative is None else found.models[representative],
             }
         )
+    assigned = None if clustered.assigned is None else _assigned(clustered.assigned)
     document = {
         "task": task,
         "algorithm": found.algorithm,
@@ -62,6 +73,7 @@ def command(
         "silhouette": found.silhouette,
         "clusters": clusters,
         "drift": None if clustered.drift is None else asdict(clustered.drift),
+        "assigned": assigned,
         "record": asdict(clustered.record),
     }
 
@@ -81,8 +93,35 @@ def command(
         if singles:
             out.line(f"\nsingletons: {', '.join(singles)}")
         out.line("\n* represents its cluster: the highest mean benchmark score")
+        for row in assigned or ():
+            where = "alone" if row["cluster"] is None else f"cluster {row['cluster']}"
+            out.line(
+                f"\n{row['model']}: {where}, probability {cell(row['probability'])}, odds "
+                f"{cell(row['odds'])} to 1, by {count(row['measured'], 'benchmark')}"
+            )
+        if assigned == []:
+            out.line("\nno model was measured since these clusters were made")
         said = "" if clustered.drift is None else pipeline.drift_in_words(clustered.drift)
         if said:
             out.line(f"\nagainst the clusters that the record keeps: {said}")
 
     output.data(document, show)
+
+
+def _assigned(found: Assignment) -> list[dict[str, Any]]:
+    """Where each new model belongs; `cluster` is None for one of its own."""
+    rows = []
+    for i, model in enumerate(found.models):
+        cluster = int(found.cluster[i])
+        column = found.clusters.tolist().index(cluster) if cluster >= 0 else None
+        chance = found.alone[i] if column is None else found.probabilities[i, column]
+        rows.append(
+            {
+                "model": model,
+                "cluster": None if column is None else cluster,
+                "probability": float(chance),
+                "odds": float(found.odds[i]),
+                "measured": int(found.measured[i]),
+            }
+        )
+    return rows

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.clustering.algorithms import performance
+from hf_select.clustering.scores import performance
 from hf_select.metrics import get_metric
 from hf_select.records import Clustering, PerformanceMatrix
 

@@ -516,7 +516,7 @@ class _Phase:
         matrix = self.known.matrix
         if not self.strangers:
             return matrix, None
-        from hf_select.clustering.algorithms import performance
+        from hf_select.clustering.scores import performance
         from hf_select.recall import ColdStart, cold_start, fit_prior
 
         names = sorted(self.strangers)

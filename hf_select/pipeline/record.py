@@ -16,6 +16,7 @@ from hf_select.errors import (
     DataError,
     HfSelectError,
     InputError,
+    RecordError,
     UnknownNameError,
 )
 from hf_select.locations import (
@@ -55,7 +56,7 @@ from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
-    from hf_select.clustering.growth import Drift
+    from hf_select.clustering.growth import Assignment, Drift
     from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
 
 
@@ -312,6 +313,7 @@ class Clustered:
     clustering: Clustering
     record: RecordFacts
     drift: Drift | None = None
+    assigned: Assignment | None = None
 
 
 def cluster(
@@ -323,6 +325,7 @@ def cluster(
     algorithm: str | None = None,
     n_clusters: int | None = None,
     recipe: str | None = None,
+    assign: bool = False,
     say: Say = silent,
 ) -> Clustered:
     """Group the models of a record by how they do on its benchmarks.
@@ -330,13 +333,28 @@ def cluster(
     `preset="paper"`: raw scores, mean of the 5 largest differences, average linkage. Clusters that
     continue one of those that the record keeps bear its id. Without an `algorithm` it is average
     linkage, or what stands in for it where the models are too many.
+
+    `assign=True` groups nothing anew: the record's own clusters stay, and the models that were
+    measured since they were made are placed in them, with posterior odds.
     """
     from hf_select.clustering.algorithms import cluster_models
-    from hf_select.clustering.growth import stable_ids
+    from hf_select.clustering.growth import assign_new, stable_ids
 
     raw = check_preset(preset)
     record = open_results(results)
     check_task(record, task)
+    if assign:
+        if raw or (threshold, algorithm, n_clusters, recipe) != (None, None, None, None):
+            raise InputError("assign keeps the record's clusters, so there is nothing to set")
+        before = record.last_clustering(task)
+        if before is None:
+            raise RecordError(
+                f"{record.name} keeps no clusters of {task} models",
+                hint="`hf-select compact` makes them",
+            )
+        placed = assign_new(record.matrix(task), before)
+        tell_reading(record, say)
+        return Clustered(before, record_facts(record), assigned=placed)
     found = cluster_models(
         record.matrix(task, recipe=recipe),
         algorithm=algorithm,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.clustering.algorithms import no_skill_hint, performance
+from hf_select.clustering.scores import no_skill_hint, performance
 from hf_select.errors import InputError
 from hf_select.recall.hybrid import OWN, PRIOR, Outlook
 from hf_select.recall.methods import (

@@ -8,14 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.clustering.algorithms import (
-    EXACT,
-    benchmark_means,
-    distances_between,
-    model_distances,
-    performance,
-    row_means,
-)
+from hf_select.clustering.algorithms import EXACT, distances_between, model_distances
+from hf_select.clustering.scores import benchmark_means, performance, row_means
 from hf_select.errors import UnknownNameError
 from hf_select.proxies import get_proxy
 from hf_select.recall.hybrid import LENT, NONE, Outlook

@@ -3,13 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_select.clustering.algorithms import (
-    CLUSTERERS,
-    benchmark_means,
-    cluster_models,
-    paper_silhouette,
-    performance,
-)
+from hf_select.clustering.algorithms import CLUSTERERS, cluster_models, paper_silhouette
+from hf_select.clustering.scores import benchmark_means, performance
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.records import PerformanceMatrix
 
