@@ -100,6 +100,7 @@ def measure(work: Path, zoo: Path, recipe: Recipe, top: int, jobs: int) -> dict[
     hf_select("benchmark", "--catalog", str(catalog), "--results", record, *how)
     clusters = hf_select("cluster", "--results", record, "--task", TASK)
     target = (str(csv), "--results", record, "--catalog", str(catalog), *COLUMNS)
+    target = (*target, "--method", "paper")  # three benchmarks are few to learn weights from
     recall = hf_select("recall", *target, "--top", str(top))
     out = folder / "chosen"
     chosen = hf_select(
