@@ -163,7 +163,7 @@ def _recaller(
         looks, scores = None, None
         used: set[str] = set()
         if method == "hybrid":
-            looks = looks_without(dataset, proxies, twins=same)
+            looks = looks_without(dataset, proxies, twins=twins)
             used = set(looks.target)
         elif wanted:
             scores = recorded_scores(method, wanted, dataset, TASK_KINDS[task], proxies)

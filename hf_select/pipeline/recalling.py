@@ -27,6 +27,7 @@ from hf_select.pipeline.base import (
     recorded_proxies,
     silent,
     tell_reading,
+    twin_columns,
 )
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.records import (
@@ -351,6 +352,7 @@ class _Phase:
         self.max_rows, self.cache = max_rows, cache
         self.should_stop, self.say = should_stop, say
         self.entries: dict[str, ModelEntry] = {}
+        self.twins = twin_columns(record, target.task)
         self.strangers: dict[str, ModelEntry] = {}
         if strangers:
             others = {*known.sizes, *(bad.repo_id for bad in known.unknown), *settings.exclude}
@@ -503,7 +505,9 @@ class _Phase:
             task=self.target.task,
             matrix=matrix.only_models(kept),
             clustering=self.known.clustering,
-            looks=ProxyEvidence(own, {key: s for key, s in recorded.items() if key[0] in found}),
+            looks=ProxyEvidence(
+                own, {k: s for k, s in recorded.items() if k[0] in found}, self.twins
+            ),
             cold=None if cold is None else cold.only(matrix.models, kept),
             sizes=self.known.sizes,
             top=self.settings.top,

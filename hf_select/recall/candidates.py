@@ -44,10 +44,12 @@ NEAREST_SHOWN, MATES_SHOWN = 5, 5
 @dataclass(frozen=True, eq=False)
 class ProxyEvidence:
     """Scores of several proxies: `target`, proxy -> scores on the target, of models that were
-    looked at; `recorded`, (proxy, benchmark) -> scores on that benchmark."""
+    looked at; `recorded`, (proxy, benchmark) -> scores on that benchmark. `twins`: benchmark -> the
+    others with the same content, which must not vouch for each other."""
 
     target: Mapping[str, ProxyScores] = field(default_factory=dict)
     recorded: Mapping[tuple[str, str], ProxyScores] = field(default_factory=dict)
+    twins: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def recall_models(
@@ -112,6 +114,7 @@ def recall_models(
         seed=seed,
         looks={name: _by_model(scores, matrix.models) for name, scores in looks.target.items()},
         recorded=recorded_arrays(looks.recorded, matrix),
+        twins=looks.twins,
         cold=cold,
     )
     scored = RECALL_METHODS["proxy:NAME" if wanted else method](evidence)

@@ -36,6 +36,7 @@ class Evidence:
     looks: Mapping[str, Array] = field(default_factory=dict)  # proxy -> scores (M,) on the target
     recorded: Mapping[str, Array] = field(default_factory=dict)  # proxy -> scores (M, D)
     cold: ColdStart | None = None  # what is known of models without any run
+    twins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # dataset -> its copies
 
     @property
     def unit(self) -> str:
@@ -216,13 +217,17 @@ def by_hybrid(evidence: Evidence) -> Scored:
     matrix = evidence.matrix
     by_name = np.array(sorted(range(len(matrix.models)), key=matrix.models.__getitem__))
     stand_in = _representatives(evidence)
+    single = _one_of_each(matrix.datasets, evidence.twins)
     outlook = hybrid_outlook(
-        performance(matrix, raw=evidence.raw),
+        performance(matrix, raw=evidence.raw)[:, single],
         evidence.looks,
-        evidence.recorded,
+        {name: scores[:, single] for name, scores in evidence.recorded.items()},
         stand_in=stand_in,
         cold=(evidence.cold.strength, evidence.cold.variance) if evidence.cold else None,
     )
+    alike = np.full(len(matrix.datasets), NAN)
+    alike[single] = outlook.alike
+    outlook = replace(outlook, alike=alike)
     groups = np.where(stand_in >= 0, stand_in, np.arange(len(stand_in)))
     found = expected_best(
         outlook.relative[by_name],
@@ -237,6 +242,15 @@ def by_hybrid(evidence: Evidence) -> Scored:
     taken = RecalledSet(tuple(by_name[list(found.order)].tolist()), found.outside, p_best)
     scores = outlook.level + outlook.relative  # `predicted` ends at 1, where all would be equal
     return Scored(scores, lambda i: _hybrid_sentence(evidence, outlook, i), outlook, taken)
+
+
+def _one_of_each(datasets: Sequence[str], twins: Mapping[str, Sequence[str]]) -> list[int]:
+    """The columns, one of those with the same content: they would vouch for each other."""
+    kept: set[str] = set()
+    for name in sorted(datasets):
+        if not kept & set(twins.get(name, ())):
+            kept.add(name)
+    return [j for j, name in enumerate(datasets) if name in kept]
 
 
 def _representatives(evidence: Evidence) -> NDArray[np.int64]:

@@ -111,7 +111,7 @@ def replay_recall(
                     matrix=hidden,
                     clustering=clustering if method in ("paper", "hybrid") else None,
                     proxies=found,
-                    looks=looks_without(dataset, proxies or {}, twins=same)
+                    looks=looks_without(dataset, proxies or {}, twins=twins or {})
                     if method == "hybrid"
                     else None,
                     sizes=sizes,
@@ -149,21 +149,23 @@ def looks_without(
     dataset: str,
     proxies: Mapping[tuple[str, str], ProxyScores],
     *,
-    twins: Sequence[str] = (),
+    twins: Mapping[str, Sequence[str]] | None = None,
     names: Sequence[str] | None = None,
 ) -> ProxyEvidence:
     """Recorded scores as the hybrid sees them with that dataset as its target.
 
-    Of the proxies that it would look at by itself, or of `names`. `twins`: other datasets with the
-    same content, which are left out.
+    Of the proxies that it would look at by itself, or of `names`. `twins`: dataset -> others with
+    the same content; those of the target are left out.
     """
-    proxies = {key: scores for key, scores in proxies.items() if key[1] not in twins}
+    same = (twins or {}).get(dataset, ())
+    proxies = {key: scores for key, scores in proxies.items() if key[1] not in same}
     if names is None:
         names = learnable(benchmarks_of(proxies, without=dataset))
     mine = {key: scores for key, scores in proxies.items() if key[0] in names}
     return ProxyEvidence(
         {name: scores for (name, where), scores in mine.items() if where == dataset},
         {key: scores for key, scores in mine.items() if key[1] != dataset},
+        twins or {},
     )
 
 

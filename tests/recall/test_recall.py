@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.recall import (
     RECALL_METHODS,
+    looks_without,
     needs_proxy,
     positive,
     proxy_choice,
@@ -488,3 +491,29 @@ def test_replay_hides_the_copies_of_the_target():
     alone = replay_recall(without, ["mean", "hybrid"], proxies=kept)
     assert told["targets"][first] == alone["targets"][first] != free["targets"][first]
     assert told["targets"][second] == free["targets"][second]
+
+
+def test_benchmarks_with_the_same_content_do_not_vouch_for_each_other():
+    matrix, proxies = recorded()
+    copied = matrix.datasets[0]
+    twice = replace(
+        matrix,
+        scores=np.column_stack([matrix.scores, matrix.scores[:, 0]]),
+        spread=np.column_stack([matrix.spread, matrix.spread[:, 0]]),
+        datasets=(*matrix.datasets, "zz-copy"),
+        metrics=(*matrix.metrics, matrix.metrics[0]),
+        baselines=np.append(matrix.baselines, matrix.baselines[0]),
+    )
+    more = {**proxies, **{(n, "zz-copy"): s for (n, d), s in proxies.items() if d == copied}}
+    twins = {copied: ("zz-copy",), "zz-copy": (copied,)}
+    target = matrix.datasets[1]
+
+    def predicted(matrix, proxies, twins=None):
+        hidden = matrix.without_dataset(target)
+        looks = looks_without(target, proxies, twins=twins)
+        found = recall_models("hybrid", target=target, task="", matrix=hidden, looks=looks, top=5)
+        return {c.model: c.predicted for c in found.candidates}
+
+    plain = predicted(matrix, proxies)
+    assert predicted(twice, more, twins) == pytest.approx(plain)
+    assert predicted(twice, more) != pytest.approx(plain)
