@@ -110,8 +110,36 @@ def test_no_model_can_be_loaded(zoo: Path, tmp_path: Path) -> None:
     catalog = Catalog.load(zoo / "catalog.json")
     gone = dict.fromkeys(catalog.locations, tmp_path / "nowhere")
     replace(catalog, locations=gone).save(tmp_path / "catalog.json")
+    said: list[str] = []
+    found = recall(zoo, catalog=tmp_path / "catalog.json", say=said.append).result
+    assert "none of 4 models could be looked at" in said[-1]
+    assert (sorted(found.ranking), found.looked) == (NAMES, 0)
     with pytest.raises(RecordError, match="none of 4 models could be loaded"):
-        recall(zoo, catalog=tmp_path / "catalog.json")
+        pipeline.select(
+            zoo / "target.csv",
+            zoo / "record",
+            tmp_path / "out",
+            catalog=tmp_path / "catalog.json",
+        )
+
+
+def test_models_of_another_recipe_are_named(zoo: Path, tmp_path: Path) -> None:
+    old = ResultsRepo.open(zoo / "record")
+    mixed = ResultsRepo.create(tmp_path / "mixed")
+    recipes = [old.recipe(digest) for digest in old.recipes(TASK)]
+    other = replace(RECIPE, epochs=1)
+    runs = [
+        replace(run, key=replace(run.key, recipe=other.digest())) if "dog" in run.key.model else run
+        for run in old.runs()
+    ]
+    mixed.append(
+        runs, models=old.models(), datasets=old.datasets(), recipes=[*filter(None, recipes), other]
+    )
+    mixed.compact()
+    said: list[str] = []
+    found = pipeline.recall(zoo / "target.csv", tmp_path / "mixed", say=said.append)
+    assert "tiny/dog" not in found.matrix.models
+    assert any("left out: 1 model" in line and "tiny/dog" in line for line in said)
 
 
 def test_models_that_nobody_measured_are_candidates_by_their_kin(zoo: Path, tmp_path: Path) -> None:
@@ -162,9 +190,10 @@ def test_a_record_without_proxy_scores_is_recalled_by_its_benchmarks(
 
 def test_of_a_target_that_is_a_benchmark_all_is_hidden(zoo: Path) -> None:
     # two benchmarks are left, too few to learn from, so nothing is looked at
-    found = pipeline.recall(
-        zoo / "data" / f"{DATASETS[0]}.csv", zoo / "record", catalog=zoo / "catalog.json"
-    )
+    said: list[str] = []
+    data = zoo / "data" / f"{DATASETS[0]}.csv"
+    found = pipeline.recall(data, zoo / "record", catalog=zoo / "catalog.json", say=said.append)
+    assert "holds proxy scores on 2 benchmarks, and it takes 3" in "".join(said)
     assert found.result.looked == 0
     assert f"tiny/{DATASETS[0]}" not in found.matrix.datasets
 

@@ -56,6 +56,7 @@ def command(
         format=format_,
         mapping=_parse(mapping),
         datasets_file=datasets_file,
+        say=output.message,
     )
 
     def show(out: Output) -> None:

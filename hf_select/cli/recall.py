@@ -97,10 +97,13 @@ def recall_words(found: RecallResult) -> list[str]:
         lines.append(f"Because of that, {found.novelty.changed}")
     if found.method == "hybrid":
         first = found.candidates[0]
+        lines.append(
+            "Skill: 0 is the majority class or the mean, 1 is perfect. In brackets what each piece "
+            "of evidence adds to that of the average model, ± against the other models"
+        )
         if not math.isnan(first.spread):  # known from one benchmark, it has none
             level = math.sqrt(max(0.0, first.spread**2 - first.deviation**2))
-            lines.append(
-                f"+- is against the other models; the level that all share is known to {level:.2f}"
-            )
+            lines[-1] += f"; the level that all share is known to ±{level:.2f}"
+        lines.append("In the order in which each adds most to the best that is expected of them")
         lines.append(f"Chance that the best model is not among these: {found.outside:.0%}")
     return lines

@@ -86,6 +86,12 @@ def command(
             ["policy" if phase == "selection" else "method", *columns],
             rows,
         )
+        if phase == "recall":
+            out.line(
+                "regret@k: points that the best of the first k is below the best of all, in "
+                "brackets the 95 % interval over benchmarks; recalled: how many `hybrid` takes by "
+                "itself"
+            )
 
     output.data(document, show)
 

@@ -198,6 +198,19 @@ def tell_reading(record: Record, say: Say) -> None:
     say(str(record.reading))
 
 
+def tell_left_out(record: Record, matrix: PerformanceMatrix, say: Say) -> None:
+    """Say which models have runs by other recipes only: a matrix holds those of one."""
+    if len(record.recipes(matrix.task)) < 2:
+        return
+    others = sorted(set(record.sizes(matrix.task)) - set(matrix.models))
+    if others:
+        named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        say(
+            f"left out: {len(others)} model{'s' * (len(others) != 1)} of {record.name} ({named}) "
+            f"without a run by the recipe {matrix.recipe} that most have; recipes aren't mixed"
+        )
+
+
 def check_own_results(results: str | Path) -> None:
     """Refuse to write to the shipped record, which `demo` stands for wherever it is read."""
     if str(results) == "demo":

@@ -23,6 +23,7 @@ from hf_select.pipeline.base import (
     record_facts,
     recorded_proxies,
     silent,
+    tell_left_out,
     tell_reading,
     twin_columns,
 )
@@ -57,6 +58,7 @@ def replay(
         raise UnknownNameError("cost", cost, ("epochs", "seconds"))
     repo = open_results(results)
     check_task(repo, task)
+    tell_left_out(repo, repo.matrix(task), say)
     if phase == "recall":
         document = _replay_recall(repo, task, methods, top, raw)
     else:

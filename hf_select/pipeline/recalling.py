@@ -26,6 +26,7 @@ from hf_select.pipeline.base import (
     record_recipe,
     recorded_proxies,
     silent,
+    tell_left_out,
     tell_reading,
     twin_columns,
 )
@@ -245,6 +246,7 @@ def recall_with(
     locations: Catalog,
     *,
     strangers: bool = False,
+    must_load: bool = False,
     max_rows: int = ROWS,
     cache: Path | None = None,
     should_stop: Callable[[], bool],
@@ -253,11 +255,22 @@ def recall_with(
     """Phase one on a record that is open; of its models only those that matter are looked up.
 
     `strangers`: models of `locations` that the record doesn't know are candidates, too.
+    `must_load`: it is an error that no model can be loaded, because one is to be fine-tuned.
     """
     started = time.perf_counter()
     known = _known(settings, record, target, say)
     phase = _Phase(
-        settings, record, target, locations, known, max_rows, cache, should_stop, say, strangers
+        settings,
+        record,
+        target,
+        locations,
+        known,
+        max_rows,
+        cache,
+        should_stop,
+        say,
+        strangers,
+        must_load,
     )
     result, looked, matrix = phase.hybrid() if settings.method == "hybrid" else phase.by_one_proxy()
     entries = phase.entries
@@ -296,6 +309,7 @@ def _known(settings: RecallSettings, record: Record, target: TargetData, say: Sa
             f"the only benchmark of {record.name} is the target itself, which is left out",
             hint="benchmark at least one other data set",
         )
+    tell_left_out(record, matrix, say)
     wanted = [m for m in matrix.models if m not in settings.exclude]
     matrix = matrix.only_models([m for m in wanted if m in sizes])
     unknown = tuple(
@@ -346,11 +360,12 @@ class _Phase:
         should_stop: Callable[[], bool],
         say: Say,
         strangers: bool,
+        must_load: bool,
     ) -> None:
         self.settings, self.record, self.target = settings, record, target
         self.locations, self.known = locations, known
         self.max_rows, self.cache = max_rows, cache
-        self.should_stop, self.say = should_stop, say
+        self.should_stop, self.say, self.must_load = should_stop, say, must_load
         self.entries: dict[str, ModelEntry] = {}
         self.twins = twin_columns(record, target.task)
         self.strangers: dict[str, ModelEntry] = {}
@@ -439,10 +454,7 @@ class _Phase:
         seconds = 0.0
         result = self._forecast(matrix, cold, found, recorded, failed)
         if not proxies:
-            self.say(
-                f"{self.record.name} holds no proxy scores that a weight could be learned from: "
-                "recalled by its benchmarks alone (`hf-select benchmark` records them)"
-            )
+            self.say(f"{self._why_no_proxy(recorded)}: recalled by its benchmarks alone")
             return result, 0.0, matrix
         place = {name: i for i, name in enumerate(result.ranking)}
         strength = np.array([-place.get(name, len(place)) for name in matrix.models], dtype=float)
@@ -455,17 +467,36 @@ class _Phase:
             for name, scores in looked.scores.items():
                 values = zip(scores.models, scores.values.tolist(), strict=True)
                 found[name] |= {model: value for model, value in values if model not in failed}
+            if len(failed) == len(matrix.models):
+                break
             result = self._forecast(matrix, cold, found, recorded, failed)
             tried = {*found[proxies[0]], *failed}
             wave = next_wave(result.p_best, tried, min(limit, len(matrix.models)))
         if failed and not any(found.values()):
+            first = next(iter(failed.values()))
+            if self.must_load:
+                raise _none_loaded(first, len(failed))
             self.say(
-                f"none of the {len(failed)} models that were to be looked at could be loaded: "
-                "recalled by the benchmarks alone, of models that may not load either"
+                f"none of {len(failed)} models could be looked at (the first: {first}): recalled "
+                "by the benchmarks alone"
             )
+            return self._forecast(matrix, cold, found, recorded, {}), seconds, matrix
         rejected = tuple(Rejected(name, why) for name, why in failed.items())
         result = replace(result, skipped=(*result.skipped, *rejected))
         return result, seconds, matrix.only_models([m for m in matrix.models if m not in failed])
+
+    def _why_no_proxy(self, recorded: Mapping[tuple[str, str], ProxyScores]) -> str:
+        """What there is too little of to learn what a proxy is worth."""
+        from hf_select.recall import FEWEST_BENCHMARKS, benchmarks_of
+
+        most = max(benchmarks_of(recorded).values(), default=0)
+        if not most:
+            return f"{self.record.name} holds no proxy scores (`hf-select benchmark` records them)"
+        return (
+            f"without the target {self.record.name} holds proxy scores on {most} "
+            f"benchmark{'s' * (most != 1)}, and it takes {FEWEST_BENCHMARKS} to learn what they "
+            "are worth"
+        )
 
     def _proxies(self, recorded: Mapping[tuple[str, str], ProxyScores]) -> tuple[str, ...]:
         """The proxies to look by: those asked for, or those whose weight can be learned."""
@@ -492,8 +523,6 @@ class _Phase:
         from hf_select.recall import ProxyEvidence, recall_models
 
         kept = [m for m in matrix.models if m not in failed]
-        if not kept:
-            raise _none_loaded(next(iter(failed.values())), len(matrix.models))
         own = {
             name: ProxyScores(name, tuple(values), np.array(list(values.values())))
             for name, values in found.items()

@@ -38,6 +38,7 @@ from hf_select.pipeline.base import (
     record_facts,
     record_recipe,
     silent,
+    tell_left_out,
     tell_reading,
 )
 from hf_select.pipeline.plan import planned_work, read_plan
@@ -258,6 +259,7 @@ def import_results(
     format: str | None = None,
     mapping: Mapping[str, str] | None = None,
     datasets_file: str | Path | None = None,
+    say: Say = silent,
 ) -> dict[str, Any]:
     """Add somebody else's table of results to a record; rows that can't be used are named."""
     from hf_select.results.foreign import import_table
@@ -284,6 +286,8 @@ def import_results(
         datasets=table.datasets,
     )
     repo.compact(cluster=Grouping())
+    if repo.recipes(task):
+        tell_left_out(repo, repo.matrix(task), say)
     cells = [
         (row.key.model, dataset_name(row.key.dataset, row.key.config))
         if isinstance(row, RunRecord)
@@ -355,8 +359,10 @@ def cluster(
         placed = assign_new(record.matrix(task), before)
         tell_reading(record, say)
         return Clustered(before, record_facts(record), assigned=placed)
+    matrix = record.matrix(task, recipe=recipe)
+    tell_left_out(record, matrix, say)
     found = cluster_models(
-        record.matrix(task, recipe=recipe),
+        matrix,
         algorithm=algorithm,
         threshold=threshold,
         n_clusters=n_clusters,

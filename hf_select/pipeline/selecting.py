@@ -141,6 +141,7 @@ def select(
         target,
         locations,
         strangers=catalog is not None,
+        must_load=True,
         cache=folder.state / "features",
         should_stop=should_stop,
         say=say,

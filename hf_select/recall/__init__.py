@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hf_select.recall.candidates import ProxyEvidence, recall_models
 from hf_select.recall.cold import cold_start
-from hf_select.recall.hybrid import learnable
+from hf_select.recall.hybrid import FEWEST_BENCHMARKS, learnable
 from hf_select.recall.methods import (
     RECALL_METHODS,
     ColdStart,
@@ -30,6 +30,7 @@ from hf_select.recall.replay import (
 from hf_select.recall.waves import LIMIT, first_wave, next_wave
 
 __all__ = [
+    "FEWEST_BENCHMARKS",
     "LIMIT",
     "RECALL_METHODS",
     "ColdStart",

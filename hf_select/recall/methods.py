@@ -173,7 +173,8 @@ def by_paper(evidence: Evidence) -> Scored:
         if cluster not in heads:
             weight = alone[index[name]]
             what = (
-                f"the {evidence.proxy} of {have.sum()} representatives, each times its similarity"
+                f"the {evidence.proxy} of the {have.sum()} that represent a cluster, each times "
+                "its similarity"
             )
         elif not have[at := clusters.index(cluster)]:
             weight = strength[at]
@@ -281,7 +282,7 @@ def _hybrid_sentence(evidence: Evidence, outlook: Outlook, i: int) -> str:
         for what, value in sorted(parts.items(), key=lambda item: -abs(item[1]))
         if abs(value) >= SHOWN
     ]
-    text = f"{evidence.unit} {outlook.predicted[i]:.3f} +- {outlook.deviation[i]:.3f}"
+    text = f"{evidence.unit} {outlook.predicted[i]:.3f} ± {outlook.deviation[i]:.3f}"
     if shown:
         text += f" ({', '.join(shown)})"
     if outlook.source[i] == LENT:

@@ -92,7 +92,10 @@ def test_paper_reasons_tell_the_numbers():
     assert reasons["b"] == (
         "mean benchmark score 0.725 x 0.500 (the leep of a, which stands for cluster 0 of 2 models)"
     )
-    assert "0.225 (the leep of 2 representatives, each times its similarity)" in reasons["e"]
+    assert (
+        "0.225 (the leep of the 2 that represent a cluster, each times its similarity)"
+        in reasons["e"]
+    )
 
 
 def test_paper_uses_the_representatives_proxy_only():
