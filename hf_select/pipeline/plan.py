@@ -397,7 +397,12 @@ def _cells(
                 seconds=step.seconds,
                 gain=step.gain,
                 why=_why(
-                    step, planned[step.model], total[step.model], len(grid.datasets), noise[j]
+                    step,
+                    planned[step.model],
+                    total[step.model],
+                    len(grid.datasets),
+                    noise[j],
+                    assumed=not np.isfinite(grid.noise).any(),
                 ),
             )
         )
@@ -407,14 +412,15 @@ def _cells(
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
-def _why(step: Step, number: int, total: int, datasets: int, noise: float) -> str:
-    """A sentence."""
+def _why(step: Step, number: int, total: int, datasets: int, noise: float, *, assumed: bool) -> str:
+    """A sentence. `assumed`: no cell of the record has a second seed to learn the noise from."""
     chance = f"near the top with a chance of {100 * step.chance:.0f} %"
     if step.seeds:
         word = ORDINALS[step.seeds] if step.seeds < len(ORDINALS) else f"{step.seeds + 1}th"
+        differ = "are taken to differ" if assumed else "differ"
         return (
             f"{word} seed: {chance}, and this score is known to "
-            f"±{100 * step.error:.1f} points, seeds differ by {100 * np.sqrt(noise):.1f}"
+            f"±{100 * step.error:.1f} points, seeds {differ} by {100 * np.sqrt(noise):.1f}"
         )
     others = datasets - 1
     if step.measured >= FEW or others == 0:
