@@ -579,7 +579,7 @@ def test_the_papers_recall_is_the_same_with_recorded_clusters(tmp_path):
         for groups in (cluster_models(matrix, threshold=0.2), repo.clustering(TASK))
     )
     assert repr(first) == repr(again)
-    assert any("representatives, each" in c.reason for c in first.candidates)
+    assert any("represent a cluster, each" in c.reason for c in first.candidates)
 
 
 def test_clusters_of_an_older_matrix_are_not_given_out(tmp_path):
