@@ -302,18 +302,6 @@ def plan_cells(
     return steps, left
 
 
-def anchors(skills: Skills, count: int) -> list[int]:
-    """The benchmarks to measure a model on first of which nothing is known, best first."""
-    datasets = len(skills.mean)
-    nothing, none = np.full((1, datasets), NAN), np.zeros((1, datasets), dtype=np.int64)
-    means, covariances = posterior(skills, nothing, none)
-    steps, _ = plan_cells(
-        skills, nothing, none, means, covariances, np.full(datasets, -np.inf),
-        budget=count, cost=np.ones((1, datasets)),
-    )  # fmt: skip
-    return [step.dataset for step in steps]
-
-
 # ------------------------------------------------------------------------------------- seconds
 
 

@@ -8,7 +8,6 @@ from hf_select.planning import (
     NOISE,
     Budget,
     Skills,
-    anchors,
     chances,
     learn_skills,
     parse_budget,
@@ -224,6 +223,18 @@ def matrix_of(kind):
         pytest.skip("the paper's matrices are not here")
     lines = (PAPER / f"{kind}_matrix.txt").read_text().rstrip("\n").split("\n")
     return np.array([[float(x) for x in line.split("\t")] for line in lines[1:]]).T
+
+
+def anchors(skills: Skills, count: int) -> list[int]:
+    """The benchmarks to measure a model on first of which nothing is known, best first."""
+    datasets = len(skills.mean)
+    nothing, none = np.full((1, datasets), NAN), np.zeros((1, datasets), dtype=np.int64)
+    means, covariances = posterior(skills, nothing, none)
+    rivals, each = np.full(datasets, -np.inf), np.ones((1, datasets))
+    steps, _ = plan_cells(
+        skills, nothing, none, means, covariances, rivals, budget=count, cost=each
+    )
+    return [step.dataset for step in steps]
 
 
 def test_a_few_anchors_tell_of_the_rest_on_the_papers_text_matrix():

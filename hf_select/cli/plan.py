@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -74,9 +75,12 @@ def command(
         left = f"{found.left:.0f} {'s' if found.budget.cells is None else 'cells'}"
         out.line(f"{count(len(found.cells), 'cell')}{seconds}; {left} of the budget left")
         where = f" --catalog {catalog}" if catalog else ""
+        # the shipped record, and one on the Hub, can only be read
+        own = results if Path(results).is_dir() else "DIR"
         out.line(
             "to run them: the same command with `--json > plan.json`, then `hf-select benchmark "
-            f"--cells plan.json --results {results}{where}`"
+            f"--cells plan.json --results {own}{where}`"
+            + ("" if own == results else ", DIR being a record of your own")
         )
 
     output.data(document, show)
