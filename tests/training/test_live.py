@@ -1,9 +1,15 @@
 import errno
 import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 import weakref
 from dataclasses import replace
 
+import live_script
 import numpy as np
 import pytest
 import tinytrial
@@ -438,8 +444,6 @@ def test_a_candidate_that_diverges_is_dropped_and_its_checkpoint_is_removed(make
 
 
 def test_a_model_that_is_gone_when_it_has_to_wake_is_dropped(make, folders, tmp_path, target):
-    import shutil
-
     mine = shutil.copytree(folders["m0"], tmp_path / "mine")
     trials = make(0)
     trials.locate = lambda name: (mine if name == NAMES[0] else folders["m1"], "r1")
@@ -519,3 +523,41 @@ def test_an_unsaved_trial_says_why_it_cannot_be_had(make, monkeypatch):
     with pytest.raises(ModelError, match=r"couldn't be saved .* No space left") as caught:
         trial.advance(1)
     assert "the same command" in caught.value.hint
+
+
+# ------------------------------------------------------------------------ several processes
+
+
+def together(folders, tmp_path, name, **options):
+    out = tmp_path / name
+    out.mkdir()
+    data = tinytrial.make_dataset(tmp_path / "data")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc_per_node", "2", live_script.__file__]
+    command += [str(folders["m0"]), str(data), str(out), json.dumps(options)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    return [json.loads((out / f"rank{i}.json").read_text()) for i in range(2)]
+
+
+@pytest.mark.slow
+def test_processes_agree_on_who_sleeps_and_train_on_bit_by_bit(folders, tmp_path):
+    roomy = together(folders, tmp_path, "roomy", budgets=[ROOMY, ROOMY])
+    sleepy = together(folders, tmp_path, "sleepy", budgets=[ROOMY, 10])
+    assert [r["memory"] for r in sleepy] == [5, 5]
+    assert sleepy[0]["awake"] == sleepy[1]["awake"] == [["a"], ["b"]] * 3
+    assert roomy[0]["awake"][-1] == ["a", "b"]
+    for rank in range(2):
+        assert sleepy[rank]["weights"] == roomy[rank]["weights"]
+        for name in ("a", "b"):
+            one, other = (run[rank]["curves"][name] for run in (sleepy, roomy))
+            assert all(one[part] == other[part] for part in ("epochs", "val_loss", "train_loss"))
+
+
+@pytest.mark.slow
+def test_processes_agree_on_who_is_lost_to_a_full_disk(folders, tmp_path):
+    found = together(folders, tmp_path, "full", budgets=[0, 0], full=True)
+    assert found[0]["failed"] == found[1]["failed"]
+    assert len(found[0]["failed"]) == 2
+    assert found[0]["awake"][-1] == found[1]["awake"][-1] == ["b"]

@@ -1,4 +1,3 @@
-import gc
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,7 +102,6 @@ def test_encoded_rows_stay_without_a_trial_up_to_a_bound():
             return Rows(count)
 
         cache.get(key, make)
-        gc.collect()
 
     for key in ("a", "b", "c", "a", "b", "c"):
         ask(key)
