@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from hf_select.errors import HfSelectError, InputError, ModelError, StoppedError, TrialError
@@ -172,7 +171,7 @@ class CheckpointedTrial:
             self._let_go()
             raise
         except (OSError, MemoryError, *FAULTS) as error:
-            if PartialState().num_processes > 1:  # the others know nothing of it
+            if measure.processes().num_processes > 1:  # the others know nothing of it
                 raise
             failed = _failure(self.model, error)
         # outside the handlers: their tracebacks would keep the big tensors alive

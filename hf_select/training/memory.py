@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, parse_flag_from_env
 
 from hf_select.training.trial import EncodingCache
 from hf_select.weights import count_parameters
@@ -31,7 +31,7 @@ def for_trials() -> int:
 
     All processes must call it; each gets the same: what the one with the least has.
     """
-    device = PartialState().device
+    device = processes().device
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -39,6 +39,14 @@ def for_trials() -> int:
     else:
         own = int(OF_RAM * free_ram())
     return min(gather_object([own]))
+
+
+def processes() -> PartialState:
+    """The launched processes and this one's device, as an `Accelerator` will find them.
+
+    It would take over what a bare `PartialState` has found, which doesn't look at that variable.
+    """
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def for_rows() -> int:

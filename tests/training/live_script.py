@@ -25,7 +25,7 @@ def main(model, data, out, *, budgets, full=False):
         checkpoint_every=1e9,
         should_stop=lambda: False,
     )
-    rank = memory.PartialState().process_index
+    rank = memory.processes().process_index
     if budgets is not None:  # what each process sees differs
         memory.free_ram = lambda: budgets[rank]
     result = {"awake": [], "failed": []}

@@ -79,9 +79,7 @@ def test_a_container_s_limit_counts_and_processes_share(machine, monkeypatch):
 
 
 def test_on_a_gpu_trials_get_most_of_what_is_free_there(monkeypatch):
-    monkeypatch.setattr(
-        memory, "PartialState", lambda: SimpleNamespace(device=torch.device("cuda:0"))
-    )
+    monkeypatch.setattr(memory, "processes", lambda: SimpleNamespace(device=torch.device("cuda:0")))
     monkeypatch.setattr(memory.torch.cuda, "mem_get_info", lambda device: (600, 1000))
     monkeypatch.setattr(memory.torch.cuda, "memory_reserved", lambda device: 500)
     monkeypatch.setattr(memory.torch.cuda, "memory_allocated", lambda device: 100)
