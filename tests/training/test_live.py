@@ -146,6 +146,21 @@ def test_a_selection_whose_trials_sleep_between_advances_is_the_same_bit_by_bit(
     assert sleepy.test == straight.test()
 
 
+def test_no_step_is_trained_twice_because_a_trial_slept(make, monkeypatch):
+    steps, backward = [], AccelerateTrial._backward
+
+    def counted(trial, rows):
+        steps.append(trial.model)
+        return backward(trial, rows)
+
+    monkeypatch.setattr(AccelerateTrial, "_backward", counted)
+    trials = make(0)
+    for to in (0.25, 0.3, 1):
+        for name in NAMES[:2]:
+            (trials.opened.get(name) or trials.open(name)).advance(to)
+    assert [steps.count(name) for name in NAMES[:2]] == [7, 7]
+
+
 def test_the_least_recently_advanced_sleep_first_and_only_as_many_as_it_takes(make):
     trials = make()
     size = trials.open(NAMES[0]).num_bytes
@@ -433,14 +448,26 @@ def test_a_candidate_that_fails_in_the_middle_is_dropped_with_its_reason(
     assert not trials.opened[NAMES[1]].awake
 
 
-def test_a_candidate_that_diverges_is_dropped_and_its_checkpoint_is_removed(make):
+def test_what_has_failed_leaves_no_checkpoint_and_keeps_its_curve(make, monkeypatch):
+    trial = make().open(NAMES[0])
+    trial.advance(0.5)
+    trial.sleep()
+    assert trial.folder.exists()
+    poisoned(monkeypatch, NAMES[0], RuntimeError("no"))
+    with pytest.raises(TrialError):
+        trial.advance(2)
+    assert not trial.folder.exists()
+    assert not trial.awake
+    assert len(trial.curve) == 1
+
+
+def test_a_candidate_that_diverges_is_dropped(make):
     def rates(name):
         return replace(recipe_of(name), learning_rate=1e30, max_grad_norm=0)
 
     trials = make(0, recipe_of=lambda m: rates(m) if m == NAMES[0] else recipe_of(m))
     result = choose(trials, NAMES[:2])
     assert [bad.reason.split(":")[0] for bad in result.failed] == ["diverged"]
-    assert not trials._checkpoint(NAMES[0]).exists()
 
 
 def test_a_model_that_is_gone_when_it_has_to_wake_is_dropped(make, folders, tmp_path, target):
