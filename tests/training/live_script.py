@@ -44,6 +44,9 @@ def main(model, data, out, *, budgets, full=False):
         "weights": [p.sum().item() for p in trials.opened["b"].trial.module.parameters()],
     }
     (folder / f"rank{rank}.json").write_text(json.dumps(result))
+    for trial in trials.opened.values():
+        trial.close()
+    memory.processes().wait_for_everyone()  # a process that leaves early takes the others down
 
 
 def _full(*args, **options):
