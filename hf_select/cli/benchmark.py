@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."
 )
-@options.recipe
+@options.recipe()
 @options.common
 def command(
     catalog: str | None,

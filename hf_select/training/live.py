@@ -15,14 +15,11 @@ from accelerate.utils import broadcast_object_list
 from hf_select.errors import HfSelectError, InputError, ModelError, StoppedError, TrialError
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.training import memory as measure
-from hf_select.training.sampling import CLOSE, rows_scored
+from hf_select.training.sampling import CLOSE, EARLY_ROWS, rows_scored
 from hf_select.training.trial import AccelerateTrial
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
-
-EARLY_ROWS = 500
-"""Validation rows that a score before epoch 1 rests on."""
 
 FAULTS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
 """What a model's own code raises when it can't work with this data."""

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 
+EARLY_ROWS = 500
+"""Validation rows that a selection's score before epoch 1 rests on."""
+
 CLOSE = 1e-9  # two points in time, in epochs, this near are the same
 
 
