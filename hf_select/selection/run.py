@@ -309,7 +309,7 @@ def run_selection(
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
         )
-        winner, trial, test = run.to_the_end()
+        winner, _, test = run.to_the_end()
         for model in [m for m in entrants.opened if m != winner]:
             entrants.close(model)
     except BaseException:
