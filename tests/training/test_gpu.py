@@ -49,26 +49,22 @@ def vector(trial):
     return torch.cat([p.detach().cpu().reshape(-1) for p in trial.module.parameters()])
 
 
-def on_the_cpu(build, monkeypatch):
-    AcceleratorState._reset_state(reset_partial_state=True)
+def test_the_scores_are_those_of_a_cpu(make, monkeypatch):
+    def train():
+        trial = make()
+        trial.advance(3)
+        return trial._device.type, trial.curve, trial.test()
+
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    trial = build()
+    *here, curve, test = train()
     monkeypatch.delenv("ACCELERATE_USE_CPU")
     AcceleratorState._reset_state(reset_partial_state=True)
-    assert trial._device.type == "cpu"
-    return trial
-
-
-def test_the_scores_are_those_of_a_cpu(make, monkeypatch):
-    here = on_the_cpu(make, monkeypatch)
-    here.advance(3)
-    there = make()
-    assert there._device.type == "cuda"
-    there.advance(3)
-    np.testing.assert_allclose(there.curve.train_loss, here.curve.train_loss, rtol=0.05)
-    np.testing.assert_allclose(there.curve.val_loss, here.curve.val_loss, rtol=0.05)
-    np.testing.assert_allclose(there.curve.val, here.curve.val, atol=0.1)
-    assert there.test() == pytest.approx(here.test(), abs=0.1)
+    *there, found, found_test = train()
+    assert (here, there) == (["cpu"], ["cuda"])
+    np.testing.assert_allclose(found.train_loss, curve.train_loss, rtol=0.05)
+    np.testing.assert_allclose(found.val_loss, curve.val_loss, rtol=0.05)
+    np.testing.assert_allclose(found.val, curve.val, atol=0.1)
+    assert found_test == pytest.approx(test, abs=0.1)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
