@@ -431,8 +431,8 @@ def in_process(
 # ------------------------------------------------------------------------------------- measure
 
 
-def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """All cases on one device."""
+def measure(options: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
+    """The cases on one device: the document so far, after each of them."""
     import torch
     import transformers
 
@@ -452,7 +452,7 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         document["cases"].append({**describe(job), "turns": turns(number, job, options, work)})
         del job
         gc.collect()
-    return document
+        yield document
 
 
 def describe(job: Job) -> dict[str, Any]:
@@ -547,7 +547,9 @@ def page(documents: Mapping[str, Mapping[str, Any]]) -> str:
 def setting(document: Mapping[str, Any]) -> Iterator[str]:
     """The networks and what they were measured with."""
     for modality, kind in (("text", "BERT"), ("image", "ViT")):
-        case = next(c for c in document["cases"] if c["modality"] == modality)
+        case = next((c for c in document["cases"] if c["modality"] == modality), None)
+        if case is None:
+            continue
         size = f" of {case['pixels']} x {case['pixels']} pixels" if case["pixels"] else ""
         yield f"{kind}: {case['layers']} layers of {case['width']}{size}, random weights."
     threads = document["threads"]
@@ -608,10 +610,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             documents |= json.loads(options.taken.read_text(encoding="utf-8"))
         else:
             with tempfile.TemporaryDirectory() as folder:
-                documents[options.device] = measure(options, options.work or Path(folder))
+                for document in measure(options, options.work or Path(folder)):
+                    documents[options.device] = document
+                    write_json(documents, options.json)
     except HfSelectError as error:
         parser.exit(error.exit_code, f"{error.message}\n{error.hint}\n")
     publish("training", page(documents), documents, options.page, options.json)
+
+
+def write_json(documents: Mapping[str, Any], path: Path) -> None:
+    """What is measured so far."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -218,6 +218,12 @@ def recipe(function: Command) -> Command:
         click.option("--max-length", type=int, help="Tokens per text."),
         click.option("--max-train-samples", type=int, help="Train rows to use; 0 = all."),
         click.option("--precision", help="no, bf16 or fp16."),
+        click.option(
+            "--group-by-length",
+            is_flag=True,
+            default=None,
+            help="Rows of about the same length in a batch: less padding.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -231,6 +237,7 @@ RECIPE_OPTIONS = (
     "max_length",
     "max_train_samples",
     "precision",
+    "group_by_length",
 )
 
 

@@ -44,7 +44,7 @@ def test_all_train_the_same_rows_and_ours_is_the_plain_loop(tiny, case):
 def test_the_page_tells_both_devices(tiny, monkeypatch):
     monkeypatch.setattr(bench, "in_process", lambda number, name, *rest: _seen(name))
     options = argparse.Namespace(device="cpu", models="small", turns=2)
-    document = bench.measure(options, tiny)
+    *_, document = bench.measure(options, tiny)
     here, there = tiny / "training.json", tiny / "there.json"
     here.write_text(json.dumps({"cpu": document}), encoding="utf-8")
     other = {**document, "device": "a GPU", "precision": "bf16"}
