@@ -66,6 +66,8 @@ class Transfer:
     """
 
     def __init__(self, device: torch.device) -> None:
+        if device.type == "cuda" and device.index is None:  # another thread has another default
+            device = torch.device("cuda", torch.cuda.current_device())
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
