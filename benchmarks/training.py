@@ -545,8 +545,8 @@ def page(documents: Mapping[str, Mapping[str, Any]]) -> str:
         "the longest of a batch. Medians over alternating turns, in brackets the least and the",
         "most; speeds are ratios of the same turn. On a CPU: processor seconds, because others",
         "were at work on the machine, and what the process grew by after imports and encoding; on",
-        "a GPU: wall-clock time, and all that was allocated. Texts are real, encoded by a tokenizer",
-        "of 2,600 word pieces; images are scikit-learn's 8 x 8 digits, made larger.",
+        "a GPU: wall-clock time, and all that was allocated. Texts are real, their tokenizer knows",
+        "2,600 word pieces; images are scikit-learn's 8 x 8 digits, made larger.",
     ]
     for document in documents.values():
         lines += ["", f"### {document['device']}, {document['precision']}", ""]
