@@ -160,6 +160,7 @@ class AccelerateTrial:
         self._network, self._optimizer = self._accelerator.prepare(
             module.float(), _adamw(module, recipe, self._device)
         )
+        self._weights = list(self._network.parameters())
         self._loss_sum = torch.zeros((), device=self._device)
         self._loss_rows = 0
         self._throughput = Throughput()
@@ -280,6 +281,7 @@ class AccelerateTrial:
 
     def close(self) -> None:
         """Free the model's memory. The curve stays; nothing else can be called."""
+        self._weights.clear()
         self._network, self._optimizer = release_memory(self._network, self._optimizer)
         self._accelerator.free_memory()
 
@@ -305,7 +307,7 @@ class AccelerateTrial:
     def _update(self) -> None:
         """One optimizer step with the gradients that are there. The host doesn't wait for it."""
         if self.recipe.max_grad_norm:
-            self._accelerator.clip_grad_norm_(self._network.parameters(), self.recipe.max_grad_norm)
+            self._accelerator.clip_grad_norm_(self._weights, self.recipe.max_grad_norm)
         factor = learning_rate_factor(
             self._step, total=self._total_steps, warmup=self.recipe.warmup
         )
