@@ -289,20 +289,23 @@ class AccelerateTrial:
 
     def _train(self, until: int) -> None:
         self._network.train()
+        aside = 0.0
         began = time.perf_counter()
-        with Ahead(self._parts, until, depth=AHEAD.get(self._device.type, 0)) as batches:
-            while self._step < until:
-                self._backward(batches)
-                self._update()
-                self._step += 1
-                if self.on_step is not None:
-                    before = time.perf_counter()
-                    self.on_step(self)
-                    aside = time.perf_counter() - before
-                    self._began, began = self._began + aside, began + aside
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # what is under way counts as training
-        self._throughput.training_seconds += time.perf_counter() - began
+        try:
+            with Ahead(self._parts, until, depth=AHEAD.get(self._device.type, 0)) as batches:
+                while self._step < until:
+                    self._backward(batches)
+                    self._update()
+                    self._step += 1
+                    if self.on_step is not None:
+                        before = time.perf_counter()
+                        self.on_step(self)
+                        seconds = time.perf_counter() - before
+                        self._began, aside = self._began + seconds, aside + seconds
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # what is under way counts as training
+        finally:
+            self._throughput.training_seconds += time.perf_counter() - began - aside
 
     def _update(self) -> None:
         """One optimizer step with the gradients that are there. The host doesn't wait for it."""
