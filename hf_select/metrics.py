@@ -74,6 +74,23 @@ class Metric:
         base = np.where(np.isnan(trivial), fallback, trivial)
         return np.asarray(skill, dtype=np.float64) * (self.perfect - base) + base
 
+    def row_variance(self, skill: float | Array, trivial: float) -> Array:
+        """What one row adds to the sampling variance of a score, in units of skill squared.
+
+        A score on n rows has about this variance / n. Binomial for classification, F1 and Matthews
+        counted as an accuracy of the same skill; that of normal errors for regression. A skill so
+        near 0 or 1 that it says nothing about its own noise counts as 3 % away from it.
+        """
+        skill = np.asarray(skill, dtype=np.float64)
+        if self.kind == "classification":
+            base = trivial if np.isfinite(trivial) and self.name == "accuracy" else 0.0
+            share = np.clip(base + (1 - base) * skill, 0.03, 0.97)
+            return share * (1 - share) / (1 - base) ** 2
+        left = np.maximum(1 - skill, 0.03)
+        if self.name in ("pearson", "spearman"):
+            return (left * (2 - left)) ** 2
+        return left**2 * (0.5 if self.name in ("rmse", "mae") else 2.0)
+
     def valid(self, score: float) -> bool:
         """Whether a raw score is possible at all."""
         low, high = self.bounds

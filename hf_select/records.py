@@ -430,7 +430,8 @@ class CurveSet:
     """All recorded learning curves of a task on one grid of evaluation points, raw.
 
     val (M, D, S, T) and seconds (M, D, S, T), NaN-padded; test (M, D, S); epochs (T,);
-    baselines (D,).
+    baselines (D,). val_rows, test_rows: dataset -> rows that its scores rest on, where that is
+    known.
     """
 
     val: Array
@@ -442,6 +443,8 @@ class CurveSet:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
     baselines: Array
+    val_rows: Mapping[str, int] = field(default_factory=dict)
+    test_rows: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.models), len(self.datasets), len(self.seeds), len(self.epochs))
@@ -605,6 +608,33 @@ class Novelty:
     changed: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """What recall expects of models before any of them is trained, in skill.
+
+    models (M,); mean (M,): expected skill on the target relative to one common level; deviation
+    (M,) of those differences; level, level_deviation: of that common level (NaN = unknown).
+    datasets (D,); benchmarks (M, D): what would have been expected of each benchmark had it not
+    been measured, relative to a common level as well, NaN = nothing; from these a forecast learns
+    what an expectation is worth.
+    """
+
+    models: tuple[str, ...]
+    mean: Array
+    deviation: Array
+    datasets: tuple[str, ...]
+    benchmarks: Array
+    level: float = NAN
+    level_deviation: float = NAN
+
+    def __post_init__(self) -> None:
+        shape = (len(self.models), len(self.datasets))
+        if self.benchmarks.shape != shape or not (
+            self.mean.shape == self.deviation.shape == shape[:1]
+        ):
+            raise ValueError(f"benchmarks {self.benchmarks.shape} and mean don't fit {shape}")
+
+
 @dataclass(frozen=True)
 class RecallResult:
     """Phase one: which models are worth fine-tuning on the target, best first.
@@ -612,7 +642,8 @@ class RecallResult:
     `novelty` is None where nothing can be said. `outside` is the chance that the best model isn't
     among the candidates, `p_best` that of every model with any chance to be it; `weights`: whose
     proxies -> evidence -> its weight; `looked` how many models were looked at. NaN or empty for
-    methods that give none.
+    methods that give none. `expected` is what the method expects of all models of the record,
+    None where it doesn't forecast.
     """
 
     target: str
@@ -628,6 +659,7 @@ class RecallResult:
     p_best: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     looked: int = 0
+    expected: Expectation | None = field(default=None, compare=False, repr=False)
 
     @property
     def novel(self) -> bool | None:
@@ -648,10 +680,13 @@ class Drop:
 
 @dataclass(frozen=True)
 class Rung:
-    """One decision of a policy: who was live at `epoch`, what was seen, who was dropped.
+    """One decision of a policy: who was live, what was seen, who was dropped.
 
-    `val` holds raw validation scores; `forecast` what the policy expects as final test score
-    (raw), where it forecasts at all; `p_best` likewise.
+    `epoch` is how far the furthest live model had got, `reached` how far each. `val` holds the
+    last raw validation score of those that were trained at all; `forecast` what the policy expects
+    as final test score (raw), where it forecasts at all, `interval` its 95 % interval, `p_best` the
+    chance that the model is the best candidate. `leader` is whom it would have chosen then;
+    `note` what it says about its next step.
     """
 
     epoch: float
@@ -660,6 +695,10 @@ class Rung:
     forecast: Mapping[str, float] = field(default_factory=dict)
     p_best: Mapping[str, float] = field(default_factory=dict)
     dropped: tuple[Drop, ...] = ()
+    interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reached: Mapping[str, float] = field(default_factory=dict)
+    leader: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -667,7 +706,8 @@ class SelectionResult:
     """Phase two: the winner and all that led to it. `test` is its raw score on the test split.
 
     `epochs` and `seconds` count everything that was trained; `price` = whole cost in epochs,
-    proxy passes included, over the cost of training the winner alone.
+    proxy passes included, over the cost of training the winner alone. `ended` says why it was over
+    before its time, "" if it wasn't.
     """
 
     winner: str
@@ -682,6 +722,7 @@ class SelectionResult:
     policy: str
     checkpoint: str = ""
     failed: tuple[Rejected, ...] = ()
+    ended: str = ""
 
     @property
     def price(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -290,6 +290,16 @@ def twin_columns(repo: Record, task: str) -> dict[str, tuple[str, ...]]:
         for name in names:
             found.setdefault(name, {}).update(dict.fromkeys(n for n in names if n != name))
     return {name: tuple(others) for name, others in found.items() if others}
+
+
+def with_rows(curves: CurveSet, repo: Record, task: str) -> CurveSet:
+    """The curves with the rows that scores on each dataset rest on, where the entries say so."""
+    splits = {name: entry.splits for name, entry in _named(repo, task)}
+
+    def rows(split: str) -> dict[str, int]:
+        return {name: sizes[split] for name, sizes in splits.items() if sizes.get(split)}
+
+    return replace(curves, val_rows=rows("validation"), test_rows=rows("test"))
 
 
 def _named(repo: Record, task: str) -> list[tuple[str, DatasetEntry]]:

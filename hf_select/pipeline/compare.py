@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ from hf_select.pipeline.base import (
     tell_left_out,
     tell_reading,
     twin_columns,
+    with_rows,
 )
 from hf_select.records import (
     TASK_KINDS,
 )
 from hf_select.results.matrix import dataset_name
+from hf_select.selection.replay import Opening
 
 
 def replay(
@@ -106,13 +108,15 @@ def _replay_selection(
     from hf_select.selection.replay import replay_selection
 
     chosen = {name: get_policy(name) for name in policies or POLICIES}
-    choose = None
+    openings = None
     if candidates != "all":
-        choose = _recaller(repo, task, *_candidates(candidates), raw)
+        openings = _recaller(repo, task, *_candidates(candidates), raw)
+    elif any(policy.forecasts for policy in chosen.values()):
+        openings = _all_models(repo, task, raw)
     return replay_selection(
-        repo.curves(task),
+        with_rows(repo.curves(task), repo, task),
         chosen,
-        candidates=choose,
+        openings=openings,
         twins=twin_columns(repo, task),
         cost=cost,
         raw=raw,
@@ -134,9 +138,15 @@ def _candidates(words: str) -> tuple[int | None, str]:
     return int(count) if count else None, method or "hybrid"
 
 
+def _all_models(repo: Record, task: str, raw: bool) -> Callable[[str], Opening]:
+    """All models as candidates; a policy that forecasts looks at them first, and pays for that."""
+    recall = _recaller(repo, task, None, "hybrid", raw)
+    return lambda dataset: replace(recall(dataset), models=None, for_forecasts=True)
+
+
 def _recaller(
     repo: Record, task: str, top: int | None, method: str, raw: bool
-) -> Callable[[str], tuple[tuple[str, ...], float]]:
+) -> Callable[[str], Opening]:
     """For a benchmark as target: the recall by a method without it, and what the proxies cost.
 
     The cost is in epochs: recorded seconds of the proxy passes over those of a training epoch.
@@ -144,6 +154,7 @@ def _recaller(
     from hf_select.clustering.algorithms import cluster_models
     from hf_select.recall import (
         check_method,
+        expected_by_record,
         looks_without,
         needs_proxy,
         recall_models,
@@ -155,7 +166,7 @@ def _recaller(
     proxies = recorded_proxies(repo, task)
     spent_on, sizes, twins = _spent(repo, task), repo.sizes(task), twin_columns(repo, task)
 
-    def choose(dataset: str) -> tuple[tuple[str, ...], float]:
+    def choose(dataset: str) -> Opening:
         same = twins.get(dataset, ())
         hidden = matrix.without_dataset(dataset)
         for twin in same:
@@ -190,7 +201,8 @@ def _recaller(
             top=top,
             raw=raw,
         )
-        return tuple(c.model for c in found.candidates), seconds / epoch
+        expected = found.expected or expected_by_record(hidden, raw=raw)
+        return Opening(tuple(c.model for c in found.candidates), seconds / epoch, expected)
 
     return choose
 

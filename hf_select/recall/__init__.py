@@ -6,7 +6,7 @@ methods on the record with each dataset left out in turn.
 
 from __future__ import annotations
 
-from hf_select.recall.candidates import ProxyEvidence, recall_models
+from hf_select.recall.candidates import ProxyEvidence, expected_by_record, recall_models
 from hf_select.recall.cold import cold_start
 from hf_select.recall.hybrid import FEWEST_BENCHMARKS, learnable
 from hf_select.recall.methods import (
@@ -39,6 +39,7 @@ __all__ = [
     "benchmarks_of",
     "check_method",
     "cold_start",
+    "expected_by_record",
     "first_wave",
     "fit_prior",
     "learnable",

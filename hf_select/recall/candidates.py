@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hf_select.clustering.scores import no_skill_hint, performance
 from hf_select.errors import InputError
 from hf_select.recall.hybrid import OWN, PRIOR, Outlook
+from hf_select.recall.hybrid import outlook as hybrid_outlook
 from hf_select.recall.methods import (
     NAN,
     RECALL_METHODS,
@@ -24,6 +25,7 @@ from hf_select.recall.sets import enough
 from hf_select.records import (
     Candidate,
     Clustering,
+    Expectation,
     Novelty,
     PerformanceMatrix,
     ProxyScores,
@@ -167,7 +169,33 @@ def recall_models(
         p_best=_chances(scored, matrix.models),
         weights=scored.outlook.weights if scored.outlook else {},
         looked=_looked(proxies, looks),
+        expected=_expected(scored.outlook, matrix),
     )
+
+
+def _expected(found: Outlook | None, matrix: PerformanceMatrix) -> Expectation | None:
+    if found is None:
+        return None
+    return Expectation(
+        matrix.models,
+        found.relative,
+        found.deviation,
+        matrix.datasets,
+        found.benchmarks,
+        found.level,
+        found.level_deviation,
+    )
+
+
+def expected_by_record(matrix: PerformanceMatrix, *, raw: bool = False) -> Expectation | None:
+    """What the benchmarks alone say of the models of `matrix`; None where they say nothing.
+
+    The hybrid's expectation without any look at the target, for methods that don't forecast.
+    """
+    skill = performance(matrix, raw=raw)
+    if not np.isfinite(skill).any():
+        return None
+    return _expected(hybrid_outlook(skill, {}, {}), matrix)
 
 
 def _by_model(scores: ProxyScores | None, models: Sequence[str]) -> Array:

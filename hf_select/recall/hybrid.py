@@ -40,6 +40,7 @@ class Outlook:
     relative: compared with the mean of the scored models (of all, where none was); deviation: its
     standard deviation. level: the skill of that mean model, with `level_deviation`, which all
     models share, so it changes no comparison. parts: evidence -> what it adds to `relative`.
+    benchmarks (M, D): what would have been expected of each benchmark without it, NaN = nothing.
     source: whose proxies were used. shared: share of the variance that models with the same
     representative have in common. weights: source -> evidence -> weight (skill per unit).
     alike (D,): likeness of each benchmark, NaN = unknown. novelty: None where it can't be judged.
@@ -55,6 +56,7 @@ class Outlook:
     weights: Mapping[str, Mapping[str, float]]
     alike: Array
     novelty: Novelty | None
+    benchmarks: Array
     proxies: tuple[str, ...] = ()
 
     @property
@@ -166,7 +168,8 @@ def _without_looks(prior: Prior, skill: Array) -> Outlook:
     """No proxy has earned a weight: the strengths as they are, and what they miss on benchmarks."""
     models, sets = skill.shape
     used = np.isfinite(prior.level)
-    misses = _deviation(prior.relative - prior.leave_out()[0])
+    without = prior.leave_out()[0]
+    misses = _deviation(prior.relative - without)
     levels = prior.level[used]
     return Outlook(
         relative=prior.strength,
@@ -179,6 +182,7 @@ def _without_looks(prior: Prior, skill: Array) -> Outlook:
         weights={NONE: {PRIOR: 1.0}},
         alike=np.full(sets, np.nan),
         novelty=None,
+        benchmarks=np.where(np.isfinite(prior.relative), without, np.nan),
     )
 
 
@@ -214,6 +218,7 @@ def _with_looks(
     lender_taught = np.searchsorted(taught, lender[taught])
     relative, deviation = np.full(models, np.nan), np.full(models, np.nan)
     source, shared = np.full(models, NONE, dtype="<U16"), np.zeros(models)
+    benchmarks = np.full((models, sets), np.nan)
     parts: dict[str, Array] = {}
     weights: dict[str, dict[str, float]] = {}
     for name, who in _kinds(looks.scored, lender):
@@ -227,6 +232,7 @@ def _with_looks(
         ]
         mean, sd = _mixed(guesses)
         relative[who] = mean[who]
+        benchmarks[taught[who[taught]]] = (goal - fits[0].misses).T[who[taught]]
         deviation[who] = np.sqrt(sd**2 + _uncertain(prior, fits))[who]
         source[who] = name
         if name == LENT:
@@ -248,6 +254,7 @@ def _with_looks(
         weights,
         alike,
         novelty,
+        benchmarks,
         looks.names,
     )
 

@@ -228,7 +228,9 @@ def by_hybrid(evidence: Evidence) -> Scored:
     )
     alike = np.full(len(matrix.datasets), NAN)
     alike[single] = outlook.alike
-    outlook = replace(outlook, alike=alike)
+    benchmarks = np.full((len(matrix.models), len(matrix.datasets)), NAN)
+    benchmarks[:, single] = outlook.benchmarks
+    outlook = replace(outlook, alike=alike, benchmarks=benchmarks)
     groups = np.where(stand_in >= 0, stand_in, np.arange(len(stand_in)))
     found = expected_best(
         outlook.relative[by_name],

@@ -9,82 +9,47 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hf_select.errors import InputError, UnknownNameError
-from hf_select.records import CurveSet, Drop, LearningCurve
+from hf_select.records import Drop
+from hf_select.selection.asha import asha
+from hf_select.selection.by_forecast import trend
+from hf_select.selection.state import (
+    EPS,
+    Decision,
+    Policy,
+    SelectionState,
+    position,
+    ranking,
+    score_at,
+    show_number,
+)
 from hf_select.selection.trend import trends
 
-EPS = 1e-9
+__all__ = [
+    "EPS",
+    "POLICIES",
+    "Decision",
+    "NamedPolicy",
+    "Policy",
+    "SelectionState",
+    "get_policy",
+    "position",
+    "ranking",
+    "score_at",
+    "show_number",
+    "whole_epochs",
+]
+
 FRACTIONS = (0.125, 0.25, 0.5)
 """Rungs inside the first epoch, where a policy uses them."""
 
-
-def show_number(score: float) -> str:
-    """How a score is written in a reason, unless the caller knows the user's units."""
-    return f"{score:.4f}"
-
-
-@dataclass(frozen=True)
-class SelectionState:
-    """What a policy may look at. No test score of the target is in it.
-
-    `models`: all candidates in recalled order; `live`: those not dropped yet. `curves`: what was
-    seen so far, `val` as skill (0 trivial, 1 perfect) or raw under the paper's preset, higher is
-    better. `horizon`: epochs of a full fine-tuning. `record`: recorded curves of other datasets,
-    in the same units; None without any. `show` writes a score in the user's units.
-    """
-
-    models: tuple[str, ...]
-    live: tuple[str, ...]
-    curves: Mapping[str, LearningCurve]
-    horizon: float
-    record: CurveSet | None = None
-    show: Callable[[float], str] = field(default=show_number, compare=False)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whom to drop, to which epoch to `advance` the others, or the winner.
-
-    `forecast`: the final score that the policy expects of a model, where it forecasts at all.
-    """
-
-    dropped: tuple[Drop, ...] = ()
-    advance: Mapping[str, float] = field(default_factory=dict)
-    winner: str | None = None
-    forecast: Mapping[str, float] = field(default_factory=dict)
-
-
-Policy = Callable[[SelectionState], Decision]
 Cut = Callable[[Sequence[str], float], tuple[Sequence[Drop], Mapping[str, float]]]
 """(live models, best first; epoch) -> (dropped, forecast)."""
-
-
-# ----------------------------------------------------------------------------- what was seen
-
-
-def position(state: SelectionState) -> float:
-    """The epoch that every live model has reached, 0 before the first round."""
-    ends = [state.curves[m].epochs[-1] for m in state.live if len(state.curves.get(m, ()))]
-    return float(min(ends)) if len(ends) == len(state.live) else 0.0
-
-
-def score_at(state: SelectionState, model: str, epoch: float) -> float:
-    """The first validation score at or after `epoch`; minus infinity if it isn't a number."""
-    curve = state.curves[model]
-    later = np.flatnonzero(curve.epochs >= epoch - EPS)
-    value = float(curve.val[later[0]]) if len(later) else float("nan")
-    return float("-inf") if np.isnan(value) else value
-
-
-def ranking(state: SelectionState, epoch: float) -> list[str]:
-    """The live models by validation score at `epoch`, best first, ties in recalled order."""
-    order = {model: i for i, model in enumerate(state.models)}
-    return sorted(state.live, key=lambda m: (-score_at(state, m, epoch), order[m]))
 
 
 def whole_epochs(horizon: float) -> tuple[float, ...]:
@@ -229,8 +194,14 @@ POLICIES: dict[str, Callable[..., Decision]] = {
     "constant-epoch": constant_epoch,
     "halving": halving,
     "fractional-halving": fractional_halving,
+    "asha": asha,
     "paper": paper,
+    "trend": trend,
 }
+
+
+FORECASTING = (trend,)
+"""Those that start from what recall expects of the candidates."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +212,11 @@ class NamedPolicy:
     function: Callable[..., Decision]
     parameters: Mapping[str, float]
 
+    @property
+    def forecasts(self) -> bool:
+        """Whether it uses what recall expects."""
+        return self.function in FORECASTING
+
     def __call__(self, state: SelectionState) -> Decision:
         """The decision of the policy."""
         return self.function(state, **self.parameters)
@@ -250,6 +226,9 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "epochs": (lambda value: value > 0, "above 0"),
     "eta": (lambda value: value > 1, "above 1"),
     "threshold": (lambda value: value >= 0, "0 or more"),
+    "tolerance": (lambda value: value >= 0, "0 or more points"),
+    "confidence": (lambda value: 0 < value < 1, "between 0 and 1"),
+    "worth": (lambda value: value > 0, "above 0 full trainings"),
     "groups": (lambda value: value >= 1 and value == int(value), "a whole number from 1"),
 }
 """What each parameter of a policy must be."""

@@ -6,7 +6,7 @@ A replayed trial answers through the interface of a live one, so the very same p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,39 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError, TrialError
 from hf_select.metrics import get_metric
-from hf_select.records import Array, CurveSet, LearningCurve, SelectionResult
-from hf_select.selection.policies import EPS, Policy
+from hf_select.records import Array, CurveSet, Expectation, LearningCurve, SelectionResult
+from hf_select.selection.calibration import calibration
+from hf_select.selection.policies import NamedPolicy
 from hf_select.selection.run import run_selection, through
+from hf_select.selection.state import EPS, Policy
 
 RESAMPLES = 2000
-Candidates = Callable[[str], tuple[Sequence[str], float]]
-"""target -> (recalled models, best first; cost of the proxy passes in epochs)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """What a selection starts with on one target.
+
+    models: the candidates, best first (None: all of the record). proxy_epochs: what the looks
+    cost, in epochs. expected: what recall expects. With `for_forecasts` only policies that use the
+    expectation pay for it.
+    """
+
+    models: Sequence[str] | None = None
+    proxy_epochs: float = 0.0
+    expected: Expectation | None = None
+    for_forecasts: bool = False
+
+    def for_policy(self, policy: Policy) -> Opening:
+        """As that policy gets it."""
+        forecasts = isinstance(policy, NamedPolicy) and policy.forecasts
+        if forecasts or not self.for_forecasts:
+            return self
+        return replace(self, proxy_epochs=0.0, expected=None)
+
+
+Openings = Callable[[str], Opening]
+"""target -> what a selection for it starts with."""
 
 
 class ReplayTrial:
@@ -82,7 +108,7 @@ class Replicate:
     seed: int
     truth: Array
     candidates: tuple[str, ...]
-    proxy_epochs: float
+    opening: Opening
     horizon: float
     same_seed: bool
 
@@ -91,7 +117,7 @@ def replicates(
     curves: CurveSet,
     dataset: str,
     *,
-    candidates: Candidates | None = None,
+    openings: Openings | None = None,
     horizon: float | None = None,
 ) -> list[Replicate]:
     """The replays that a dataset allows as the target, one per seed.
@@ -103,7 +129,8 @@ def replicates(
     test = curves.test[:, j]  # (M, S)
     curve_ends = _ends(curves, j)  # (M, S)
     measured = [s for s in range(len(curves.seeds)) if np.any(np.isfinite(test[:, s]))]
-    recalled, proxy_epochs = candidates(dataset) if candidates else (curves.models, 0.0)
+    opening = openings(dataset) if openings else Opening()
+    recalled = curves.models if opening.models is None else opening.models
     found = []
     for s in measured:
         others = [o for o in measured if o != s] or [s]
@@ -120,7 +147,7 @@ def replicates(
                 curves.seeds[s],
                 truth,
                 names,
-                float(proxy_epochs),
+                opening,
                 float(horizon) if horizon else longest,
                 others == [s],
             )
@@ -147,6 +174,9 @@ def replay_one(
     for twin in twins:
         record = record.without_dataset(twin)
 
+    opening = replicate.opening.for_policy(policy)
+    rows = float(curves.val_rows.get(target, np.inf))
+
     def opener(model: str) -> Callable[[], ReplayTrial]:
         return lambda: ReplayTrial(curves, model, target, replicate.seed, horizon=replicate.horizon)
 
@@ -157,8 +187,10 @@ def replay_one(
         metric=get_metric(curves.metrics[j]),
         val_trivial=float(curves.baselines[j]),
         record=record,
+        expected=opening.expected,
+        rows=lambda epoch: rows,
         raw=raw,
-        proxy_epochs=replicate.proxy_epochs,
+        proxy_epochs=opening.proxy_epochs,
         policy_name=name,
     )
 
@@ -167,7 +199,7 @@ def replay_selection(
     curves: CurveSet,
     policies: Mapping[str, Policy],
     *,
-    candidates: Candidates | None = None,
+    openings: Openings | None = None,
     twins: Mapping[str, Sequence[str]] | None = None,
     cost: str = "epochs",
     raw: bool = False,
@@ -177,13 +209,14 @@ def replay_selection(
 ) -> dict[str, Any]:
     """Compare policies with every dataset left out in turn: the `replay` document of the CLI.
 
-    `candidates(target)` gives the recalled models, best first, and what the proxy passes cost in
-    epochs (None: all models, free). `twins`: dataset -> others with the same content, which are
-    hidden with it. The policy sees the validation curves of one seed; its
-    choice is judged by the mean test score over the other seeds, each seed in turn. Regret is
-    100 x (best of all models of the record - winner) in the metric's units and direction;
-    price is the whole cost over that of training the winner alone, in `cost`: "epochs" or
-    "seconds". `regret_ci`: 95 % bootstrap interval over targets, drawn with `seed`.
+    `openings(target)` gives the recalled models, what looking at them cost in epochs, and what
+    recall expects (None: all models, nothing known). `twins`: dataset -> others with the same
+    content, which are hidden with it. The policy sees the validation curves of one seed; its choice
+    is judged by the mean test score over the other seeds, each seed in turn. Regret is 100 x (best
+    of all models of the record - winner) in the metric's units and direction; price is the whole
+    cost over that of training the winner alone, in `cost`: "epochs" or "seconds". `regret_ci`: 95 %
+    bootstrap interval over targets, drawn with `seed`. `calibration`: that of
+    `calibration.calibration`.
 
     Raises `InputError` on an unknown cost, on a record without learning curves (of `task`, which
     only the message needs), or if no dataset can be replayed.
@@ -201,34 +234,23 @@ def replay_selection(
     targets: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
     same_seed = []
+    judged: dict[str, list[tuple[SelectionResult, dict[str, float]]]] = {n: [] for n in policies}
     for dataset in curves.datasets:
-        cases = replicates(curves, dataset, candidates=candidates, horizon=horizon)
+        cases = replicates(curves, dataset, openings=openings, horizon=horizon)
         if not cases:
             skipped[dataset] = "no candidate has both a curve and a test score there"
             continue
         if cases[0].same_seed:
             same_seed.append(dataset)
-        targets[dataset] = {
-            name: _mean_of(
-                [
-                    _account(
-                        curves,
-                        case,
-                        replay_one(
-                            curves,
-                            case,
-                            policy,
-                            twins=(twins or {}).get(dataset, ()),
-                            name=name,
-                            raw=raw,
-                        ),
-                    )
-                    for case in cases
-                ],
-                cost,
-            )
-            for name, policy in policies.items()
-        }
+        targets[dataset] = {}
+        for name, policy in policies.items():
+            hidden = (twins or {}).get(dataset, ())
+            results = [
+                replay_one(curves, case, policy, twins=hidden, name=name, raw=raw) for case in cases
+            ]
+            accounts = [_account(curves, c, r) for c, r in zip(cases, results, strict=True)]
+            targets[dataset][name] = _mean_of(accounts, cost)
+            judged[name] += [(r, _truth(curves, c)) for c, r in zip(cases, results, strict=True)]
     if not targets:
         raise InputError(
             "no dataset of the record can be replayed",
@@ -242,7 +264,10 @@ def replay_selection(
         "judged_by_same_seed": same_seed,
         "skipped": skipped,
         "summary": {
-            name: _summary([targets[dataset][name] for dataset in targets], seed)
+            name: {
+                **_summary([targets[dataset][name] for dataset in targets], seed),
+                "calibration": calibration(judged[name]),
+            }
             for name in policies
         },
         "targets": targets,
@@ -250,6 +275,13 @@ def replay_selection(
 
 
 # ------------------------------------------------------------------------------- accounting
+
+
+def _truth(curves: CurveSet, case: Replicate) -> dict[str, float]:
+    """Model -> what it is judged by, higher is better."""
+    metric = get_metric(curves.metrics[curves.datasets.index(case.dataset)])
+    gain = metric.direction * case.truth
+    return {m: float(v) for m, v in zip(curves.models, gain, strict=True) if np.isfinite(v)}
 
 
 def _account(curves: CurveSet, case: Replicate, result: SelectionResult) -> dict[str, Any]:

@@ -20,12 +20,23 @@ from hf_select.records import (
     NAN,
     Array,
     CurveSet,
+    Drop,
+    Expectation,
     LearningCurve,
     Rejected,
     Rung,
     SelectionResult,
 )
-from hf_select.selection.policies import EPS, Decision, Policy, SelectionState, position
+from hf_select.selection.budget import Budget, Purse
+from hf_select.selection.state import (
+    EPS,
+    POINT,
+    Decision,
+    Policy,
+    SelectionState,
+    best_so_far,
+    reached,
+)
 from hf_select.selection.trend import as_skill
 
 
@@ -89,6 +100,20 @@ class Scale:
         if self.is_skill:
             return self.metric.unskill(score, self.trivial)
         return self.metric.direction * np.asarray(score, dtype=np.float64)
+
+    @property
+    def point(self) -> float:
+        """How much of a policy's score is one point: 0.01 of a metric whose best score is 1, else
+        0.01 of what lies between the trivial predictor and a perfect one."""
+        if not self.is_skill or self.metric.perfect != 1.0 or not np.isfinite(self.trivial):
+            return POINT
+        return POINT / (self.metric.perfect - self.trivial)
+
+    def row_variance(self, score: Array) -> Array:
+        """The variance that one row has, for scores as the policy sees them."""
+        if self.is_skill:
+            return self.metric.row_variance(score, self.trivial)
+        return self.metric.row_variance(self.metric.direction * score, 0.0)
 
     def show(self, score: float) -> str:
         """A policy's score in the user's units."""
@@ -226,8 +251,13 @@ def run_selection(
     metric: Metric,
     val_trivial: float = NAN,
     record: CurveSet | None = None,
+    expected: Expectation | None = None,
+    rows: Callable[[float], float] | None = None,
+    doubt: float = 1.0,
     raw: bool = False,
     proxy_epochs: float = 0.0,
+    budget: Budget | None = None,
+    spent_seconds: float = 0.0,
     policy_name: str = "",
     journal: Path | None = None,
     write_journal: bool = True,
@@ -239,7 +269,10 @@ def run_selection(
 
     `trials` maps a model to what opens its trial; it is called when the model must first be
     trained. `val_trivial`: raw validation score of the trivial predictor. `record`: recorded raw
-    curves of other datasets. `raw=True` keeps raw scores (the paper's preset).
+    curves of other datasets. `raw=True` keeps raw scores (the paper's preset). `expected`,
+    `rows(epoch)` and `doubt` are what `SelectionState` says. `budget`: when it can pay no more
+    than to finish the leader, that is what is done, as far as it can; `spent_seconds` and
+    `proxy_epochs` were spent before.
     `on_rung(rung)` is called after every decision, `on_advance(model, raw curve)` after every
     advance, `should_stop()` asked before each.
 
@@ -268,14 +301,18 @@ def run_selection(
             record=as_skill(record, raw=raw)
             if record is not None and (raw or scale.is_skill)
             else None,
+            expected=expected,
+            rows=rows or (lambda epoch: np.inf),
+            doubt=doubt,
+            purse=Purse(budget or Budget(), horizon, proxy_epochs, spent_seconds),
             on_rung=on_rung or (lambda rung: None),
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
         )
         winner = run.climb()
-        run.advance(winner, horizon)
+        end = run.finish(winner)
         trial = entrants.open(winner)
-        trial.advance(horizon)  # a trial reopened from its checkpoint: at once
+        trial.advance(end)  # a trial reopened from its checkpoint: at once
         test = trial.test()
         for model in [m for m in entrants.opened if m != winner]:
             entrants.close(model)
@@ -296,6 +333,7 @@ def run_selection(
         horizon=float(horizon),
         policy=policy_name or getattr(policy, "name", getattr(policy, "__name__", "")),
         failed=tuple(run.failed),
+        ended=run.ended,
     )
 
 
@@ -308,6 +346,10 @@ class _Run:
     horizon: float
     scale: Scale
     record: CurveSet | None
+    expected: Expectation | None
+    rows: Callable[[float], float]
+    doubt: float
+    purse: Purse
     on_rung: Callable[[Rung], None]
     on_advance: Callable[[str, LearningCurve], None]
     should_stop: Callable[[], bool]
@@ -315,18 +357,19 @@ class _Run:
     rungs: list[Rung] = field(default_factory=list)
     failed: list[Rejected] = field(default_factory=list)
 
+    ended: str = ""
+
     def climb(self) -> str:
-        """Round after round until the policy names a winner."""
+        """Round after round until the policy names a winner, or the budget is used up."""
         models = tuple(self.entrants.factories)
         live = models
         while True:
-            state = SelectionState(
-                models, live, dict(self.seen), self.horizon, self.record, self.scale.show
-            )
+            state = self._state(models, live)
             decision = self.policy(state)
             _check(decision, state)
-            if self.seen:
-                self._note(state, decision)
+            leader = decision.winner or decision.leader or best_so_far(state)
+            if self.seen or decision.dropped:
+                self._note(state, decision, leader)
             gone = {drop.model for drop in decision.dropped}
             for model in gone:
                 self.entrants.close(model)
@@ -334,6 +377,8 @@ class _Run:
             if decision.winner is not None:
                 return decision.winner
             for model, to in decision.advance.items():
+                if not self.purse.can_pay(model, to, leader, self.seen):
+                    return self._end(leader, live)
                 try:
                     self.advance(model, to)
                 except TrialError as error:
@@ -345,6 +390,42 @@ class _Run:
                     f"every trial that was still in the running has failed: {reasons}",
                     status=error_status(self.failed),
                 )
+
+    def _state(self, models: tuple[str, ...], live: tuple[str, ...]) -> SelectionState:
+        return SelectionState(
+            models,
+            live,
+            dict(self.seen),
+            self.horizon,
+            self.record,
+            self.scale.show,
+            self.expected,
+            self.rows,
+            self.scale.row_variance,
+            self.scale.point,
+            self.doubt,
+        )
+
+    def _end(self, leader: str, live: tuple[str, ...]) -> str:
+        """The budget pays for no further step: whoever leads among the live is the winner."""
+        self.ended = self.purse.why
+        state = self._state(tuple(self.entrants.factories), live)
+        winner = leader if leader in live else best_so_far(state)
+        told = f"The budget was used up: {self.ended}. {winner} was ahead then."
+        rest = tuple(Drop(model, told) for model in live if model != winner)
+        self._note(state, Decision(rest, winner=winner, note=self.ended), winner)
+        for drop in rest:
+            self.entrants.close(drop.model)
+        return winner
+
+    def finish(self, winner: str) -> float:
+        """Train the winner to the horizon, or as far as the budget goes; the epoch it came to."""
+        end = self.purse.furthest(winner, self.seen)
+        if end < self.horizon - EPS:
+            self.ended = self.ended or self.purse.why
+            self.ended += f"; {winner} was trained for {end:g} of {self.horizon:g} epochs"
+        self.advance(winner, end)
+        return end
 
     def advance(self, model: str, to: float) -> None:
         """One advance, shown to the listener and kept for the policy."""
@@ -365,21 +446,31 @@ class _Run:
             )
         self.seen[model] = replace(curve, val=self.scale.to_policy(curve.val))
 
-    def _note(self, state: SelectionState, decision: Decision) -> None:
-        at = position(state)
+    def _note(self, state: SelectionState, decision: Decision, leader: str) -> None:
+        at = {model: reached(state, model) for model in state.live}
         val = {}
         for model in state.live:
-            shown = through(state.curves[model], at)
-            val[model] = float(self.scale.to_raw(shown.val[-1]))
+            if at[model]:
+                val[model] = float(self.scale.to_raw(state.curves[model].val[-1]))
         rung = Rung(
-            epoch=at,
+            epoch=max(at.values()),
             live=state.live,
             val=val,
             forecast={m: float(self.scale.to_raw(f)) for m, f in decision.forecast.items()},
+            p_best=dict(decision.p_best),
             dropped=decision.dropped,
+            interval={m: self._raw_interval(*ends) for m, ends in decision.interval.items()},
+            reached=at,
+            leader=leader,
+            note=decision.note,
         )
         self.rungs.append(rung)
         self.on_rung(rung)
+
+    def _raw_interval(self, low: float, high: float) -> tuple[float, float]:
+        """An interval in the user's units, rising."""
+        ends = (float(self.scale.to_raw(low)), float(self.scale.to_raw(high)))
+        return min(ends), max(ends)
 
 
 def error_status(failed: list[Rejected]) -> str:

@@ -10,7 +10,13 @@ from synthetic import curve_set, make_curves
 from hf_select.errors import InputError, TrialError
 from hf_select.records import CurveSet
 from hf_select.selection.policies import POLICIES, get_policy
-from hf_select.selection.replay import ReplayTrial, replay_one, replay_selection, replicates
+from hf_select.selection.replay import (
+    Opening,
+    ReplayTrial,
+    replay_one,
+    replay_selection,
+    replicates,
+)
 
 POLICY = {name: get_policy(name) for name in POLICIES}
 
@@ -64,7 +70,7 @@ def test_price_in_seconds_is_that_over_the_winners_own():
         two_by_two(),
         {"brute-force": POLICY["brute-force"]},
         cost="seconds",
-        candidates=lambda dataset: (("a", "b"), 0.5),
+        openings=lambda dataset: Opening(("a", "b"), 0.5),
     )
     # All train 60 s; b alone 40, a alone 20; the proxies cost half an epoch of two.
     assert document["targets"]["x"]["brute-force"]["price"] == pytest.approx(
@@ -77,7 +83,7 @@ def test_regret_counts_the_best_of_all_models_not_of_the_recalled():
     document = replay_selection(
         two_by_two(),
         {"halving": POLICY["halving"]},
-        candidates=lambda dataset: (("b", "unknown"), 1.0),
+        openings=lambda dataset: Opening(("b", "unknown"), 1.0),
     )
     y = document["targets"]["y"]["halving"]
     assert (y["winners"], y["regret"], y["winner_rank"]) == (["b", "b"], pytest.approx(10.0), 2)

@@ -1,0 +1,308 @@
+"""`trend`, our policy: train whatever is most likely to change the choice, and no more.
+
+It starts from what recall expects of each candidate, trains one of them a little, and asks the
+forecast (`forecast.Forecaster`) again. A candidate is dropped when it is hardly possible that it is
+within the tolerance of the best. What is trained next is the step with the largest expected gain
+for its cost; when no step is worth its cost, the one that is most worth finishing is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hf_select.records import Array, CurveSet, Drop
+from hf_select.selection.forecast import Finals, Forecaster, Seen, learn
+from hf_select.selection.state import EPS, Decision, SelectionState, reached
+from hf_select.selection.worth import chances, gain
+
+SURE = 1.96  # standard deviations either side of 95 %
+HOPEFUL = 100
+"""Candidates whose next steps are weighed, at most: those that could be the best at all."""
+LEAST_SHARE = 1e-3
+"""Of a step's cost, what counts at least, however sure it is that it isn't wasted."""
+
+
+def trend(
+    state: SelectionState,
+    *,
+    tolerance: float = 0.5,
+    confidence: float = 0.95,
+    worth: float = 0.25,
+) -> Decision:
+    """One step of the candidate whose score would tell most for its cost.
+
+    tolerance: points that don't matter to the user. confidence: a candidate is dropped when the
+    chance that it is within the tolerance of the best is below 1 - confidence, and nothing but the
+    leader is trained on once the leader is within it with `confidence`. worth: how much of a full
+    training a gain of one tolerance is worth; a step must promise more than it costs. A candidate's
+    training isn't wasted if it wins, so its cost counts by the chance that it doesn't.
+
+    With too little on record to learn from it is successive halving, and says so.
+    """
+    learned = None if state.record is None else learn(state.record, state.expected)
+    if learned is None or state.record is None:
+        return _without_record(state)
+    view = _View.of(state, learned.wider(state.doubt), state.record, tolerance, worth)
+    dropped = view.hopeless(1 - confidence)
+    gone = {drop.model for drop in dropped}
+    leader = view.leader
+    said = view.said(leader)
+    if reached(state, leader) >= state.horizon - EPS:
+        others = [m for m in view.live if m != leader and m not in gone]
+        return replace(
+            said,
+            dropped=(*dropped, *(view.outdone(model) for model in others)),
+            winner=leader,
+        )
+    note, model = view.next_step(gone, confidence)
+    return replace(said, dropped=tuple(dropped), advance={model: view.next_rung(model)}, note=note)
+
+
+def _without_record(state: SelectionState) -> Decision:
+    from hf_select.selection.policies import halving
+
+    decision = halving(state)
+    words = "with too little on record to forecast from, successive halving keeps"
+    return replace(
+        decision,
+        dropped=tuple(
+            Drop(d.model, d.reason.replace("halving keeps", words)) for d in decision.dropped
+        ),
+        note="there is too little on record to forecast from: this is successive halving",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A state as the forecast sees it: live models, their finals, and the chances of each."""
+
+    state: SelectionState
+    learned: Forecaster
+    live: tuple[str, ...]
+    finals: Finals
+    p_best: Array
+    p_within: Array
+    tolerance: float  # in the units of scores
+    points: float  # the tolerance as the user gave it
+    price_of: Array  # (K,): cost of a full training, the leader's being about 1
+    worth: float
+
+    @classmethod
+    def of(
+        cls,
+        state: SelectionState,
+        learned: Forecaster,
+        record: CurveSet,
+        tolerance: float,
+        worth: float,
+    ) -> _View:
+        live = state.live
+        scale = state.horizon / learned.epochs[-1] if state.horizon > learned.epochs[-1] else 1.0
+        learned = replace(learned, epochs=learned.epochs * scale)
+        finals = _finals(state, learned)
+        band = tolerance * state.point
+        p_best, p_within = chances(finals.mean, finals.covariance, band)
+        costs = _paces(state, record)
+        return cls(state, learned, live, finals, p_best, p_within, band, tolerance, costs, worth)
+
+    # ------------------------------------------------------------------------------- who leads
+
+    @property
+    def left(self) -> Array:
+        """What it costs to finish each (K,), in full trainings."""
+        done = np.array([reached(self.state, model) for model in self.live])
+        return (1 - done / self.state.horizon) * self.price_of
+
+    @property
+    def per_training(self) -> float:
+        """What a full training must bring, in the units of scores."""
+        return self.tolerance / self.worth
+
+    @property
+    def value(self) -> Array:
+        """What each is worth now (K,): the expected final, less what finishing it costs."""
+        return self.finals.mean - self.per_training * self.left
+
+    @property
+    def leader(self) -> str:
+        """The one that is most worth finishing; of equals the one recalled first."""
+        return self.live[int(np.argmax(self.value))]
+
+    def said(self, leader: str) -> Decision:
+        """The forecast in a decision."""
+        low, high = self._interval()
+        return Decision(
+            forecast=dict(zip(self.live, self.finals.mean.tolist(), strict=True)),
+            interval={
+                model: (float(a), float(b))
+                for model, a, b in zip(self.live, low, high, strict=True)
+            },
+            p_best=dict(zip(self.live, self.p_best.tolist(), strict=True)),
+            leader=leader,
+        )
+
+    def _interval(self) -> tuple[Array, Array]:
+        half = SURE * self.finals.deviation
+        return self.finals.mean - half, self.finals.mean + half
+
+    # ------------------------------------------------------------------------------- who goes
+
+    def hopeless(self, delta: float) -> list[Drop]:
+        """Those that are hardly ever within the tolerance of the best."""
+        return [
+            Drop(model, self._why(i, self.leader))
+            for i, model in enumerate(self.live)
+            if self.p_within[i] < delta and model != self.leader
+        ]
+
+    def outdone(self, model: str) -> Drop:
+        """One that could have been the best still when the leader came to its end."""
+        reason = self._why(self.live.index(model), self.leader)
+        return Drop(model, f"{reason} That was not worth finding out.")
+
+    def _why(self, i: int, leader: str) -> str:
+        """The sentence of an elimination."""
+        model, lead = self.live[i], self.live.index(leader)
+        epoch, show = reached(self.state, model), self.state.show
+        low, high = self._interval()
+        if epoch:
+            score = show(float(self.state.curves[model].val[-1]))
+            seen = f"At epoch {epoch:g}, with {score} so far"
+        else:
+            seen = "Never trained: by recall"
+        return (
+            f"{seen}, {show(self.finals.mean[i])} is expected in the end ({show(low[i])} to "
+            f"{show(high[i])}): the best with {_percent(self.p_best[i])}, within "
+            f"{self.points:g} points of the best with {_percent(self.p_within[i])}. Lost to "
+            f"{leader}, of which {show(self.finals.mean[lead])} is expected ({show(low[lead])} to "
+            f"{show(high[lead])})."
+        )
+
+    # ------------------------------------------------------------------------------- what next
+
+    def next_rung(self, model: str) -> float:
+        """The next recorded rung of a model, the horizon after the last one."""
+        done = reached(self.state, model)
+        ahead = [
+            float(rung)
+            for rung in self.learned.epochs
+            if done + EPS < rung < self.state.horizon - EPS
+        ]
+        return ahead[0] if ahead else self.state.horizon
+
+    def next_step(self, gone: set[str], confidence: float) -> tuple[str, str]:
+        """What is said of the next step, and the candidate that it is taken with."""
+        lead = self.live.index(self.leader)
+        sure = f"{self.leader} is within {self.points:g} points of the best with "
+        sure += _percent(self.p_within[lead])
+        if self.p_within[lead] >= confidence:
+            return f"{sure}: it is trained on", self.leader
+        promise, model, rung = self._best_step(lead, gone)
+        if promise <= 1.0 or not model:
+            return f"{sure}; no other step is worth its cost: it is trained on", self.leader
+        told = f"{sure}; {model} is trained on, since its score at epoch {rung:g} is worth "
+        return f"{told}{promise:.1f} times its cost", model
+
+    def _best_step(self, lead: int, gone: set[str]) -> tuple[float, str, float]:
+        """The step that is worth most for its cost: that ratio, the candidate, the rung."""
+        best = (0.0, "", 0.0)
+        hopeful = [i for i in np.argsort(-self.p_within, kind="stable") if self.p_best[i] > 0]
+        for i in hopeful[:HOPEFUL]:
+            model = self.live[i]
+            if model in gone:
+                continue
+            done = reached(self.state, model)
+            wasted = max(1 - float(self.p_best[i]), LEAST_SHARE) * float(self.price_of[i])
+            for rung, epoch in enumerate(self.learned.epochs):
+                if not done + EPS < epoch <= self.state.horizon + EPS:
+                    continue
+                moved = self.finals.moved_by(int(i), rung)
+                cost = (epoch - done) / self.state.horizon * wasted * self.per_training
+                brings = gain(self.value, moved, lead, self.tolerance)
+                promise = brings / cost if cost > 0 else (np.inf if brings > 0 else 0.0)
+                if promise > best[0]:
+                    best = (float(promise), model, float(epoch))
+        return best
+
+
+def _finals(state: SelectionState, learned: Forecaster) -> Finals:
+    """The joint forecast of the live models."""
+    mean, deviation, level = _expected(state, state.live)
+    rows = np.array([max(1.0, state.rows(float(epoch))) for epoch in learned.epochs])
+    return learned.finals(
+        mean,
+        deviation * state.doubt,
+        [_seen(state, learned, model) for model in state.live],
+        state.row_variance,
+        rows,
+        level=level[0],
+        level_deviation=level[1] * state.doubt,
+    )
+
+
+def _expected(state: SelectionState, models: Sequence[str]) -> tuple[Array, Array, Array]:
+    """Relative skill expected of models (K,), its deviation (K,), level and its deviation."""
+    if state.expected is None:
+        nothing = np.zeros(len(models))
+        return nothing, nothing, np.full(2, np.nan)
+    row = {name: i for i, name in enumerate(state.expected.models)}
+    rows = [row.get(name, -1) for name in models]
+    known = np.array([i >= 0 for i in rows])
+    lowest = float(np.nanmin(state.expected.mean, initial=0.0))
+    mean = np.where(known, state.expected.mean[rows], lowest)
+    deviation = np.where(known, state.expected.deviation[rows], np.nan)
+    level = np.array([state.expected.level, state.expected.level_deviation])
+    return np.nan_to_num(mean, nan=lowest), deviation, level
+
+
+def _seen(state: SelectionState, learned: Forecaster, model: str) -> Seen:
+    """The curve so far at the recorded rungs, one score a rung."""
+    curve = state.curves.get(model)
+    if curve is None:
+        return Seen(np.empty(0, dtype=np.int64), np.empty(0))
+    found: dict[int, float] = {}
+    for epoch, score in zip(curve.epochs, curve.val, strict=True):
+        found[learned.rung_of(float(epoch))] = float(score) if np.isfinite(score) else 0.0
+    rungs = sorted(found)
+    return Seen(np.array(rungs, dtype=np.int64), np.array([found[r] for r in rungs]))
+
+
+def _paces(state: SelectionState, record: CurveSet) -> Array:
+    """Seconds of an epoch of each live model (K,), over their mean; 1 where nothing is known."""
+    with np.errstate(invalid="ignore"):
+        pace = record.seconds / record.epochs
+    known = np.isfinite(pace) & (pace > 0)
+    usual = {}
+    if known.any():
+        each = np.where(known, pace, 0.0).sum(axis=(0, 2, 3)) / np.maximum(
+            known.sum(axis=(0, 2, 3)), 1
+        )
+        for i, model in enumerate(record.models):
+            shares = (pace[i] / each[:, None, None])[known[i]]
+            if shares.size:
+                usual[model] = float(np.median(shares))
+    paces = np.array([usual.get(model, 1.0) for model in state.live])
+    seen = np.array([_pace(state, model) for model in state.live])
+    both = np.isfinite(seen)
+    if both.any():
+        paces[both] = seen[both] / np.median(seen[both] / paces[both])
+    return paces / paces.mean()
+
+
+def _pace(state: SelectionState, model: str) -> float:
+    curve = state.curves.get(model)
+    if curve is None or not len(curve) or not curve.seconds[-1] > 0:
+        return float("nan")
+    return float(curve.seconds[-1] / curve.epochs[-1])
+
+
+def _percent(chance: float) -> str:
+    """A chance in words that promise no more than the draws can tell."""
+    if chance < 0.001:
+        return "less than 0.1 %"
+    if chance > 0.999:
+        return "more than 99.9 %"
+    return f"{100 * chance:.1f} %" if chance < 0.1 else f"{100 * chance:.0f} %"

@@ -1,0 +1,42 @@
+"""What a forecast says of a decision: who may be best, and what looking further is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hf_select.records import Array
+
+DRAWS = 4000
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+
+
+def chances(mean: Array, covariance: Array, tolerance: float) -> tuple[Array, Array]:
+    """P(best) and P(within `tolerance` of the best) of each of K normal finals, (K,) each.
+
+    From fixed draws, so the same forecast always gives the same answer.
+    """
+    size = len(mean)
+    scale = float(np.trace(covariance)) / size
+    root = np.linalg.cholesky(covariance + (1e-9 * scale + 1e-15) * np.eye(size))
+    drawn = np.random.default_rng(0).standard_normal((size, DRAWS // 2))
+    drawn = np.concatenate([drawn, -drawn], axis=1)  # the means come out exactly
+    futures = mean[:, None] + root @ drawn
+    best = futures.max(axis=0)
+    first = np.bincount(futures.argmax(axis=0), minlength=size) / futures.shape[1]
+    return first, (futures >= best - tolerance).mean(axis=1)
+
+
+def gain(value: Array, moved: Array, leader: int, tolerance: float) -> float:
+    """How much better the choice is expected to be once one more score is known.
+
+    value (K,): what each final is worth now; moved (K,): by how much each moves with one standard
+    deviation of the score. Another one is preferred only if it is better by more than `tolerance`,
+    and only what it is better by beyond that counts (knowledge gradient: Frazier et al. 2008).
+    """
+    futures = value[:, None] + moved[:, None] * NODES
+    others = np.delete(futures, leader, axis=0)
+    if not len(others):
+        return 0.0
+    ahead = others.max(axis=0) - tolerance - futures[leader]
+    return float(np.maximum(ahead, 0.0) @ WEIGHTS)
