@@ -100,7 +100,6 @@ class Job:
     train: Encoded
     validation: Encoded
     device: str
-    cache: EncodingCache
 
 
 # --------------------------------------------------------------------------------- contestants
@@ -111,7 +110,7 @@ def ours(job: Job, *, grouped: bool = False) -> Callable[[], dict[str, float]]:
     from hf_select.training.trial import AccelerateTrial
 
     recipe = replace(job.recipe, group_by_length=grouped)
-    trial = AccelerateTrial(job.case.name, job.folder, job.target, recipe, cache=job.cache)
+    trial = AccelerateTrial(job.case.name, job.folder, job.target, recipe, cache=_known(job))
 
     def run() -> dict[str, float]:
         curve = trial.advance(recipe.epochs)
@@ -129,6 +128,19 @@ def ours(job: Job, *, grouped: bool = False) -> Callable[[], dict[str, float]]:
 def grouped(job: Job) -> Callable[[], dict[str, float]]:
     """`AccelerateTrial` with rows of about the same length in a batch."""
     return ours(job, grouped=True)
+
+
+def _known(job: Job) -> EncodingCache:
+    """The encoded splits that all contestants begin with, in the order a trial asks for them."""
+    from hf_select.training.trial import EncodingCache
+
+    class Known(EncodingCache):
+        splits = iter((job.train, job.validation))
+
+        def get(self, key: str, make: Callable[[], Encoded]) -> Encoded:
+            return next(self.splits)
+
+    return Known()
 
 
 def plain(job: Job) -> Callable[[], dict[str, float]]:
@@ -309,13 +321,6 @@ def _job(
     import numpy as np
 
     from hf_select.training.sampling import stratified_rows
-    from hf_select.training.trial import EncodingCache
-
-    class Kept(EncodingCache):
-        """Keeps what was encoded: a turn begins with it, as the others do."""
-
-        def __init__(self) -> None:
-            self._splits: Any = {}
 
     processor = task.load_processor(folder)
     labels = np.asarray(target.validation["label"])
@@ -324,7 +329,7 @@ def _job(
         task.encode(processor, split, max_length=recipe.max_length)
         for split in (target.train, evaluated)
     )
-    return Job(case, folder, target, recipe, train, validation, device, Kept())
+    return Job(case, folder, target, recipe, train, validation, device)
 
 
 def _data(case: Case, work: Path) -> Path:
@@ -563,8 +568,8 @@ def setting(document: Mapping[str, Any]) -> Iterator[str]:
         size = f" of {case['pixels']} x {case['pixels']} pixels" if case["pixels"] else ""
         yield f"{kind}: {case['layers']} layers of {case['width']}{size}, random weights."
     threads = document["threads"]
-    yield f"torch {document['torch']}, transformers {document['transformers']}, "
-    yield f"{document['turns']} turns, {threads} thread{'s' if threads > 1 else ''}."
+    versions = f"torch {document['torch']}, transformers {document['transformers']}"
+    yield f"{versions}, {document['turns']} turns, {threads} thread{'s' if threads > 1 else ''}."
 
 
 def padding(document: Mapping[str, Any]) -> Iterator[str]:
