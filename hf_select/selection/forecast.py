@@ -5,10 +5,11 @@ On one dataset, what a model reaches at each rung and at the end is taken as
     (final, val at rung 1, ..., val at rung T) = level of the dataset
         + slope x the expected skill of the model + what is its own + noise,
 
-with normal parts whose covariances are learned from the recorded curves. The level is common to all
-models, so that it cancels in every comparison, and a model that is seen early can be compared with
-one that is seen late. The noise is that of the rows that a score rests on, and of the seed. Of a
-curve the last two rungs count: where it is, and how it has come there.
+with normal parts whose covariances are learned from the recorded curves. What is a model's own has
+most room half-way between trivial and perfect, and little near either end (`room`). The level is
+common to all models, so that it cancels in every comparison, and a model that is seen early can be
+compared with one that is seen late. The noise is that of the rows that a score rests on, and of the
+seed. Of a curve the last two rungs count: where it is, and how it has come there.
 """
 
 from __future__ import annotations
@@ -37,9 +38,20 @@ standard deviation in skill, and the correlation between rungs."""
 ODD = 0.03
 """Standard deviation of a dataset's level at a single rung that nothing else explains."""
 LEAST = 1e-6
+LOWEST, HIGHEST = 0.1, 0.97
+"""Skills below and above which the room for differences shrinks no further."""
 
 Indices = NDArray[np.int64]
 RowVariance = Callable[[Array], Array]
+
+
+def room(skill: Array) -> Array:
+    """How much models differ where that skill is expected, as a share of what they do half-way.
+
+    2 sqrt(skill (1 - skill)), the shape of a binomial's standard deviation.
+    """
+    inside = np.clip(skill, LOWEST, HIGHEST)
+    return 2 * np.sqrt(inside * (1 - inside))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +67,11 @@ class Forecaster:
     """What recorded curves teach. Of T + 1, index 0 is the final, t + 1 rung t of `epochs` (T,).
 
     slope (T + 1,): per unit of expected skill. own (T + 1, T + 1): covariance of what is a model's
-    own. correlation (T + 1, T + 1) of noise between rungs, which the final has no part in.
+    own, where there is full `room`. correlation (T + 1, T + 1) of noise between rungs, which the
+    final has no part in.
     seed (T + 1,): noise of a seed, in units of a row's variance. level (T + 1,) with
     level_covariance. usual: variance of the recorded finals around what was expected of them, noise
-    included. cells, datasets: how many runs on how many datasets it was learned from.
+    included and room as it came. cells, datasets: how many runs on how many datasets taught it.
     """
 
     epochs: Array
@@ -108,9 +121,11 @@ class Forecaster:
             precision[0, 0] += level_deviation**-2
             pull[0] += level * level_deviation**-2
         excess = np.maximum(np.nan_to_num(deviation) ** 2 - self.usual, 0.0)
+        levels = _inverse(precision) @ pull
         parts = []
         for mu, extra, one in zip(mean, excess, seen, strict=True):
-            part = _Part(self, mu, extra, one, row_variance, rows)
+            spread = room(levels + self.slope * mu)
+            part = _Part(self, mu, extra, spread, one, row_variance, rows)
             part.add_to(precision, pull)
             parts.append(part)
         common = _inverse(precision)
@@ -134,6 +149,7 @@ class _Part:
         learned: Forecaster,
         mu: float,
         extra: float,
+        spread: Array,
         seen: Seen,
         row_variance: RowVariance,
         rows: Array,
@@ -141,7 +157,8 @@ class _Part:
         self.learned, self.row_variance, self.rows = learned, row_variance, rows
         self.rungs = seen.rungs[-LAST:] + 1
         scores = np.maximum(seen.scores[-LAST:], 0.0)
-        self.own = learned.own + extra * np.outer(learned.slope, learned.slope)
+        own = learned.own + extra * np.outer(learned.slope, learned.slope)
+        self.own = own * np.outer(spread, spread)
         self.load = np.zeros(len(learned.level))
         self.load[0] = 1.0
         self.constant, self.variance = float(mu), float(self.own[0, 0])
@@ -240,13 +257,16 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
     slope = np.divide(along, strength, out=np.zeros(len(strength)), where=strength > 0)
     slope[0] = 1.0 if strength[0] > 0 else 0.0
     left = np.where(known, filled - slope * hope, 0.0)
+    usual = float((left[..., 0] ** 2).sum() / max(1, known[..., 0].sum()))
+    spread = np.where(known, room(np.nan_to_num(level + slope * hope)), 1.0)
+    left /= spread
     pairs = np.einsum("mdst,mdsu->dstu", known * 1.0, known * 1.0)
     freedom = np.maximum(pairs - 1, 0).sum(axis=(0, 1))
     total = np.einsum("mdst,mdsu->tu", left, left) / np.maximum(freedom, 1)
-    spread = np.sqrt(np.maximum(np.diag(total), LEAST))
-    correlation = np.clip(total / np.outer(spread, spread), -1, 1)
+    size = np.sqrt(np.maximum(np.diag(total), LEAST))
+    correlation = np.clip(total / np.outer(size, size), -1, 1)
     correlation[0, 1:] = correlation[1:, 0] = 0.0
-    seed, noise = _noise(record, everything, usable, correlation)
+    seed, noise = _noise(record, everything, usable, correlation, spread)
     return Forecaster(
         epochs=epochs,
         slope=slope,
@@ -254,7 +274,7 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
         correlation=correlation,
         seed=seed,
         **_levels(level),
-        usual=float(total[0, 0]),
+        usual=usual,
         cells=int(known[..., 0].sum()),
         datasets=int(known[..., 0].any(axis=(0, 2)).sum()),
     )
@@ -285,9 +305,14 @@ def _finals(record: CurveSet) -> Array:
 
 
 def _noise(
-    record: CurveSet, everything: Array, usable: NDArray[np.bool_], correlation: Array
+    record: CurveSet,
+    everything: Array,
+    usable: NDArray[np.bool_],
+    correlation: Array,
+    spread: Array,
 ) -> tuple[Array, Array]:
-    """The noise of a seed (T + 1,), per unit of a row's variance, and the mean noise covariance."""
+    """The noise of a seed (T + 1,), per unit of a row's variance, and the mean noise covariance
+    (of scores over their `spread`)."""
     variance = np.full(everything.shape, np.nan)
     rows = np.full((len(record.datasets), everything.shape[-1]), np.inf)
     for j, name in enumerate(record.datasets):
@@ -308,7 +333,7 @@ def _noise(
             seed[t] = np.nanmean(between[..., t]) / np.nanmean(within[..., t])
     own = seed.copy()
     own[0] /= max(1.0, float(np.median(seeds[..., 0])) - 1)  # finals are means over other seeds
-    root = np.sqrt(np.nan_to_num(variance) * (1 / rows[:, None, :] + own))
+    root = np.sqrt(np.nan_to_num(variance) * (1 / rows[:, None, :] + own)) / spread
     known = np.isfinite(variance) * 1.0
     pairs = np.einsum("mdst,mdsu->tu", known, known)
     noise = correlation * np.einsum("mdst,mdsu->tu", root, root) / np.maximum(pairs, 1)

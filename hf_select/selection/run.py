@@ -309,11 +309,7 @@ def run_selection(
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
         )
-        winner = run.climb()
-        end = run.finish(winner)
-        trial = entrants.open(winner)
-        trial.advance(end)  # a trial reopened from its checkpoint: at once
-        test = trial.test()
+        winner, _, test = run.to_the_end()
         for model in [m for m in entrants.opened if m != winner]:
             entrants.close(model)
     except BaseException:
@@ -358,11 +354,42 @@ class _Run:
     failed: list[Rejected] = field(default_factory=list)
 
     ended: str = ""
+    out: set[str] = field(default_factory=set)  # failed
+
+    def to_the_end(self) -> tuple[str, Trial, float]:
+        """The winner, trained as far as it is to be, and its test score.
+
+        One that fails on the last stretch is out, and the policy is asked again without it.
+        """
+        while True:
+            winner = self.climb()
+            try:
+                end = self.finish(winner)
+                trial = self.entrants.open(winner)
+                trial.advance(end)  # a trial reopened from its checkpoint: at once
+                return winner, trial, trial.test()
+            except (TrialError, ModelError) as error:
+                self._fail(winner, error)
+                self.entrants.close(winner)
+                self._live_again(winner)
+
+    def _fail(self, model: str, error: TrialError | ModelError) -> None:
+        status = error.status if isinstance(error, TrialError) else "failed"
+        self.failed.append(Rejected(model, f"{status}: {error.message}"))
+        self.out.add(model)
+
+    def _live_again(self, winner: str) -> None:
+        """The winner has failed: those that lost to it alone are in the running again."""
+        last = self.rungs[-1] if self.rungs else None
+        if last is not None and last.leader == winner:
+            self.rungs[-1] = replace(last, dropped=())
 
     def climb(self) -> str:
         """Round after round until the policy names a winner, or the budget is used up."""
         models = tuple(self.entrants.factories)
-        live = models
+        gone_before = {drop.model for rung in self.rungs for drop in rung.dropped} | self.out
+        live = tuple(m for m in models if m not in gone_before)
+        self._check_any(live)
         while True:
             state = self._state(models, live)
             decision = self.policy(state)
@@ -382,14 +409,18 @@ class _Run:
                 try:
                     self.advance(model, to)
                 except TrialError as error:
-                    self.failed.append(Rejected(model, f"{error.status}: {error.message}"))
+                    self._fail(model, error)
                     live = tuple(m for m in live if m != model)
-            if not live:
-                reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
-                raise TrialError(
-                    f"every trial that was still in the running has failed: {reasons}",
-                    status=error_status(self.failed),
-                )
+            self._check_any(live)
+
+    def _check_any(self, live: tuple[str, ...]) -> None:
+        """Raise `TrialError` where nobody is left."""
+        if not live:
+            reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
+            raise TrialError(
+                f"every trial that was still in the running has failed: {reasons}",
+                status=error_status(self.failed),
+            )
 
     def _state(self, models: tuple[str, ...], live: tuple[str, ...]) -> SelectionState:
         return SelectionState(
