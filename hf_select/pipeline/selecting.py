@@ -144,7 +144,9 @@ def select(
     speed = Speed.of(record, target)
     check_affordable(limits, speed)
     if settings.method == "hybrid":
-        settings = replace(settings, looks=affordable_looks(limits, speed, settings.looks))
+        settings = replace(
+            settings, looks=affordable_looks(limits, speed, recipe.epochs, settings.looks)
+        )
     asked = {
         **data_options,
         **settings.to_dict(),

@@ -102,11 +102,20 @@ class Speed:
         )
 
 
-def affordable_looks(budget: Budget, speed: Speed, asked: int | None) -> int | None:
-    """How many models may be looked at within a third of the budget; at least 2."""
-    if budget.seconds is None or not np.isfinite(speed.look) or speed.look <= 0:
+def affordable_looks(budget: Budget, speed: Speed, horizon: float, asked: int | None) -> int | None:
+    """How many models may be looked at; at least 2.
+
+    Within a third of a time, and within what a limit in epochs or price leaves over one training.
+    """
+    if not (np.isfinite(speed.look) and speed.look > 0):
         return asked
-    most = max(2, int(budget.seconds / LOOKS_SHARE / speed.look))
+    shares = [] if budget.seconds is None else [budget.seconds / LOOKS_SHARE]
+    limits = [budget.epochs, None if budget.price is None else budget.price * horizon]
+    if np.isfinite(speed.epoch):
+        shares += [(limit - horizon) * speed.epoch for limit in limits if limit is not None]
+    if not shares:
+        return asked
+    most = max(2, int(min(shares) / speed.look))
     return most if asked is None else min(asked, most)
 
 
