@@ -105,8 +105,11 @@ class Forecaster:
         precision = _inverse(self.level_covariance)
         pull = precision @ self.level
         if np.isfinite(level) and np.isfinite(level_deviation) and level_deviation > 0:
-            precision[0, 0] += level_deviation**-2
-            pull[0] += level * level_deviation**-2
+            # It takes the place of what the record says of the finals' level: what is expected of
+            # it comes from the same finals, and must not count twice.
+            usual = self.level_covariance[0, 0]
+            precision[0, 0] += level_deviation**-2 - 1 / usual
+            pull[0] += level * level_deviation**-2 - self.level[0] / usual
         excess = np.maximum(np.nan_to_num(deviation) ** 2 - self.usual, 0.0)
         parts = []
         for mu, extra, one in zip(mean, excess, seen, strict=True):
@@ -238,13 +241,14 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
     strength = (hope**2).sum(axis=(0, 1, 2))
     along = (hope * filled).sum(axis=(0, 1, 2))
     slope = np.divide(along, strength, out=np.zeros(len(strength)), where=strength > 0)
-    slope[0] = 1.0 if strength[0] > 0 else 0.0
+    slope[0] = 1.0  # an expectation is one of the final
     left = np.where(known, filled - slope * hope, 0.0)
     pairs = np.einsum("mdst,mdsu->dstu", known * 1.0, known * 1.0)
     freedom = np.maximum(pairs - 1, 0).sum(axis=(0, 1))
-    total = np.einsum("mdst,mdsu->tu", left, left) / np.maximum(freedom, 1)
-    spread = np.sqrt(np.maximum(np.diag(total), LEAST))
-    correlation = np.clip(total / np.outer(spread, spread), -1, 1)
+    # Where runs are missing, each entry rests on other runs, and together they may be impossible.
+    total = _positive(np.einsum("mdst,mdsu->tu", left, left) / np.maximum(freedom, 1))
+    spread = np.sqrt(np.diag(total))
+    correlation = total / np.outer(spread, spread)
     correlation[0, 1:] = correlation[1:, 0] = 0.0
     seed, noise = _noise(record, everything, usable, correlation)
     return Forecaster(
@@ -302,6 +306,7 @@ def _noise(
     seeds = np.maximum(np.isfinite(source).sum(axis=2), 1)
     between *= seeds / np.maximum(seeds - 1, 1)
     within = np.where(several, _mean(variance, 2), np.nan)
+    between = np.where(np.isfinite(within), between, np.nan)
     seed = np.full(everything.shape[-1], 1 / SEED_ROWS)
     for t in range(len(seed)):
         if np.isfinite(between[..., t]).sum() >= 10:

@@ -367,8 +367,8 @@ class _Run:
             state = self._state(models, live)
             decision = self.policy(state)
             _check(decision, state)
-            leader = decision.winner or decision.leader or best_so_far(state)
             if self.seen or decision.dropped:
+                leader = decision.winner or decision.leader or best_so_far(state)
                 self._note(state, decision, leader)
             gone = {drop.model for drop in decision.dropped}
             for model in gone:
@@ -377,19 +377,33 @@ class _Run:
             if decision.winner is not None:
                 return decision.winner
             for model, to in decision.advance.items():
+                # Where the policy names none, whoever is best by now: it may have come to lead in
+                # this very round.
+                leader = decision.leader if decision.leader in live else self._best(models, live)
                 if not self.purse.can_pay(model, to, leader, self.seen):
-                    return self._end(leader, live)
-                try:
-                    self.advance(model, to)
-                except TrialError as error:
-                    self.failed.append(Rejected(model, f"{error.status}: {error.message}"))
-                    live = tuple(m for m in live if m != model)
+                    return self._end(leader, models, live)
+                live = self._try(model, to, live)
             if not live:
-                reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
-                raise TrialError(
-                    f"every trial that was still in the running has failed: {reasons}",
-                    status=error_status(self.failed),
-                )
+                raise self._all_failed()
+
+    def _try(self, model: str, to: float, live: tuple[str, ...]) -> tuple[str, ...]:
+        """Train a model on; who is live after that: all but the model if its trial has failed."""
+        try:
+            self.advance(model, to)
+        except TrialError as error:
+            self.failed.append(Rejected(model, f"{error.status}: {error.message}"))
+            return tuple(m for m in live if m != model)
+        return live
+
+    def _all_failed(self) -> TrialError:
+        reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
+        return TrialError(
+            f"every trial that was still in the running has failed: {reasons}",
+            status=error_status(self.failed),
+        )
+
+    def _best(self, models: tuple[str, ...], live: tuple[str, ...]) -> str:
+        return best_so_far(self._state(models, live)) if live else ""
 
     def _state(self, models: tuple[str, ...], live: tuple[str, ...]) -> SelectionState:
         return SelectionState(
@@ -406,23 +420,31 @@ class _Run:
             self.doubt,
         )
 
-    def _end(self, leader: str, live: tuple[str, ...]) -> str:
-        """The budget pays for no further step: whoever leads among the live is the winner."""
+    def _end(self, leader: str, models: tuple[str, ...], live: tuple[str, ...]) -> str:
+        """The budget pays for no further step: whoever leads among the live is the winner.
+
+        It is trained as far as the budget goes; if that fails, it is the next one's turn.
+        """
         self.ended = self.purse.why
-        state = self._state(tuple(self.entrants.factories), live)
-        winner = leader if leader in live else best_so_far(state)
+        while live:
+            winner = leader if leader in live else self._best(models, live)
+            live = self._try(winner, self.purse.furthest(winner, self.seen), live)
+            if winner in live:
+                break
+        else:
+            raise self._all_failed()
         told = f"The budget was used up: {self.ended}. {winner} was ahead then."
         rest = tuple(Drop(model, told) for model in live if model != winner)
-        self._note(state, Decision(rest, winner=winner, note=self.ended), winner)
+        decision = Decision(rest, winner=winner, note=self.ended)
+        self._note(self._state(models, live), decision, winner)
         for drop in rest:
             self.entrants.close(drop.model)
         return winner
 
     def finish(self, winner: str) -> float:
-        """Train the winner to the horizon, or as far as the budget goes; the epoch it came to."""
-        end = self.purse.furthest(winner, self.seen)
+        """Train the winner to the horizon, unless the budget has ended; the epoch it came to."""
+        end = self.horizon if not self.ended else float(self.seen[winner].epochs[-1])
         if end < self.horizon - EPS:
-            self.ended = self.ended or self.purse.why
             self.ended += f"; {winner} was trained for {end:g} of {self.horizon:g} epochs"
         self.advance(winner, end)
         return end
