@@ -238,7 +238,8 @@ def test_every_policy_ends_with_a_live_winner_at_the_horizon(name, metric, model
     for rung in result.rungs:
         for drop in rung.dropped:
             if drop.model not in rung.val:
-                assert drop.reason.startswith("Never ") and name in ONE_BY_ONE
+                assert drop.reason.startswith("Never ")
+                assert name in ONE_BY_ONE
                 continue
             assert f"epoch {rung.reached[drop.model]:g}" in drop.reason
             assert f"{rung.val[drop.model]:.4f}" in drop.reason  # in the user's units
