@@ -443,10 +443,12 @@ class _Run:
 
     def finish(self, winner: str) -> float:
         """Train the winner to the horizon, unless the budget has ended; the epoch it came to."""
-        end = self.horizon if not self.ended else float(self.seen[winner].epochs[-1])
+        if not self.ended:
+            self.advance(winner, self.horizon)
+            return self.horizon
+        end = float(self.seen[winner].epochs[-1])
         if end < self.horizon - EPS:
             self.ended += f"; {winner} was trained for {end:g} of {self.horizon:g} epochs"
-        self.advance(winner, end)
         return end
 
     def advance(self, model: str, to: float) -> None:

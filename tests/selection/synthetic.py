@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hf_select.errors import TrialError
-from hf_select.records import CurveSet, Expectation, LearningCurve
+from hf_select.recall import expected_by_record
+from hf_select.records import CurveSet, Expectation, LearningCurve, PerformanceMatrix
 from hf_select.selection.run import through
 
 GRID = (0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
@@ -136,6 +137,20 @@ def curve_set(val, test, *, epochs=(1.0,), models=None, metric="accuracy", basel
         metrics=(metric,) * d,
         baselines=np.full(d, float(baselines)),
     )
+
+
+def expected_of(curves):
+    """What the benchmarks alone say of the models of a record."""
+    scores = curves.test.mean(axis=2)
+    matrix = PerformanceMatrix(
+        scores,
+        np.full(scores.shape, np.nan),
+        curves.models,
+        curves.datasets,
+        curves.metrics,
+        curves.baselines,
+    )
+    return expected_by_record(matrix)
 
 
 class Planted:
