@@ -19,6 +19,8 @@ from hf_select.selection.state import EPS, Decision, SelectionState, reached
 from hf_select.selection.worth import chances, gain
 
 SURE = 1.96  # standard deviations either side of 95 %
+PERFECT = 1.0
+"""No skill is higher; a normal forecast doesn't know that."""
 HOPEFUL = 100
 """Candidates whose next steps are weighed, at most: those that could be the best at all."""
 LEAST_SHARE = 1e-3
@@ -45,8 +47,14 @@ def trend(
     learned = None if state.record is None else learn(state.record, state.expected)
     if learned is None or state.record is None:
         return _without_record(state)
+    diverged = [model for model in state.live if _has_diverged(state, model)]
+    if 0 < len(diverged) < len(state.live):
+        rest = tuple(model for model in state.live if model not in diverged)
+        state = replace(state, live=rest)
+    else:
+        diverged = []
     view = _View.of(state, learned.wider(state.doubt), state.record, tolerance, worth)
-    dropped = view.hopeless(1 - confidence)
+    dropped = [*(view.lost(model) for model in diverged), *view.hopeless(1 - confidence)]
     gone = {drop.model for drop in dropped}
     leader = view.leader
     said = view.said(leader)
@@ -135,7 +143,7 @@ class _View:
         """The forecast in a decision."""
         low, high = self._interval()
         return Decision(
-            forecast=dict(zip(self.live, self.finals.mean.tolist(), strict=True)),
+            forecast=dict(zip(self.live, self.expected.tolist(), strict=True)),
             interval={
                 model: (float(a), float(b))
                 for model, a, b in zip(self.live, low, high, strict=True)
@@ -144,9 +152,15 @@ class _View:
             leader=leader,
         )
 
+    @property
+    def expected(self) -> Array:
+        """The final score to expect of each (K,)."""
+        return np.minimum(self.finals.mean, PERFECT)
+
     def _interval(self) -> tuple[Array, Array]:
         half = SURE * self.finals.deviation
-        return self.finals.mean - half, self.finals.mean + half
+        low, high = self.finals.mean - half, self.finals.mean + half
+        return np.minimum(low, PERFECT), np.minimum(high, PERFECT)
 
     # ------------------------------------------------------------------------------- who goes
 
@@ -157,6 +171,14 @@ class _View:
             for i, model in enumerate(self.live)
             if self.p_within[i] < delta and model != self.leader
         ]
+
+    def lost(self, model: str) -> Drop:
+        """One that has diverged. It is no part of the forecast: it says nothing of the others."""
+        return Drop(
+            model,
+            f"At epoch {reached(self.state, model):g}, its score was no number: its training has "
+            f"diverged. {self.leader} is ahead.",
+        )
 
     def outdone(self, model: str) -> Drop:
         """One that could have been the best still when the leader came to its end."""
@@ -172,14 +194,21 @@ class _View:
             score = show(float(self.state.curves[model].val[-1]))
             seen = f"At epoch {epoch:g}, with {score} so far"
         else:
-            seen = "Never trained: by recall"
+            seen = (
+                "Never trained: by recall"
+                if self._known(model)
+                else "Never trained, and unknown to recall"
+            )
         return (
-            f"{seen}, {show(self.finals.mean[i])} is expected in the end ({show(low[i])} to "
+            f"{seen}, {show(self.expected[i])} is expected in the end ({show(low[i])} to "
             f"{show(high[i])}): the best with {_percent(self.p_best[i])}, within "
             f"{self.points:g} points of the best with {_percent(self.p_within[i])}. Lost to "
-            f"{leader}, of which {show(self.finals.mean[lead])} is expected ({show(low[lead])} to "
+            f"{leader}, of which {show(self.expected[lead])} is expected ({show(low[lead])} to "
             f"{show(high[lead])})."
         )
+
+    def _known(self, model: str) -> bool:
+        return self.state.expected is None or model in self.state.expected.models
 
     # ------------------------------------------------------------------------------- what next
 
@@ -244,7 +273,10 @@ def _finals(state: SelectionState, learned: Forecaster) -> Finals:
 
 
 def _expected(state: SelectionState, models: Sequence[str]) -> tuple[Array, Array, Array]:
-    """Relative skill expected of models (K,), its deviation (K,), level and its deviation."""
+    """Relative skill expected of models (K,), its deviation (K,), level and its deviation.
+
+    One that recall doesn't know counts as the least promising, which may well be wrong.
+    """
     if state.expected is None:
         nothing = np.zeros(len(models))
         return nothing, nothing, np.full(2, np.nan)
@@ -253,7 +285,9 @@ def _expected(state: SelectionState, models: Sequence[str]) -> tuple[Array, Arra
     known = np.array([i >= 0 for i in rows])
     lowest = float(np.nanmin(state.expected.mean, initial=0.0))
     mean = np.where(known, state.expected.mean[rows], lowest)
-    deviation = np.where(known, state.expected.deviation[rows], np.nan)
+    known &= np.isfinite(state.expected.mean[rows])
+    least = np.hypot(np.nanmax(state.expected.deviation, initial=0.0), lowest)
+    deviation = np.where(known, state.expected.deviation[rows], least)
     level = np.array([state.expected.level, state.expected.level_deviation])
     return np.nan_to_num(mean, nan=lowest), deviation, level
 
@@ -265,9 +299,15 @@ def _seen(state: SelectionState, learned: Forecaster, model: str) -> Seen:
         return Seen(np.empty(0, dtype=np.int64), np.empty(0))
     found: dict[int, float] = {}
     for epoch, score in zip(curve.epochs, curve.val, strict=True):
-        found[learned.rung_of(float(epoch))] = float(score) if np.isfinite(score) else 0.0
+        if np.isfinite(score):
+            found[learned.rung_of(float(epoch))] = float(score)
     rungs = sorted(found)
     return Seen(np.array(rungs, dtype=np.int64), np.array([found[r] for r in rungs]))
+
+
+def _has_diverged(state: SelectionState, model: str) -> bool:
+    curve = state.curves.get(model)
+    return curve is not None and len(curve) > 0 and not np.isfinite(curve.val[-1])
 
 
 def _paces(state: SelectionState, record: CurveSet) -> Array:
