@@ -44,8 +44,9 @@ def trend(
 
     With too little on record to learn from it is successive halving, and says so.
     """
-    learned = None if state.record is None else learn(state.record, state.expected)
-    if learned is None or state.record is None:
+    record = state.record
+    learned = None if record is None else learn(record, state.expected)
+    if learned is None or record is None:
         return _without_record(state)
     diverged = [model for model in state.live if _has_diverged(state, model)]
     if 0 < len(diverged) < len(state.live):
@@ -53,7 +54,7 @@ def trend(
         state = replace(state, live=rest)
     else:
         diverged = []
-    view = _View.of(state, learned.wider(state.doubt), state.record, tolerance, worth)
+    view = _View.of(state, learned.wider(state.doubt), record, tolerance, worth)
     dropped = [*(view.lost(model) for model in diverged), *view.hopeless(1 - confidence)]
     gone = {drop.model for drop in dropped}
     leader = view.leader
