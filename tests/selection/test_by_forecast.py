@@ -94,7 +94,7 @@ def widths(decision):
 
 def test_curves_that_cross():
     """m00 starts better; m01 overtakes it after the first epoch."""
-    result = select({"m00": (0.36, 0.45, 0.50, 0.55), "m01": (0.33, 0.46, 0.56, 0.66)})
+    result = select({"m00": (0.36, 0.45, 0.47, 0.5), "m01": (0.34, 0.48, 0.6, 0.7)})
     assert result.winner == "m01"
     assert result.rungs[0].leader == "m00"
     assert result.price < 2

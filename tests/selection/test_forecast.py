@@ -75,6 +75,17 @@ def test_the_noise_of_validation_rows_is_not_a_models_own():
     assert known == pytest.approx(truth, rel=0.15)
 
 
+def test_finals_are_judged_by_the_mean_of_the_other_seeds():
+    """Four others: a quarter of a seed's noise is in them, and isn't taken for a model's own."""
+    noisy = Planted()
+    noisy.noise = noisy.noise * 10
+    curves, _, hope = noisy.draw(20, 30, 5, np.random.default_rng(4))
+    found = learn(curves, expectation(curves, hope))
+    np.testing.assert_allclose(found.seed, 10 * PLANTED.SEED, rtol=0.2)
+    assert found.usual == pytest.approx(0.05**2 + 0.25 * 10 * PLANTED.SEED / 4, rel=0.2)
+    assert found.own[0, 0] == pytest.approx(0.05**2, rel=0.3)
+
+
 def test_a_single_seed_counts_as_the_usual_noise():
     curves, _, hope = planted(seeds=1)
     found = learn(curves, expectation(curves, hope))
