@@ -359,6 +359,16 @@ def test_a_record_of_another_recipe_counts_for_less():
     assert dropped[1.5] < 0.9 * dropped[1.0]
 
 
+def test_doubt_widens_what_recall_is_unsure_of_as_well():
+    at = state({"m00": (), "m01": ()})
+    at = dataclasses.replace(
+        at, expected=dataclasses.replace(at.expected, deviation=np.full(12, 0.2))
+    )
+    sure, doubtful = (trend(dataclasses.replace(at, doubt=d)) for d in (1.0, 1.5))
+    below = [d.forecast["m00"] - d.interval["m00"][0] for d in (sure, doubtful)]
+    assert below[1] == pytest.approx(1.5 * below[0])
+
+
 def test_more_confidence_drops_fewer():
     for curves, _, hope in many(3):
         at = state({m: c[:2] for m, c in curves.items()}, hope=hope)
@@ -409,6 +419,42 @@ def test_who_leads_for_certain_is_trained_on_and_nobody_else():
     assert decision.note.endswith(
         "within 0.5 points of the best with more than 99.9 %: it is trained on"
     )
+
+
+def test_the_leader_is_never_dropped():
+    """One that is sure to be better would cost more than that is worth to this user."""
+    decision = trend(
+        state({"m00": (*USUAL[:3],), "m01": ()}, hope={"m01": 0.3}), tolerance=0.5, worth=0.005
+    )
+    assert decision.leader == "m00"
+    assert decision.p_best["m00"] < 0.05
+    assert decision.advance == {"m00": 4.0}
+    assert gone(decision) == set()
+
+
+def test_who_was_dropped_is_trained_no_further_however_cheap():
+    curves, cells = record()
+    seconds = curves.seconds.copy()
+    seconds[5] *= 1e-6
+    known = dataclasses.replace(curves, seconds=seconds)
+    hope = {"m00": 0.1, "m01": 0.08, "m05": 0.05}
+    at = state(dict.fromkeys(hope, ()), record=known, expected=hoped(hope, known, cells))
+    kept, dropped = trend(at, confidence=0.95), trend(at, confidence=0.7)
+    assert kept.advance == {"m05": 0.25}  # it costs next to nothing
+    assert gone(dropped) == {"m05"}
+    assert "m05" not in dropped.advance
+
+
+def test_a_longer_training_stretches_the_rungs_of_the_record():
+    """Twice as long as on record: epoch 2 of 8 is what epoch 1 of 4 was."""
+    usual = trend(state({"m00": (0.4, 0.5), "m01": (0.35,)}))
+    curves = {
+        "m00": LearningCurve.of([0.5, 2.0], [0.4, 0.5]),
+        "m01": LearningCurve.of([0.5], [0.35]),
+    }
+    longer = trend(dataclasses.replace(state({"m00": (), "m01": ()}), curves=curves, horizon=8.0))
+    assert longer.forecast == pytest.approx(usual.forecast)
+    assert {m: 2 * to for m, to in usual.advance.items()} == longer.advance
 
 
 def test_costs_decide_between_equals():
