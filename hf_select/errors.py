@@ -19,8 +19,9 @@ HfSelectError                 exit code 1
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from hf_select.redaction import redact
 
@@ -106,6 +107,15 @@ class TrialError(HfSelectError):
 
 
 class StoppedError(HfSelectError):
-    """The work was stopped on purpose and can be resumed with the same command."""
+    """The work was stopped on purpose and can be resumed with the same command.
+
+    `so_far` is the best answer until then, as JSON, where there was one.
+    """
 
     exit_code = 3
+    so_far: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `--json` prints, with the best answer so far."""
+        found: dict[str, Any] = super().to_dict()
+        return {**found, "so_far": dict(self.so_far)} if self.so_far else found

@@ -241,6 +241,7 @@ def test_a_broken_model_is_reported_and_the_rest_goes_on(zoo: Path, tmp_path: Pa
         catalog=tmp_path / "catalog.json",
         top=len(MODELS),
         method="size",
+        policy="halving",
         say=said.append,
     ).document
     assert document["winner"]["model"] != first.model
@@ -337,6 +338,7 @@ def test_a_model_that_changed_since_it_was_recorded_is_not_taken_for_it(
         catalog=tmp_path / "catalog.json",
         top=len(MODELS),
         method="size",
+        policy="halving",
     ).document
     (failed,) = [row for row in document["ranking"] if row["status"] == "failed"]
     assert failed["model"] == changed

@@ -34,11 +34,16 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Run what failed again.")
 @click.option("--proxies", metavar="A,B", help="Proxy scores to record; all that fit the task.")
 @click.option("--no-proxies", is_flag=True, help="Record no proxy scores.")
-@click.option("--proxy-rows", type=int, metavar="N", help="Train rows a proxy sees at most: 1000.")
+@click.option(
+    "--proxy-rows",
+    type=int,
+    metavar="N",
+    help="Train rows a proxy sees at most; a quarter, 300 to 2,000, if not given.",
+)
 @click.option(
     "--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."
 )
-@options.recipe
+@options.recipe()
 @options.common
 def command(
     catalog: str | None,

@@ -20,12 +20,18 @@ from hf_select.errors import InputError
     "--out", "-o", metavar="DIR", help="Folder for the winner; hf-select-demo-TASK if not given."
 )
 @click.option("--top", "-k", type=int, help="Models to recall; as many as needed if not given.")
-@click.option("--policy", default="paper", show_default=True, help="How candidates are dropped.")
+@click.option("--policy", help="How candidates are dropped; trend if not given.")
 @click.option("--seed", default=0, show_default=True, help="Seed of heads and data order.")
 @click.option("--hub", is_flag=True, help="Crawl, publish, pull, select, push: on a local Hub.")
 @options.common
 def command(
-    task: str, out: str | None, top: int | None, policy: str, seed: int, hub: bool, output: Output
+    task: str,
+    out: str | None,
+    top: int | None,
+    policy: str | None,
+    seed: int,
+    hub: bool,
+    output: Output,
 ) -> None:
     """Recall, select and fine-tune a model for a small target, and compare with brute force.
 
@@ -35,7 +41,7 @@ def command(
     from hf_select.demo.run import run_demo
 
     if hub:
-        if (policy, seed) != ("paper", 0):
+        if (policy, seed) != (None, 0):
             raise InputError("--hub goes with the default --policy and --seed only")
         _over_hub(task, Path(out or f"hf-select-demo-hub-{task}"), top, output)
         return

@@ -208,11 +208,28 @@ def recalling(function: Command) -> Command:
     return function
 
 
-def recipe(function: Command) -> Command:
+def recipe(*, several_rates: bool = False) -> Callable[[Command], Command]:
     """How models are fine-tuned. A file, single values, or both (values win)."""
+
+    def decorate(function: Command) -> Command:
+        return _recipe(function, several_rates)
+
+    return decorate
+
+
+def _recipe(function: Command, several_rates: bool) -> Command:
+    rate = (
+        click.option(
+            "--learning-rate",
+            metavar="RATE[,RATE]",
+            help="Peak learning rate; of several, each is tried with each model.",
+        )
+        if several_rates
+        else click.option("--learning-rate", type=float, help="Peak learning rate.")
+    )
     options = (
         click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="JSON file."),
-        click.option("--learning-rate", type=float, help="Peak learning rate."),
+        rate,
         click.option("--epochs", type=int, help="Epochs of a full fine-tuning."),
         click.option("--batch-size", type=int, help="Global batch size."),
         click.option("--max-length", type=int, help="Tokens per text."),
@@ -232,6 +249,56 @@ RECIPE_OPTIONS = (
     "max_train_samples",
     "precision",
 )
+
+
+def rates(text: str | None) -> list[float]:
+    """The learning rates in `1e-3,3e-4`; none if nothing was given."""
+    try:
+        return [float(rate) for rate in (text or "").split(",") if rate.strip()]
+    except ValueError as error:
+        raise InputError(
+            f"--learning-rate: {text!r} is not a number, nor a list of them",
+            hint="for example 1e-3 or 1e-3,3e-4",
+        ) from error
+
+
+def spending(function: Command) -> Command:
+    """How candidates are dropped, and what the whole may cost."""
+    options = (
+        click.option(
+            "--policy",
+            help="trend (the default), paper (that of --preset paper), brute-force, "
+            "constant-epoch, halving, fractional-halving or asha; parameters as in halving:eta=3.",
+        ),
+        click.option(
+            "--tolerance",
+            type=float,
+            metavar="POINTS",
+            help="Points that don't matter to you, for `trend`: 0.5 if not given.",
+        ),
+        click.option(
+            "--confidence",
+            type=float,
+            metavar="P",
+            help="How sure `trend` must be before it drops a candidate: 0.95 if not given.",
+        ),
+        click.option("--budget", metavar="TIME", help="Time for everything: 90s, 30m, 1h30m."),
+        click.option(
+            "--max-epochs", type=float, metavar="N", help="Epochs to train in all, at most."
+        ),
+        click.option(
+            "--max-cost",
+            type=float,
+            metavar="N",
+            help="Price of choosing at most: as many times the training of one model.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+SPENDING_OPTIONS = ("policy", "tolerance", "confidence", "budget", "max_epochs", "max_cost")
 
 
 def names(text: str | None) -> list[str] | None:

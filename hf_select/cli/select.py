@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 @options.results
 @click.option("--out", "-o", required=True, metavar="OUT", help="Folder for the winner.")
 @options.recalling
-@click.option(
-    "--policy",
-    default="paper",
-    show_default=True,
-    help="brute-force, constant-epoch, halving, fractional-halving or paper.",
-)
+@options.spending
 @options.data
-@options.recipe
+@options.recipe(several_rates=True)
 @click.option("--seed", default=0, show_default=True, help="Seed of new heads and data order.")
 @click.option(
     "--checkpoint-every", default=30.0, show_default=True, help="Seconds between checkpoints."
@@ -36,14 +31,16 @@ if TYPE_CHECKING:
 def command(target: str, results: str, out: str, output: Output, **kwargs: Any) -> None:
     """Find the model of the record to fine-tune on TARGET, and fine-tune it.
 
-    OUT gets the fine-tuned winner, selection.json and report.html. Stopped or killed, the same
-    command goes on where it was.
+    OUT gets the fine-tuned winner, selection.json and report.html. What is expected to be spent is
+    said first. Ctrl-C hands over the best candidate so far, in OUT/best-so-far; stopped or killed,
+    the same command goes on where it was.
     """
     from hf_select import pipeline
 
     data_options = options.take(kwargs, options.DATA_OPTIONS)
-    recipe = pipeline.choose_recipe(
-        kwargs.pop("recipe_file"), options.take(kwargs, options.RECIPE_OPTIONS)
+    rates = options.rates(kwargs.pop("learning_rate"))
+    recipe, listed = pipeline.choose_recipes(
+        kwargs.pop("recipe_file"), options.take(kwargs, options.RECIPE_OPTIONS[1:])
     )
     with stop_flag(output) as should_stop:
         selected = pipeline.select(
@@ -51,6 +48,7 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
             results,
             out,
             recipe=recipe,
+            learning_rates=rates or listed,
             should_stop=should_stop,
             on_rung=lambda rung, metric: show_rung(output, rung, metric),
             say=output.message,
@@ -62,47 +60,65 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
 
 
 def show_rung(output: Output, rung: Rung, metric: str) -> None:
-    """One line per decision, then a line per candidate that was dropped."""
+    """A decision in a few lines: who was dropped, and what comes next. Reasons come at the end."""
     from hf_select.metrics import get_metric
 
     if not rung.live:
         return
     direction = get_metric(metric).direction
     seen = [score for model, score in rung.val.items() if model in rung.live]
-    best = max(seen, key=lambda score: direction * score, default=float("nan"))
-    shown = f"best validation {metric} {best:.4f}"
+    best = max(seen, key=lambda score: direction * score, default=None)
+    shown = "nothing trained yet" if best is None else f"best validation {metric} {best:.4f}"
     if rung.dropped:
-        output.message(
-            f"epoch {rung.epoch:g}: {len(rung.dropped)} of {len(rung.live)} dropped, {shown}"
-        )
+        said = f"{len(rung.dropped)} of {len(rung.live)} dropped, {shown}"
     else:
-        output.message(f"epoch {rung.epoch:g}: {len(rung.live)} in the running, {shown}")
-    for drop in rung.dropped:
-        output.message(f"  - {drop.model}: {drop.reason}")
+        said = f"{len(rung.live)} in the running, {shown}"
+    output.message(f"epoch {rung.epoch:g}: {said}")
+    if rung.dropped:
+        output.message("  dropped: " + ", ".join(drop.model for drop in rung.dropped))
+    if rung.note:
+        output.message(f"  {rung.note}")
+
+
+def _predicted(row: dict[str, Any]) -> Any:
+    """The forecast of a final score, with its interval where there is one."""
+    interval = row["interval"]
+    if row["predicted"] is None or not interval:
+        return row["predicted"]
+    return f"{row['predicted']:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
+
+
+def _chance(chance: float | None) -> str:
+    return "-" if chance is None else f"{100 * chance:.0f} %"
 
 
 def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
     """The short table, the winner, the price and what to do next."""
     winner, cost = document["winner"], document["cost"]
+    forecast = any(row["p_best"] is not None for row in document["ranking"])
     output.table(
         f"{document['target']}: {document['task']}, {document['metric']} on the validation split",
-        ["rank", "model", "val", "predicted", "stopped at", "why"],
+        ["rank", "model", "val", "predicted", *(["P(best)"] if forecast else []), "trained", "why"],
         [
             (
                 rank,
-                row["model"],
+                row["candidate"],
                 row["val"],
-                row["predicted"],
-                "-" if row["dropped_at"] is None else f"epoch {row['dropped_at']:g}",
+                _predicted(row),
+                *([_chance(row["p_best"])] if forecast else []),
+                f"{row['epochs']:g} epochs" if row["epochs"] else "-",
                 row["reason"],
             )
             for rank, row in enumerate(document["ranking"], 1)
         ],
         wrap="why",
     )
+    if document["ended"]:
+        output.line(f"\nThe budget ended the selection: {document['ended']}.")
     output.line()
     output.line(
-        f"Winner: {winner['model']}  test {document['metric']} {winner['test']:.4f}", style="bold"
+        f"Winner: {winner['candidate']}  test {document['metric']} {winner['test']:.4f}",
+        style="bold",
     )
     output.line(
         f"Price of choosing: {document['price']:.2f} x the winner's own training "

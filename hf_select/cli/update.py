@@ -35,7 +35,7 @@ from hf_select.cli.words import (
 @click.option("--create-pr", is_flag=True, help="Contribute by a pull request: needs no rights.")
 @click.option("--private", is_flag=True, help="Make the dataset private, if it is made.")
 @options.allow_local
-@options.recipe
+@options.recipe()
 @options.common
 def command(results: str, to: str, seeds: str, output: Output, **kwargs: Any) -> None:
     """Pull, crawl what is new, benchmark it, publish, fold and cluster: for a weekly job.

@@ -15,10 +15,10 @@ from hf_select.demo.targets import DEMO_TASKS, check_demo_task, write_target
 from hf_select.errors import InputError, RecordError
 from hf_select.files import write_atomic
 from hf_select.metrics import get_metric
+from hf_select.pipeline.spending import choose_policy
 from hf_select.report.page import write_report
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
-from hf_select.selection.policies import get_policy
 
 FOLDER = Path(__file__).parent
 ORACLE = FOLDER / "oracle"
@@ -29,7 +29,7 @@ def run_demo(
     out: Path,
     *,
     top: int | None = None,
-    policy: str = "paper",
+    policy: str | None = None,
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
     on_rung: pipeline.OnRung | None = None,
@@ -41,7 +41,7 @@ def run_demo(
     models and seeds, from the recorded brute force on this target) and `regret` in points.
     """
     check_demo_task(task)
-    get_policy(policy)
+    choose_policy(policy)
     if top is not None and top < 1:
         raise InputError(f"top is {top}, but must be at least 1")
     if seed < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -302,6 +302,21 @@ def with_rows(curves: CurveSet, repo: Record, task: str) -> CurveSet:
     return replace(curves, val_rows=rows("validation"), test_rows=rows("test"))
 
 
+LEARNT_FROM = 300
+"""Models whose curves a forecast learns from, at most: those of a larger record tell no more."""
+
+
+def curves_to_learn_from(
+    record: Record, task: str, candidates: Sequence[str], known: Sequence[str]
+) -> CurveSet:
+    """The curves of the candidates, and of other models of the record while there is room."""
+    others = [name for name in known if name not in set(candidates)]
+    room = max(0, LEARNT_FROM - len(candidates))
+    step = -(-len(others) // room) if room else 0
+    wanted = [*candidates, *(others[::step] if step else ())]
+    return with_rows(record.curves(task, models=wanted), record, task)
+
+
 def _named(repo: Record, task: str) -> list[tuple[str, DatasetEntry]]:
     """The dataset entries, each with its name in a matrix."""
     return [(dataset_name(e.repo_id, e.config), e) for e in repo.datasets(task)]
@@ -347,17 +362,38 @@ def choose_recipe(file: Path | None, values: Mapping[str, Any]) -> Recipe | None
     """
     if file is None and not values:
         return None
-    settings: dict[str, Any] = {}
-    if file is not None:
-        try:
-            settings = json.loads(Path(file).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file} is not a recipe: {error}") from error
+    settings: dict[str, Any] = {} if file is None else _read_recipe(file)
     Recipe.from_dict(settings)  # before anything is put on top of it
     names = {"batch_size": "global_batch_size"}
     return Recipe.from_dict(
         settings | {names.get(key, key): value for key, value in values.items()}
     )
+
+
+def choose_recipes(
+    file: Path | None, values: Mapping[str, Any]
+) -> tuple[Recipe | None, tuple[float, ...]]:
+    """As `choose_recipe`, and the learning rates to try, where the file lists several."""
+    if file is None:
+        return choose_recipe(None, values), ()
+    settings = _read_recipe(file)
+    rates = settings.get("learning_rate") if isinstance(settings, Mapping) else None
+    if not isinstance(rates, list):
+        return choose_recipe(file, values), ()
+    if not rates:
+        raise InputError(f"{file}: the list of learning rates is empty")
+    each = [Recipe.from_dict({**settings, "learning_rate": rate}) for rate in rates]
+    names = {"batch_size": "global_batch_size"}
+    given = {names.get(key, key): value for key, value in values.items()}
+    recipe = Recipe.from_dict({**settings, "learning_rate": rates[0], **given})
+    return recipe, tuple(one.learning_rate for one in each)
+
+
+def _read_recipe(file: Path) -> Any:
+    try:
+        return json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is not a recipe: {error}") from error
 
 
 def record_recipe(repo: Record, task: str) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from hf_select.records import (
 )
 from hf_select.results.matrix import dataset_name
 from hf_select.selection.replay import Opening
+
+if TYPE_CHECKING:
+    from hf_select.pipeline.recalling import RecallSettings
+    from hf_select.selection.policies import NamedPolicy
 
 
 def replay(
@@ -122,6 +126,27 @@ def _replay_selection(
         raw=raw,
         task=task,
     )
+
+
+def replay_trainings(
+    repo: Record, task: str, policy: NamedPolicy, settings: RecallSettings, *, most: int
+) -> list[float]:
+    """Full trainings' worth that a selection with these settings spends on up to `most` benchmarks
+    as targets, looks not counted; the first seed of each."""
+    from hf_select.selection.replay import replay_one, replicates
+
+    curves = with_rows(repo.curves(task), repo, task)
+    recall = _recaller(repo, task, settings.top, settings.method, settings.raw)
+    twins = twin_columns(repo, task)
+    spent = []
+    for dataset in curves.datasets[:: -(-len(curves.datasets) // most)]:
+        cases = replicates(curves, dataset, openings=recall)
+        if cases:
+            result = replay_one(
+                curves, cases[0], policy, twins=twins.get(dataset, ()), raw=settings.raw
+            )
+            spent.append(result.epochs / result.horizon)
+    return spent
 
 
 def _candidates(words: str) -> tuple[int | None, str]:

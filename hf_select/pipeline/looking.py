@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,14 +32,16 @@ class Looked:
 
     scores: proxy -> scores of all the models that were named, NaN for those `skipped`; their
     `seconds` are those of the passes, which all proxies share. pass_seconds: model -> seconds of
-    its pass (of the first one, where features were cached). scoring_seconds: proxy -> its own
-    seconds on top. skipped: the models that couldn't be looked at, with the reason.
+    its pass (of the first one, where features were cached). scoring_seconds: proxy -> what it would
+    have taken alone on top; `spent`: seconds of passes and scores, what several scores share
+    counted once. skipped: the models that couldn't be looked at, with the reason.
     """
 
     scores: Mapping[str, ProxyScores]
     pass_seconds: Mapping[str, float]
     scoring_seconds: Mapping[str, float]
     skipped: tuple[Rejected, ...]
+    spent: float = 0.0
 
 
 def look_at_models(
@@ -48,7 +51,7 @@ def look_at_models(
     target: TargetData,
     *,
     proxies: Sequence[str],
-    max_rows: int,
+    max_rows: int | None,
     max_length: int,
     seed: int,
     cache: Path | None,
@@ -74,10 +77,12 @@ def look_at_models(
     skipped = tuple(Rejected(n, e.message) for n, e in failed if isinstance(e, HfSelectError))
     seen = {name: one for name, one in found.items() if isinstance(one, _Seen)}
     chosen = tuple(proxies) or (proxy_choice({n: s.has_head for n, s in seen.items()}, kind),)
+    started = time.perf_counter()
     scored = {
         name: one.scored if one.features is None else score_all(chosen, one.features, kind)
         for name, one in seen.items()
     }
+    scoring = time.perf_counter() - started + sum(one.scoring for one in seen.values())
     failures = {bad.repo_id: bad.reason for bad in skipped}
     seconds = {name: one.seconds for name, one in seen.items()}
     scores = {
@@ -91,7 +96,7 @@ def look_at_models(
         for proxy in chosen
     }
     own = {proxy: float(sum(s[proxy].seconds for s in scored.values())) for proxy in chosen}
-    return Looked(scores, seconds, own, skipped)
+    return Looked(scores, seconds, own, skipped, scoring + sum(seconds.values()))
 
 
 def devices() -> tuple[str, ...]:
@@ -107,6 +112,7 @@ class _Seen:
 
     has_head: bool
     seconds: float
+    scoring: float
     scored: Mapping[str, Scored]
     features: Features | None
 
@@ -119,7 +125,7 @@ class _Look:
     catalog: Catalog
     target: TargetData
     proxies: tuple[str, ...]
-    max_rows: int
+    max_rows: int | None
     max_length: int
     seed: int
     cache: Path | None
@@ -133,9 +139,11 @@ class _Look:
         if features is None:
             starting()
             features = self._made(name, device)
+        started = time.perf_counter()
         scored = score_all(self.proxies, features, TASK_KINDS[self.target.task])
+        scoring = time.perf_counter() - started
         kept = None if self.proxies else features  # features of thousands of models fill the memory
-        return _Seen(features.source_probs is not None, features.seconds, scored, kept)
+        return _Seen(features.source_probs is not None, features.seconds, scoring, scored, kept)
 
     def _kept(self, name: str) -> Features | None:
         from hf_select.features import cached_features

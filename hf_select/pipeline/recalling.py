@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from hf_select.recall import ColdStart
     from hf_select.tasks.data import TargetData
 
-ROWS = 2000
-"""Train rows of the target that a proxy score is computed on, at most."""
 CARD = 20_000
 """Characters of a model card that are looked at for a model that nobody has measured."""
 
@@ -107,7 +105,7 @@ def recall(
     catalog: str | Path | None = None,
     exclude: Collection[str] = (),
     seed: int = 0,
-    max_rows: int = ROWS,
+    max_rows: int | None = None,
     cache: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     say: Say = silent,
@@ -247,7 +245,7 @@ def recall_with(
     *,
     strangers: bool = False,
     must_load: bool = False,
-    max_rows: int = ROWS,
+    max_rows: int | None = None,
     cache: Path | None = None,
     should_stop: Callable[[], bool],
     say: Say,
@@ -355,7 +353,7 @@ class _Phase:
         target: TargetData,
         locations: Catalog,
         known: _Known,
-        max_rows: int,
+        max_rows: int | None,
         cache: Path | None,
         should_stop: Callable[[], bool],
         say: Say,
@@ -414,7 +412,7 @@ class _Phase:
         if wanted:
             looked = self.look(wanted, settings.proxies)
             (scores,) = looked.scores.values()
-            skipped, seconds = looked.skipped, _seconds(looked)
+            skipped, seconds = looked.skipped, looked.spent
             if len(skipped) == len(wanted):
                 raise _none_loaded(skipped[0].reason, len(wanted))
         result = recall_models(
@@ -462,7 +460,7 @@ class _Phase:
         wave = first_wave(matrix.models, strength, self.known.clustering, limit)
         while wave:
             looked = self.look(wave, proxies)
-            seconds += _seconds(looked)
+            seconds += looked.spent
             failed |= {bad.repo_id: bad.reason for bad in looked.skipped}
             for name, scores in looked.scores.items():
                 values = zip(scores.models, scores.values.tolist(), strict=True)
@@ -594,8 +592,3 @@ def _none_loaded(first: str, models: int) -> RecordError:
         f"none of {models} models could be loaded; the first: {first}",
         hint="name a catalog with --catalog that says where the models are",
     )
-
-
-def _seconds(looked: Looked) -> float:
-    """What looking at models took, all proxies included."""
-    return float(sum(looked.pass_seconds.values()) + sum(looked.scoring_seconds.values()))

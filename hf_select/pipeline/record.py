@@ -96,12 +96,13 @@ def benchmark(
     `on_plan` is told how many cells there are to run, `on_event` what happens to each.
 
     Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
-    dataset over at most `proxy_rows` train rows (`scoring.ROWS`). `proxies` names them; None = all
+    dataset over at most `proxy_rows` train rows (`features.look_rows` if not given). `proxies`
+    names them; None = all
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
-    from hf_select.training.scoring import ROWS, check_scoring, run_scoring
+    from hf_select.training.scoring import check_scoring, run_scoring
 
     check_writable(results)
     if max_cells is not None and max_cells < 1:
@@ -128,8 +129,7 @@ def benchmark(
             f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
-    rows = ROWS if proxy_rows is None else proxy_rows
-    check_scoring(proxies, rows, {entry.task for entry in chosen.datasets})
+    check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
     verify_models(chosen)
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)
@@ -159,7 +159,7 @@ def benchmark(
             chosen,
             repo,
             proxies,
-            rows=rows,
+            rows=proxy_rows,
             max_length=recipe.max_length,
             jobs=jobs,
             timeout=timeout,

@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hf_select.environment import is_main_process, library_versions
+from hf_select.errors import StoppedError
 from hf_select.locations import (
     find_catalog,
     locate,
@@ -23,14 +26,27 @@ from hf_select.pipeline.base import (
     Say,
     as_target,
     columns_of,
+    curves_to_learn_from,
     open_results,
     record_facts,
     record_recipe,
     silent,
     tell_reading,
 )
+from hf_select.pipeline.rates import Entrant, entrants, expected_of_entrants, with_rates
 from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
+from hf_select.pipeline.so_far import hand_over_so_far
+from hf_select.pipeline.spending import (
+    Speed,
+    affordable_looks,
+    as_budget,
+    check_affordable,
+    choose_policy,
+    expected_spending,
+    spending_settings,
+)
 from hf_select.records import (
+    CurveSet,
     ModelEntry,
     Recipe,
     Rung,
@@ -40,8 +56,11 @@ from hf_select.records import (
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
+from hf_select.training.sampling import EARLY_ROWS
 
 if TYPE_CHECKING:
+    from hf_select.selection.budget import Budget
+    from hf_select.selection.policies import NamedPolicy
     from hf_select.tasks.data import TargetData
     from hf_select.training.live import LiveTrials
 
@@ -64,13 +83,19 @@ def select(
     out: str | Path,
     *,
     top: int | None = None,
-    policy: str = "paper",
+    policy: str | None = None,
+    tolerance: float | None = None,
+    confidence: float | None = None,
+    budget: str | float | None = None,
+    max_epochs: float | None = None,
+    max_cost: float | None = None,
     method: str | None = None,
     proxy: str | Sequence[str] | None = None,
     preset: str | None = None,
     threshold: float | None = None,
     looks: int | None = None,
     recipe: Recipe | None = None,
+    learning_rates: Sequence[float] = (),
     catalog: str | Path | None = None,
     exclude: Collection[str] = (),
     seed: int = 0,
@@ -82,18 +107,27 @@ def select(
 ) -> Selected:
     """Both phases: recall from the record, fine-tune a little at a time, hand over the winner.
 
-    How to recall is said as for `recall`. Leaves in `out`: the fine-tuned winner
-    (`from_pretrained` loads it), `selection.json` and `report.html`. Everything is checked before
-    anything is written; a run that was cut off goes on with the same call. Raises `InputError` on
-    bad input, `StoppedError` when stopped.
-    """
-    from hf_select.selection.policies import get_policy
+    How to recall is said as for `recall`. `policy`: a row of `selection.policies.POLICIES`; without
+    one `trend`, or `paper` with its preset. `tolerance`: points that don't matter, and `confidence`
+    that a candidate must have lost before it is dropped, both of `trend`. Limits on the whole:
+    `budget`, seconds by the clock or words such as "30m"; `max_epochs` of training; `max_cost` in
+    full trainings. With several `learning_rates` every recalled model is a candidate with each of
+    them, but for those that the record speaks against.
 
-    chosen_policy = get_policy(policy)
+    Leaves in `out`: the fine-tuned winner (`from_pretrained` loads it), `selection.json` and
+    `report.html`. Everything is checked, and what is expected to be spent is said, before anything
+    is fetched or written; a run that was cut off goes on with the same call. Raises `InputError` on
+    bad input, `StoppedError` when stopped: then the best candidate so far is in
+    `out`/best-so-far.
+    """
+    started = time.perf_counter()
+    chosen_policy = choose_policy(policy, preset=preset, tolerance=tolerance, confidence=confidence)
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
     offered = locations.models if catalog is not None else ()
+    recipe, rates = with_rates(recipe or record_recipe(record, target.task), learning_rates)
+    limits = as_budget(budget, max_epochs, max_cost, recipe.epochs)
     settings = check_recall(
         record,
         target.task,
@@ -107,14 +141,17 @@ def select(
         exclude=exclude,
         strangers=offered,
     )
+    speed = Speed.of(record, target)
+    check_affordable(limits, speed)
+    if settings.method == "hybrid":
+        settings = replace(settings, looks=affordable_looks(limits, speed, settings.looks))
     asked = {
         **data_options,
         **settings.to_dict(),
-        "policy": policy,
-        "recipe": None if recipe is None else recipe.digest(),
+        **spending_settings(limits, chosen_policy),
+        "recipe": recipe.digest(),
+        "learning_rates": list(rates),
     }
-    recipe = recipe or record_recipe(record, target.task)
-    started = time.perf_counter()
     facts = record_facts(record)
     folder = SelectionFolder(
         out,
@@ -122,9 +159,11 @@ def select(
             "target": target.fingerprint,
             "task": target.task,
             "metric": target.metric,
-            "policy": policy,
+            **spending_settings(limits, chosen_policy),
             **settings.to_dict(),
             "recipe": recipe.digest(),
+            "learning_rates": list(rates),
+            "early_rows": EARLY_ROWS,
             "record": sorted(record.recipes(target.task).items()),
             **_looked_by(settings.method, record, target.task, offered),
             **({"repo": facts.repo, "revision": facts.revision} if facts.repo else {}),
@@ -134,6 +173,11 @@ def select(
     if done is not None:
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
+    expected = expected_spending(
+        record, target, chosen_policy, settings, float(recipe.epochs), speed
+    )
+    if expected is not None:
+        say(f"{expected}.")
     folder.start()
     recalled = recall_with(
         settings,
@@ -146,32 +190,41 @@ def select(
         should_stop=should_stop,
         say=say,
     )
+    field = entrants(recalled, record, target.task, recipe, rates, say)
     from hf_select.training.live import LiveTrials  # torch, once all that is bad is refused
 
     trials = LiveTrials(
         target,
         recipe,
         folder.state / "trials",
-        lambda model: (
-            locate(recalled.entries[model], locations),
-            recalled.entries[model].revision,
+        lambda name: (
+            locate(recalled.entries[field[name].model], locations),
+            recalled.entries[field[name].model].revision,
         ),
+        recipe_of=lambda name: field[name].recipe,
         seed=seed,
         checkpoint_every=checkpoint_every,
         should_stop=should_stop,
     )
-    result = _fine_select(
-        recalled,
-        record,
-        target,
-        trials,
-        chosen_policy,
-        policy,
-        folder.state / "journal.jsonl",
-        raw=settings.raw,
-        on_rung=on_rung,
-        should_stop=should_stop,
-    )
+    told = _Told(target.metric, trials, on_rung)
+    try:
+        result = _fine_select(
+            recalled,
+            record,
+            target,
+            trials,
+            field,
+            chosen_policy,
+            limits,
+            folder.state / "journal.jsonl",
+            spent=time.perf_counter() - started,
+            raw=settings.raw,
+            on_rung=told,
+            should_stop=should_stop,
+            say=say,
+        )
+    except StoppedError as error:
+        raise hand_over_so_far(error, folder, trials, told.last, field) from error
     winner = trials.opened[result.winner]
     tell_reading(record, say)
     shown = recalled
@@ -185,27 +238,44 @@ def select(
         recall=recalled.result,
         clustering=recalled.clustering,
         matrix=shown.matrix,
-        recipe=recipe,
+        recipe=field[result.winner].recipe,
         data_notes=target.notes,
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
         num_models=len(recalled.matrix.models),
-        num_processes=winner.trial.num_processes,
+        num_processes=winner.num_processes,
         seconds=time.perf_counter() - started,
         versions=library_versions(),
         revisions={name: entry.revision for name, entry in recalled.entries.items()},
+        entrants={name: (one.model, one.recipe.learning_rate) for name, one in field.items()},
+        expected=None if expected is None else expected.to_dict(),
+        early_rows=trials.val_rows(0.0),
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    document = _with_origins(
-        document, recalled.entries[result.winner], record_facts(record), target, asked
-    )
+    entry = recalled.entries[field[result.winner].model]
+    document = _with_origins(document, entry, record_facts(record), target, asked)
     if is_main_process():
-        document = folder.finish(document, winner.trial.save_pretrained, render(document))
+        document = folder.finish(document, winner.save_pretrained, render(document))
     else:
-        winner.trial.save_pretrained(folder.path)  # a step that all processes take together
-    winner.trial.close()
+        winner.save_pretrained(folder.path)  # a step that all processes take together
+    winner.close()
     return Selected(document, folder.path)
+
+
+class _Told:
+    """Listens to the decisions: lets go of who was dropped, passes on, and keeps the last one."""
+
+    def __init__(self, metric: str, trials: LiveTrials, on_rung: OnRung | None) -> None:
+        self.metric, self.trials, self.on_rung = metric, trials, on_rung
+        self.last: Rung | None = None
+
+    def __call__(self, rung: Rung) -> None:
+        self.last = rung
+        for drop in rung.dropped:
+            self.trials.forget(drop.model)
+        if self.on_rung is not None and is_main_process():
+            self.on_rung(rung, self.metric)
 
 
 def _looked_by(
@@ -281,48 +351,83 @@ def _with_origins(
     return found
 
 
+DOUBT = 1.5
+"""By how much a forecast is widened that rests on curves of another recipe: nothing was measured
+of that, so that it is a guess on the safe side."""
+
+
 def _fine_select(
     recalled: Recalled,
     record: Record,
     target: TargetData,
     trials: LiveTrials,
-    policy: Any,
-    policy_name: str,
+    field: Mapping[str, Entrant],
+    policy: NamedPolicy,
+    limits: Budget,
     journal: Path,
     *,
+    spent: float,
     raw: bool,
-    on_rung: OnRung | None,
+    on_rung: Callable[[Rung], None],
     should_stop: Callable[[], bool],
+    say: Say,
 ) -> SelectionResult:
     """Phase two over live trials; the proxy passes are added to the bill."""
+    from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
 
-    # Policies look at the curves of the candidates alone: each model's trends are its own.
-    curves = record.curves(target.task, models=[c.model for c in recalled.result.candidates])
+    candidates = [c.model for c in recalled.result.candidates]
+    curves = curves_to_learn_from(
+        record, target.task, candidates, recalled.result.ranking if policy.forecasts else ()
+    )
     for column in columns_of(target, record):
         curves = curves.without_dataset(column)
-
-    def noted(rung: Rung) -> None:
-        for drop in rung.dropped:
-            trials.forget(drop.model)
-        if on_rung is not None and is_main_process():
-            on_rung(rung, target.metric)
-
+    doubt = _doubt(record, target.task, trials.recipe, policy, say)
+    expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
+    epoch = _epoch_seconds(curves)
     result = run_selection(
-        trials.factories([c.model for c in recalled.result.candidates]),
+        trials.factories(list(field)),
         policy,
         horizon=float(trials.recipe.epochs),
         metric=get_metric(target.metric),
         val_trivial=target.trivial("validation"),
         record=curves,
+        expected=None if expected is None else expected_of_entrants(expected, field),
+        rows=lambda at: float(trials.val_rows(at)),
+        doubt=doubt,
         raw=raw,
-        policy_name=policy_name,
+        proxy_epochs=recalled.proxy_seconds / epoch if epoch else 0.0,
+        budget=limits,
+        spent_seconds=spent,
+        policy_name=policy.name,
         journal=journal,
         write_journal=is_main_process(),
-        on_rung=noted,
+        on_rung=on_rung,
         should_stop=should_stop,
     )
     # A forward pass is counted in epochs of the training that the same seconds would have bought.
     seconds = recalled.proxy_seconds
     epochs = seconds * result.epochs / result.seconds if result.seconds > 0 else 0.0
     return replace(result, proxy_epochs=epochs)
+
+
+def _doubt(record: Record, task: str, recipe: Recipe, policy: NamedPolicy, say: Say) -> float:
+    """By what factor the forecast is widened: above 1 where the record used another recipe."""
+    counts = record.recipes(task)
+    usual = max(counts, key=lambda name: counts[name], default="")
+    if not policy.forecasts or usual == recipe.digest():
+        return 1.0
+    say(
+        "the record's curves were made with another recipe: what they say of this one is taken "
+        f"as {DOUBT:g} times less certain"
+    )
+    return DOUBT
+
+
+def _epoch_seconds(curves: CurveSet) -> float:
+    """Seconds of a recorded epoch in the mean, 0 if unknown: what proxy passes are counted in until
+    the target's own epochs are known."""
+    with np.errstate(invalid="ignore"):
+        pace = curves.seconds / curves.epochs
+    known = pace[np.isfinite(pace) & (pace > 0)]
+    return float(np.mean(known)) if known.size else 0.0

@@ -48,6 +48,9 @@ def selection_document(
     seconds: float,
     versions: Mapping[str, str],
     revisions: Mapping[str, str],
+    entrants: Mapping[str, tuple[str, float]] | None = None,
+    expected: Mapping[str, Any] | None = None,
+    early_rows: int = 0,
     fingerprint: str = "",
     created: str = "",
 ) -> dict[str, Any]:
@@ -55,12 +58,16 @@ def selection_document(
 
     `trivial` maps a split to the trivial predictor's raw score there, `split_rows` a split to its
     number of rows, `revisions` a model to its commit. `num_models` is how many models the record
-    offered for the task. `seconds` is the wall time of everything. Scores are raw and exact;
-    times, shares and prices are rounded; NaN and infinities become None.
+    offered for the task. `entrants` maps a candidate to its model and learning rate, where one
+    model can be several; `expected` is what it was expected to spend; `early_rows` the validation
+    rows that scores before epoch 1 rest on. `seconds` is the wall time of everything. Scores are
+    raw and exact; times, shares and prices are rounded; NaN and infinities become None.
     """
     how = get_metric(metric)
     commits = {c.model: c.revision for c in recall.candidates} | dict(revisions)
     finalists = _finalists(result)
+    field = dict(entrants or {})
+    model, rate = field.get(result.winner, (result.winner, recipe.learning_rate))
     recalled = len(recall.candidates) or len(result.curves)
     document = {
         "schema": SCHEMA,
@@ -69,8 +76,11 @@ def selection_document(
         "metric": metric,
         "higher_is_better": how.higher_is_better,
         "winner": {
-            "model": result.winner,
-            "revision": commits.get(result.winner, ""),
+            "model": model,
+            "learning_rate": rate,
+            "candidate": result.winner,
+            "revision": commits.get(model, ""),
+            "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
             "checkpoint": result.checkpoint,
@@ -79,6 +89,8 @@ def selection_document(
         "policy": result.policy,
         "horizon": result.horizon,
         "price": round(result.price, 6),
+        "ended": result.ended,
+        "expected": None if expected is None else dict(expected),
         "cost": {
             "epochs": round(result.epochs, 6),
             "seconds": _round(result.seconds, 3),
@@ -99,14 +111,18 @@ def selection_document(
             "winner": 1,
         },
         "finalists": finalists,
-        "ranking": _ranking(result, recall, how, commits),
+        "ranking": _ranking(result, recall, how, commits, field),
         "rungs": [
             {
                 "epoch": rung.epoch,
+                "reached": dict(rung.reached),
                 "live": list(rung.live),
                 "val": dict(rung.val),
                 "forecast": dict(rung.forecast),
-                "p_best": {model: _round(p, 6) for model, p in rung.p_best.items()},
+                "interval": {name: list(ends) for name, ends in rung.interval.items()},
+                "p_best": {name: _round(p, 6) for name, p in rung.p_best.items()},
+                "leader": rung.leader,
+                "note": rung.note,
                 "dropped": [{"model": d.model, "reason": d.reason} for d in rung.dropped],
             }
             for rung in result.rungs
@@ -118,6 +134,7 @@ def selection_document(
         "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
         "data": {
             "rows": dict(split_rows),
+            "early_rows": early_rows,
             "notes": list(data_notes),
             "fingerprint": fingerprint,
         },
@@ -224,12 +241,21 @@ def _finalists(result: SelectionResult) -> list[str]:
 
 
 def _ranking(
-    result: SelectionResult, recall: RecallResult, metric: Metric, commits: Mapping[str, str]
+    result: SelectionResult,
+    recall: RecallResult,
+    metric: Metric,
+    commits: Mapping[str, str],
+    field: Mapping[str, tuple[str, float]],
 ) -> list[dict[str, Any]]:
     """Every candidate: the winner first, then by how long it lasted, then by its last score."""
-    dropped = {d.model: (rung.epoch, d.reason) for rung in result.rungs for d in rung.dropped}
+    dropped = {
+        d.model: (rung.reached.get(d.model, rung.epoch), d.reason)
+        for rung in result.rungs
+        for d in rung.dropped
+    }
     failed = {row.repo_id: row.reason for row in result.failed}
-    names = _unique([c.model for c in recall.candidates], result.curves, dropped, failed)
+    recalled = list(field) or [c.model for c in recall.candidates]
+    names = _unique(recalled, result.curves, dropped, failed)
     if result.winner not in names:
         names.insert(0, result.winner)
     rows = []
@@ -245,19 +271,22 @@ def _ranking(
         elif name in dropped:
             at, reason = dropped[name]
             status = "finished" if at >= result.horizon - 1e-9 else "dropped"
+            status = status if at > 0 else "untrained"
         elif len(curve):
             status, reason = "finished", _why_it_lost(name, result, metric)
         else:
             status, reason = "untrained", "Recalled, but never trained."
         rows.append(
             {
-                "model": name,
-                "revision": commits.get(name, ""),
+                "model": field.get(name, (name,))[0],
+                "candidate": name,
+                "learning_rate": field[name][1] if name in field else None,
+                "revision": commits.get(field.get(name, (name,))[0], ""),
                 "status": status,
                 "epochs": trained,
                 "val": val,
                 "predicted": _last(result, "forecast", name),
-                "interval": None,
+                "interval": _interval(result, name),
                 "p_best": _round(_last(result, "p_best", name), 6),
                 "dropped_at": at,
                 "reason": reason,
@@ -282,7 +311,20 @@ def _last(result: SelectionResult, what: str, model: str) -> float:
     return float(said[-1]) if said else NAN
 
 
+def _interval(result: SelectionResult, name: str) -> list[float] | None:
+    """The last interval that the policy gave a candidate."""
+    given = [rung.interval[name] for rung in result.rungs if name in rung.interval]
+    return list(given[-1]) if given else None
+
+
 def _why_it_won(result: SelectionResult, metric: Metric) -> str:
+    chance = _last(result, "p_best", result.winner)
+    if math.isfinite(chance) and len(result.curves) + len(result.rungs[0].live) > 2:
+        trained = epochs_text(float(result.curves[result.winner].epochs[-1]))
+        return (
+            f"Trained for {trained}, validation {score_text(result.val, metric.name)}; the best of "
+            f"the candidates with {100 * chance:.0f} %, by the forecast."
+        )
     contested = [rung for rung in result.rungs if len(rung.live) > 1]
     score = score_text(result.val, metric.name)
     end = f"trained for {epochs_text(result.horizon)}"

@@ -19,8 +19,6 @@ from hf_select.selection.state import EPS, Decision, SelectionState, reached
 from hf_select.selection.worth import chances, gain
 
 SURE = 1.96  # standard deviations either side of 95 %
-PERFECT = 1.0
-"""No skill is higher; a normal forecast doesn't know that."""
 HOPEFUL = 100
 """Candidates whose next steps are weighed, at most: those that could be the best at all."""
 LEAST_SHARE = 1e-3
@@ -144,7 +142,7 @@ class _View:
         """The forecast in a decision."""
         low, high = self._interval()
         return Decision(
-            forecast=dict(zip(self.live, self.expected.tolist(), strict=True)),
+            forecast=dict(zip(self.live, self.finals.mean.tolist(), strict=True)),
             interval={
                 model: (float(a), float(b))
                 for model, a, b in zip(self.live, low, high, strict=True)
@@ -153,15 +151,9 @@ class _View:
             leader=leader,
         )
 
-    @property
-    def expected(self) -> Array:
-        """The final score to expect of each (K,)."""
-        return np.minimum(self.finals.mean, PERFECT)
-
     def _interval(self) -> tuple[Array, Array]:
         half = SURE * self.finals.deviation
-        low, high = self.finals.mean - half, self.finals.mean + half
-        return np.minimum(low, PERFECT), np.minimum(high, PERFECT)
+        return self.finals.mean - half, self.finals.mean + half
 
     # ------------------------------------------------------------------------------- who goes
 
@@ -201,10 +193,10 @@ class _View:
                 else "Never trained, and unknown to recall"
             )
         return (
-            f"{seen}, {show(self.expected[i])} is expected in the end ({show(low[i])} to "
+            f"{seen}, {show(self.finals.mean[i])} is expected in the end ({show(low[i])} to "
             f"{show(high[i])}): the best with {_percent(self.p_best[i])}, within "
             f"{self.points:g} points of the best with {_percent(self.p_within[i])}. Lost to "
-            f"{leader}, of which {show(self.expected[lead])} is expected ({show(low[lead])} to "
+            f"{leader}, of which {show(self.finals.mean[lead])} is expected ({show(low[lead])} to "
             f"{show(high[lead])})."
         )
 

@@ -4,6 +4,7 @@ out/                    config.json, model.safetensors, ...: the fine-tuned winn
     selection.json      everything; written last, so a folder that has it is complete
     report.html
     .select/            only while it runs: settings.json, journal.jsonl, features/, trials/
+    best-so-far/        the best candidate until then, of a selection that was stopped
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hf_select.files import write_atomic
 from hf_select.records import digest
 
 STATE = ".select"
+SO_FAR = "best-so-far"
 DOCUMENT = "selection.json"
 
 
@@ -70,6 +72,7 @@ class SelectionFolder:
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(self.path / DOCUMENT, text.encode())
         shutil.rmtree(self.state, ignore_errors=True)
+        shutil.rmtree(self.path / SO_FAR, ignore_errors=True)
         return document
 
     def _check_owner(self) -> None:

@@ -101,6 +101,10 @@ class Scale:
             return self.metric.unskill(score, self.trivial)
         return self.metric.direction * np.asarray(score, dtype=np.float64)
 
+    def possible(self, score: float) -> float:
+        """A policy's score in the user's units, within what the metric can be."""
+        return float(np.clip(self.to_raw(score), *self.metric.bounds))
+
     @property
     def point(self) -> float:
         """How much of a policy's score is one point: 0.01 of a metric whose best score is 1, else
@@ -117,7 +121,7 @@ class Scale:
 
     def show(self, score: float) -> str:
         """A policy's score in the user's units."""
-        return f"{float(self.to_raw(score)):.4f}" if np.isfinite(score) else "no score"
+        return f"{self.possible(score):.4f}" if np.isfinite(score) else "no score"
 
 
 def through(curve: LearningCurve, to: float) -> LearningCurve:
@@ -309,11 +313,7 @@ def run_selection(
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
         )
-        winner = run.climb()
-        end = run.finish(winner)
-        trial = entrants.open(winner)
-        trial.advance(end)  # a trial reopened from its checkpoint: at once
-        test = trial.test()
+        winner, _, test = run.to_the_end()
         for model in [m for m in entrants.opened if m != winner]:
             entrants.close(model)
     except BaseException:
@@ -358,11 +358,43 @@ class _Run:
     failed: list[Rejected] = field(default_factory=list)
 
     ended: str = ""
+    out: set[str] = field(default_factory=set)  # failed
+
+    def to_the_end(self) -> tuple[str, Trial, float]:
+        """The winner, trained as far as it is to be, and its test score.
+
+        One that fails on the last stretch is out, and the policy is asked again without it.
+        """
+        while True:
+            winner = self.climb()
+            try:
+                end = self.finish(winner)
+                trial = self.entrants.open(winner)
+                trial.advance(end)  # a trial reopened from its checkpoint: at once
+                return winner, trial, trial.test()
+            except (TrialError, ModelError) as error:
+                self._fail(winner, error)
+                self.ended = ""
+                self.entrants.close(winner)
+                self._live_again(winner)
+
+    def _fail(self, model: str, error: TrialError | ModelError) -> None:
+        status = error.status if isinstance(error, TrialError) else "failed"
+        self.failed.append(Rejected(model, f"{status}: {error.message}"))
+        self.out.add(model)
+
+    def _live_again(self, winner: str) -> None:
+        """The winner has failed: those that lost to it alone are in the running again."""
+        last = self.rungs[-1] if self.rungs else None
+        if last is not None and last.leader == winner:
+            self.rungs[-1] = replace(last, dropped=())
 
     def climb(self) -> str:
         """Round after round until the policy names a winner, or the budget is used up."""
         models = tuple(self.entrants.factories)
-        live = models
+        gone_before = {drop.model for rung in self.rungs for drop in rung.dropped} | self.out
+        live = tuple(m for m in models if m not in gone_before)
+        self._check_any(live)
         while True:
             state = self._state(models, live)
             decision = self.policy(state)
@@ -379,31 +411,26 @@ class _Run:
             for model, to in decision.advance.items():
                 # Where the policy names none, whoever is best by now: it may have come to lead in
                 # this very round.
-                leader = decision.leader if decision.leader in live else self._best(models, live)
+                leader = decision.leader
+                if leader not in live:
+                    leader = best_so_far(self._state(models, live))
                 if not self.purse.can_pay(model, to, leader, self.seen):
-                    return self._end(leader, models, live)
-                live = self._try(model, to, live)
-            if not live:
-                raise self._all_failed()
+                    return self._end(leader, live)
+                try:
+                    self.advance(model, to)
+                except TrialError as error:
+                    self._fail(model, error)
+                    live = tuple(m for m in live if m != model)
+            self._check_any(live)
 
-    def _try(self, model: str, to: float, live: tuple[str, ...]) -> tuple[str, ...]:
-        """Train a model on; who is live after that: all but the model if its trial has failed."""
-        try:
-            self.advance(model, to)
-        except TrialError as error:
-            self.failed.append(Rejected(model, f"{error.status}: {error.message}"))
-            return tuple(m for m in live if m != model)
-        return live
-
-    def _all_failed(self) -> TrialError:
-        reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
-        return TrialError(
-            f"every trial that was still in the running has failed: {reasons}",
-            status=error_status(self.failed),
-        )
-
-    def _best(self, models: tuple[str, ...], live: tuple[str, ...]) -> str:
-        return best_so_far(self._state(models, live)) if live else ""
+    def _check_any(self, live: tuple[str, ...]) -> None:
+        """Raise `TrialError` where nobody is left."""
+        if not live:
+            reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
+            raise TrialError(
+                f"every trial that was still in the running has failed: {reasons}",
+                status=error_status(self.failed),
+            )
 
     def _state(self, models: tuple[str, ...], live: tuple[str, ...]) -> SelectionState:
         return SelectionState(
@@ -420,35 +447,25 @@ class _Run:
             self.doubt,
         )
 
-    def _end(self, leader: str, models: tuple[str, ...], live: tuple[str, ...]) -> str:
-        """The budget pays for no further step: whoever leads among the live is the winner.
-
-        It is trained as far as the budget goes; if that fails, it is the next one's turn.
-        """
+    def _end(self, leader: str, live: tuple[str, ...]) -> str:
+        """The budget pays for no further step: whoever leads among the live is the winner."""
         self.ended = self.purse.why
-        while live:
-            winner = leader if leader in live else self._best(models, live)
-            live = self._try(winner, self.purse.furthest(winner, self.seen), live)
-            if winner in live:
-                break
-        else:
-            raise self._all_failed()
+        state = self._state(tuple(self.entrants.factories), live)
+        winner = leader if leader in live else best_so_far(state)
         told = f"The budget was used up: {self.ended}. {winner} was ahead then."
         rest = tuple(Drop(model, told) for model in live if model != winner)
-        decision = Decision(rest, winner=winner, note=self.ended)
-        self._note(self._state(models, live), decision, winner)
+        self._note(state, Decision(rest, winner=winner, note=self.ended), winner)
         for drop in rest:
             self.entrants.close(drop.model)
         return winner
 
     def finish(self, winner: str) -> float:
-        """Train the winner to the horizon, unless the budget has ended; the epoch it came to."""
-        if not self.ended:
-            self.advance(winner, self.horizon)
-            return self.horizon
-        end = float(self.seen[winner].epochs[-1])
+        """Train the winner to the horizon, or as far as the budget goes; the epoch it came to."""
+        end = self.purse.furthest(winner, self.seen)
         if end < self.horizon - EPS:
+            self.ended = self.ended or self.purse.why
             self.ended += f"; {winner} was trained for {end:g} of {self.horizon:g} epochs"
+        self.advance(winner, end)
         return end
 
     def advance(self, model: str, to: float) -> None:
@@ -480,7 +497,7 @@ class _Run:
             epoch=max(at.values()),
             live=state.live,
             val=val,
-            forecast={m: float(self.scale.to_raw(f)) for m, f in decision.forecast.items()},
+            forecast={m: self.scale.possible(f) for m, f in decision.forecast.items()},
             p_best=dict(decision.p_best),
             dropped=decision.dropped,
             interval={m: self._raw_interval(*ends) for m, ends in decision.interval.items()},
@@ -493,7 +510,7 @@ class _Run:
 
     def _raw_interval(self, low: float, high: float) -> tuple[float, float]:
         """An interval in the user's units, rising."""
-        ends = (float(self.scale.to_raw(low)), float(self.scale.to_raw(high)))
+        ends = (self.scale.possible(low), self.scale.possible(high))
         return min(ends), max(ends)
 
 

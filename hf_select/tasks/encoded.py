@@ -53,6 +53,38 @@ class Encoded(ABC, _Dataset):
         """How much a model has to do for each row (N,), in tokens."""
         return self.lengths
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the arrays that it holds in memory."""
+        held: list[Any] = []
+        for value in vars(self).values():
+            held += value.values() if isinstance(value, dict) else [value]
+        return sum(value.nbytes for value in held if isinstance(value, np.ndarray))
+
+
+class EncodedRows(Encoded):
+    """Some rows of an encoded split, in the order of `rows` (n,); nothing is copied."""
+
+    def __init__(self, encoded: Encoded, rows: NDArray[np.int64]) -> None:
+        self.lengths, self.labels = encoded.lengths[rows], encoded.labels[rows]
+        self._encoded, self._rows = encoded, rows
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        """See `Encoded`."""
+        return self._encoded[int(self._rows[i])]
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """See `Encoded`."""
+        return self._encoded.collate(rows)
+
+    def inputs(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """See `Encoded`."""
+        return self._encoded.inputs(self._rows[rows])
+
+    def work(self) -> NDArray[np.int64]:
+        """See `Encoded`."""
+        return self._encoded.work()[self._rows]
+
 
 def label_tensor(rows: list[dict[str, Any]]) -> torch.Tensor:
     """The labels of a batch (B,), int64 or float32."""

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 
+EARLY_ROWS = 500
+"""Validation rows that a selection's score before epoch 1 rests on."""
+
+CLOSE = 1e-9  # two points in time, in epochs, this near are the same
+
 
 def stratified_rows(labels: NDArray, count: int, *, seed: int) -> Rows:
     """`count` row indices, rising, in which labels (N,) have the shares they have in all rows.
@@ -30,6 +35,15 @@ def stratified_rows(labels: NDArray, count: int, *, seed: int) -> Rows:
     # the j-th of a group of n sits at (j + 1/2) / n, so every prefix is close to proportional
     order = np.argsort((place + 0.5) / sizes[group], kind="stable")
     return np.sort(shuffled[order[:count]])
+
+
+def rows_scored(rows: int, epoch: float, *, max_rows: int, early_rows: int) -> int:
+    """How many of a split's `rows` a score at that epoch rests on; 0 is no limit.
+
+    At most `max_rows` ever, and at most `early_rows` before the first epoch is over.
+    """
+    kept = min(rows, max_rows or rows)
+    return min(kept, early_rows or kept) if epoch < 1 - CLOSE else kept
 
 
 def steps_in_epoch(rows: int, batch_size: int) -> int:

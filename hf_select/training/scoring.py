@@ -50,8 +50,6 @@ from hf_select.training.executors.local import Job, LocalExecutor, Outcome
 if TYPE_CHECKING:
     from hf_select.features import Loaded
 
-ROWS = 1000
-"""Train rows of a benchmark that a pass sees, at most: enough for a proxy to rank models."""
 PREFIX = "scores-"
 
 
@@ -128,9 +126,9 @@ class ScoringSummary:
     undone: tuple[BenchmarkEvent, ...] = ()
 
 
-def check_scoring(proxies: Sequence[str] | None, rows: int, tasks: Collection[str]) -> None:
+def check_scoring(proxies: Sequence[str] | None, rows: int | None, tasks: Collection[str]) -> None:
     """Refuse proxies that nothing of these tasks can be scored by, and a bad number of rows."""
-    if rows < 1:
+    if rows is not None and rows < 1:
         raise InputError(f"proxy_rows is {rows}, but must be at least 1")
     kinds = sorted({TASK_KINDS[task] for task in tasks})
     for name in proxies or ():
@@ -217,7 +215,7 @@ class ModelJob:
 
     pairs: tuple[Pair, ...]
     results: Path
-    rows: int = ROWS
+    rows: int | None = None
     max_length: int = 128
     retry_failed: bool = False
     fetch: Fetch | None = None
@@ -305,7 +303,7 @@ class _OnceLoaded:
 
 
 def look(
-    pair: Pair, names: Sequence[str], load: _OnceLoaded, rows: int, max_length: int
+    pair: Pair, names: Sequence[str], load: _OnceLoaded, rows: int | None, max_length: int
 ) -> tuple[list[ProxyRow], str]:
     """A row a proxy from one pass over train rows, and the reason if there was none (NaN rows).
 
@@ -396,7 +394,7 @@ def run_scoring(
     repo: ResultsRepo,
     proxies: Sequence[str] | None = None,
     *,
-    rows: int = ROWS,
+    rows: int | None = None,
     max_length: int = 128,
     jobs: int | None = None,
     timeout: float | None = None,
@@ -410,12 +408,12 @@ def run_scoring(
 ) -> ScoringSummary:
     """Score the catalog's pairs that the record lacks proxy scores of, a subprocess a model.
 
-    A pass sees at most `rows` train rows, of texts `max_length` tokens. `jobs` at once, `timeout`
-    in seconds a pair; `only_measured`: pairs that the record has a fine-tuning of. Those of
-    `without` (names of model and data set) are left undone: the Hub couldn't be reached for them
-    just now. What a job that died hadn't finished is recorded as failed. `on_plan` is told how many
-    pairs there are to score. The rows are in the inbox afterwards. Raises `StoppedError` after
-    SIGINT or SIGTERM; the same call then goes on.
+    A pass sees at most `rows` train rows (None: `features.look_rows`), of texts `max_length`
+    tokens. `jobs` at once, `timeout` in seconds a pair; `only_measured`: pairs that the record has
+    a fine-tuning of. Those of `without` (names of model and data set) are left undone: the Hub
+    couldn't be reached for them just now. What a job that died hadn't finished is recorded as
+    failed. `on_plan` is told how many pairs there are to score. The rows are in the inbox
+    afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
     """
     check_scoring(proxies, rows, {entry.task for entry in catalog.datasets})
     began = time.monotonic()

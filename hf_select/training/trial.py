@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     broadcast,
+    broadcast_object_list,
     gather_object,
-    release_memory,
     set_seed,
 )
 from numpy.typing import NDArray
@@ -26,12 +26,14 @@ from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
-from hf_select.tasks.encoded import processor_digest
+from hf_select.tasks.encoded import EncodedRows, processor_digest
 from hf_select.tasks.models import quiet
 from hf_select.training import checkpoint, rng
 from hf_select.training.sampling import (
+    CLOSE,
     batch_rows,
     learning_rate_factor,
+    rows_scored,
     steps_in_epoch,
     stratified_rows,
 )
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
 
 EVAL_BATCH = 256
 """Rows per evaluation batch: no gradients are kept, so more fit than while training."""
-
-CLOSE = 1e-9  # two evaluation points this near are the same
 
 
 class EncodingCache:
@@ -70,6 +70,9 @@ class AccelerateTrial:
     trials that take turns in one process train exactly as they would alone; and it orders its
     rows itself, so the data order is the same for any number of processes.
 
+    Scores before epoch 1 rest on at most `early_rows` validation rows, 0 = all: a stratified subset
+    that is the same for all models, recipes and seeds.
+
     Under `accelerate launch` or torchrun all processes build the same trial and call the same
     methods. `expected_processes` makes a launcher that silently started fewer an `InputError`.
     A regression model whose head can't be put into the label's units is a `ModelError` before any
@@ -88,8 +91,11 @@ class AccelerateTrial:
         cache: EncodingCache | None = None,
         expected_processes: int | None = None,
         on_step: Callable[[AccelerateTrial], None] | None = None,
+        early_rows: int = 0,
     ) -> None:
         check_seed(seed)
+        if early_rows < 0:
+            raise InputError(f"early_rows is {early_rows}, but must be 0 (all rows) or more")
         if recipe.precision == "fp16" and not torch.cuda.is_available():
             raise InputError("precision fp16 needs a GPU", hint="use bf16 or no")
         self.model = name
@@ -133,6 +139,7 @@ class AccelerateTrial:
         self._processor_digest = processor_digest(self.processor)
         self._train_rows = self._encode("train", recipe.max_train_samples, seed)
         self._validation_rows = self._encode("validation", recipe.max_eval_samples, 0)
+        self._early_rows = _stratified(self._validation_rows, early_rows)
         self._steps_per_epoch = steps_in_epoch(len(self._train_rows), recipe.global_batch_size)
         self._total_steps = recipe.epochs * self._steps_per_epoch
         self._network, self._optimizer = self._accelerator.prepare(
@@ -163,6 +170,16 @@ class AccelerateTrial:
         """Seconds spent in `advance` and `test`, over all resumes, checkpoints not counted."""
         now = 0.0 if math.isnan(self._began) else time.perf_counter() - self._began
         return self._seconds + now
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that its training holds: weights, their gradients, two moments, and buffers."""
+        parameters = sum(p.nbytes for p in self.module.parameters())
+        return 4 * parameters + sum(b.nbytes for b in self.module.buffers())
+
+    def val_rows(self, epoch: float) -> int:
+        """How many validation rows a score at that epoch rests on."""
+        return len(self._rows_at(epoch))
 
     @property
     def module(self) -> torch.nn.Module:
@@ -200,6 +217,7 @@ class AccelerateTrial:
         """Write a checkpoint: all that `load` needs to go on bit by bit. Raises `OSError`."""
         state = self._rng if self._rng is not None else rng.capture()
         states = gather_object([state])
+        failed: list[OSError | None] = [None]
         if self._accelerator.is_main_process:
             scaler = self._accelerator.scaler
             meta = {
@@ -217,8 +235,14 @@ class AccelerateTrial:
                 "scaler": None if scaler is None else scaler.state_dict(),
                 "rng": states,
             }
-            checkpoint.write(Path(folder), meta=meta, state=tensors)
-        self._accelerator.wait_for_everyone()
+            try:
+                checkpoint.write(Path(folder), meta=meta, state=tensors)
+            except OSError as error:
+                failed = [error]
+        if self._world > 1:  # all know, so that they go on alike
+            broadcast_object_list(failed)
+        if failed[0] is not None:
+            raise failed[0]
 
     def load(self, folder: str | Path) -> bool:
         """Go on from the newest complete checkpoint of this very trial; False if there is none."""
@@ -252,8 +276,8 @@ class AccelerateTrial:
 
     def close(self) -> None:
         """Free the model's memory. The curve stays; nothing else can be called."""
-        self._network, self._optimizer = release_memory(self._network, self._optimizer)
-        self._accelerator.free_memory()
+        self._network = self._optimizer = None
+        self._accelerator.free_memory()  # what it holds of them, and the rest by the collector
 
     # -------------------------------------------------------------------------------- training
 
@@ -360,7 +384,7 @@ class AccelerateTrial:
             )
         self._loss_sum.zero_()
         self._loss_rows = 0
-        score, loss = self._evaluate(self._validation_rows)
+        score, loss = self._evaluate(self._rows_at(epoch))
         old = self.curve
         self.curve = LearningCurve(
             epochs=np.append(old.epochs, epoch),
@@ -369,6 +393,9 @@ class AccelerateTrial:
             train_loss=np.append(old.train_loss, train_loss),
             seconds=np.append(old.seconds, self.seconds),
         )
+
+    def _rows_at(self, epoch: float) -> Encoded:
+        return self._early_rows if epoch < 1 - CLOSE else self._validation_rows
 
     def _evaluate(self, encoded: Encoded) -> tuple[float, float]:
         """Raw score and mean loss over every row of a split, each counted exactly once."""
@@ -440,6 +467,7 @@ class AccelerateTrial:
 
     def _identity(self) -> list[Any]:
         """What a checkpoint must have in common with the trial that goes on from it."""
+        early = [] if self._early_rows is self._validation_rows else [len(self._early_rows)]
         return [
             self.model,
             self._revision,
@@ -447,6 +475,7 @@ class AccelerateTrial:
             self.recipe.digest(),
             self.seed,
             self._world,
+            *early,
         ]
 
     @contextmanager
@@ -475,6 +504,14 @@ class AccelerateTrial:
             yield
         finally:
             layer.weight.data, layer.bias.data = weight, bias
+
+
+def _stratified(encoded: Encoded, count: int) -> Encoded:
+    """At most `count` of its rows, 0 = all, chosen by the labels alone."""
+    rows = rows_scored(len(encoded), 0.0, max_rows=0, early_rows=count)
+    if rows == len(encoded):
+        return encoded
+    return EncodedRows(encoded, stratified_rows(np.asarray(encoded.labels), rows, seed=0))
 
 
 def _unit_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:

@@ -8,7 +8,7 @@ from synthetic import Planted, curve_set, expectation, make_curves
 
 from hf_select.metrics import get_metric
 from hf_select.records import Expectation
-from hf_select.selection.forecast import LAST, LEAST, SEED_ROWS, Seen, learn
+from hf_select.selection.forecast import LAST, LEAST, LEVEL_LEAST, SEED_ROWS, Seen, learn, room
 from hf_select.selection.trend import as_skill
 
 PLANTED = Planted()
@@ -111,7 +111,8 @@ def test_an_expectation_that_no_benchmark_has_tested_is_still_uncertain():
         found.finals(np.zeros(1), np.array([sd]), [NOTHING], row_variance, ALL_ROWS).deviation[0]
         for sd in (0.0, 0.5)
     )
-    assert other**2 - one**2 == pytest.approx(0.5**2 - found.usual)
+    share = room(found.level)[0] ** 2
+    assert other**2 - one**2 == pytest.approx(share * (0.5**2 - found.usual))
 
 
 def test_the_order_of_models_and_datasets_does_not_matter():
@@ -149,7 +150,7 @@ def test_missing_cells_seeds_and_unequal_lengths_change_little():
     curves, _, hope = planted(seed=2)
     found = learn(holes(curves, np.random.default_rng(3), 0.3), expectation(curves, hope))
     np.testing.assert_allclose(found.slope, PLANTED.SLOPE, atol=0.15)
-    np.testing.assert_allclose(np.diag(found.own), PLANTED.OWN**2, rtol=0.35)
+    np.testing.assert_allclose(np.diag(found.own), PLANTED.OWN**2, rtol=0.5)
     np.testing.assert_allclose(found.seed, PLANTED.SEED, rtol=0.25)
 
 
@@ -248,7 +249,8 @@ class Dense:
         if level is not None:  # the finals' level has another mean and variance; the rest follows
             gain = cov[:, 0] / cov[0, 0]
             start = start + gain * (level[0] - start[0])
-            cov = cov + np.outer(gain, gain) * (level[1] ** 2 - cov[0, 0])
+            known = max(level[1], LEVEL_LEAST) ** 2
+            cov = cov + np.outer(gain, gain) * (known - cov[0, 0])
         # latent: levels, then (T + 1) of own for each model
         prior = np.zeros(size * (models + 1))
         prior[:size] = start
@@ -256,7 +258,9 @@ class Dense:
         spread[:size, :size] = cov
         for k in range(models):
             at = slice(size * (k + 1), size * (k + 2))
-            spread[at, at] = learned.own + excess[k] * np.outer(learned.slope, learned.slope)
+            own = learned.own + excess[k] * np.outer(learned.slope, learned.slope)
+            share = room(start + learned.slope * mean[k])
+            spread[at, at] = own * np.outer(share, share)
         self.rows_of_finals = np.zeros((models, len(prior)))
         offset = np.asarray(mean, dtype=float)
         for k in range(models):
@@ -330,7 +334,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("level", [None, (0.7, 0.03)])
+@pytest.mark.parametrize("level", [None, (0.7, 0.15), (0.6, 0.0)])
 def test_finals_are_the_whole_normal_conditioned(learned, case, level):
     looks = CASES[case]
     rng = np.random.default_rng(len(looks))
@@ -439,10 +443,54 @@ def test_a_level_that_is_given_takes_the_place_of_the_recorded_one(learned):
     """What recall expects of the level comes from the same finals; it must not count twice."""
     nothing = np.zeros(1)
     found = learned.finals(
-        nothing, nothing, [NOTHING], row_variance, ALL_ROWS, level=0.7, level_deviation=0.1
+        nothing, nothing, [NOTHING], row_variance, ALL_ROWS, level=0.7, level_deviation=0.15
     )
     assert found.mean[0] == pytest.approx(0.7)
-    assert found.covariance[0, 0] == pytest.approx(0.1**2 + learned.own[0, 0])
+    own = learned.own[0, 0] * 4 * 0.7 * 0.3
+    assert found.covariance[0, 0] == pytest.approx(0.15**2 + own)
+    # However sure recall says it is, so much is doubted.
+    sure = learned.finals(
+        nothing, nothing, [NOTHING], row_variance, ALL_ROWS, level=0.7, level_deviation=0.0
+    )
+    assert sure.covariance[0, 0] == pytest.approx(LEVEL_LEAST**2 + own)
+
+
+def test_models_differ_less_near_the_ends_of_the_scale(learned):
+    """As a share of what they do half-way; below a tenth and above 0.97 no less."""
+    skills = np.array([-1.0, 0.05, 0.1, 0.2, 0.5, 0.8, 0.97, 0.999, 2.0])
+    shares = [0.6, 0.6, 0.6, 0.8, 1.0, 0.8, 0.3412, 0.3412, 0.3412]
+    np.testing.assert_allclose(room(skills), shares, atol=1e-4)
+    nothing = np.zeros(2)
+    gaps = []
+    for level in (0.5, 0.9):
+        f = learned.finals(
+            nothing,
+            nothing,
+            [NOTHING] * 2,
+            row_variance,
+            ALL_ROWS,
+            level=level,
+            level_deviation=0.1,
+        )
+        gaps.append(f.covariance[0, 0] - f.covariance[0, 1])
+    assert gaps[1] == pytest.approx(gaps[0] * 4 * 0.9 * 0.1)
+
+
+def test_a_record_near_the_end_of_the_scale_teaches_the_whole_room():
+    """Where models differ by a tenth of what they do half-way, and there is a third of the room."""
+    curves, _, hope = planted()
+    shift = np.full(5, 0.97) - PLANTED.LEVEL
+    small = dataclasses.replace(
+        curves,
+        val=PLANTED.LEVEL[1:] + shift[1:] + (curves.val - PLANTED.LEVEL[1:]) * 0.1,
+        test=0.97 + (curves.test - 0.55) * 0.1,
+    )
+    found = learn(small, expectation(small, hope * 0.1))
+    np.testing.assert_allclose(found.slope, PLANTED.SLOPE, atol=0.12)
+    share = 4 * 0.97 * 0.03
+    scale = 0.1**2 / share
+    # The noise is taken off as it was planted, a hundredth of what rows there would have.
+    assert found.own[0, 0] == pytest.approx(scale * 0.05**2, rel=0.35)
 
 
 def test_wider_by_a_factor(learned):

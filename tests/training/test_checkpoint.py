@@ -1,4 +1,8 @@
+import errno
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -57,6 +61,48 @@ def test_a_full_disk_leaves_the_older_one(tmp_path, monkeypatch):
         checkpoint.write(tmp_path, meta={"step": 2}, state={})
     assert steps(tmp_path) == [1]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_disk_that_fills_while_a_state_is_written_is_an_os_error(tmp_path):
+    """A real limit: torch answers a failed write with a `RuntimeError`."""
+    code = """
+import resource, signal, sys, torch
+from pathlib import Path
+from hf_select.training import checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+checkpoint.write(Path(sys.argv[1]), meta={"step": 1}, state={})
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+try:
+    checkpoint.write(Path(sys.argv[1]), meta={"step": 2}, state={"x": torch.zeros(4_000_000)})
+except OSError as error:
+    print(error.errno)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stdout) == (0, f"{errno.EFBIG}\n"), done.stderr
+    assert steps(tmp_path) == [1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+def test_a_flipped_bit_is_noticed(tmp_path, where):
+    first = checkpoint.write(tmp_path, meta={"step": 1}, state={"x": torch.arange(5000.0)})
+    later = shutil.copytree(first, first.with_name("checkpoint-000000009"))
+    content = bytearray((later / "state.pt").read_bytes())
+    content[{"first": 0, "middle": len(content) // 2, "last": len(content) - 1}[where]] ^= 4
+    (later / "state.pt").write_bytes(content)
+    assert steps(tmp_path) == [1]
+
+
+def test_a_state_without_a_checksum_is_taken_if_torch_can_read_it(tmp_path):
+    folder = checkpoint.write(tmp_path, meta={"step": 1}, state={"x": torch.zeros(9)})
+    meta = json.loads((folder / "trial.json").read_text())
+    del meta["state_crc32"]
+    (folder / "trial.json").write_text(json.dumps(meta))
+    assert steps(tmp_path) == [1]
+    (folder / "state.pt").write_bytes(b"?" * meta["state_bytes"])
+    assert steps(tmp_path) == []
 
 
 def test_nothing_there_is_nothing(tmp_path):

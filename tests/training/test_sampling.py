@@ -4,6 +4,7 @@ import pytest
 from hf_select.training.sampling import (
     batch_rows,
     learning_rate_factor,
+    rows_scored,
     steps_in_epoch,
     stratified_rows,
 )
@@ -20,6 +21,22 @@ def test_stratified_rows_spread_over_real_values():
     labels = np.linspace(0, 1, 1000)
     rows = stratified_rows(labels, 50, seed=0)
     assert np.bincount((labels[rows] * 9.999).astype(int), minlength=10).tolist() == [5] * 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "max_rows", "early_rows", "early", "late"),
+    [
+        (1000, 0, 0, 1000, 1000),
+        (1000, 0, 500, 500, 1000),
+        (1000, 700, 500, 500, 700),
+        (1000, 300, 500, 300, 300),
+        (200, 700, 500, 200, 200),
+    ],
+)
+def test_how_many_rows_a_score_rests_on(rows, max_rows, early_rows, early, late):
+    limits = {"max_rows": max_rows, "early_rows": early_rows}
+    assert [rows_scored(rows, e, **limits) for e in (0.1, 0.99)] == [early, early]
+    assert [rows_scored(rows, e, **limits) for e in (1 - 1e-12, 1, 4)] == [late] * 3
 
 
 def test_stratified_rows_differ_by_seed_and_repeat():

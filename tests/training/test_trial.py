@@ -220,6 +220,79 @@ def test_samples_are_drawn_per_seed_for_training_and_once_for_validation(make):
     assert ids(one._validation_rows) == ids(two._validation_rows)
 
 
+def labels_of(rows):
+    return np.asarray(rows.labels).tolist()
+
+
+def test_early_scores_rest_on_a_subset_in_which_classes_keep_their_shares(make):
+    trial = make(early_rows=8)
+    assert [trial.val_rows(e) for e in (0.125, 0.999, 1, 2)] == [8, 8, 21, 21]
+    every, few = labels_of(trial._validation_rows), labels_of(trial._early_rows)
+    for label in set(every):
+        assert abs(few.count(label) - 8 * every.count(label) / 21) < 1
+    curve = trial.advance(2)  # 0.5, 1, 2
+    eighths = curve.val * 8
+    assert eighths[0] == pytest.approx(round(eighths[0]))
+    assert curve.val[1] * 21 == pytest.approx(round(curve.val[1] * 21))
+    whole = make()
+    whole.advance(2)
+    assert same_weights(weights(trial), weights(whole))
+    assert curve.val_loss[0] != whole.curve.val_loss[0]
+    assert curve.val_loss[1:].tolist() == whole.curve.val_loss[1:].tolist()
+
+
+def test_early_scores_are_those_of_the_rows_that_they_rest_on(make):
+    trial = make(early_rows=8)
+    rows = trial._early_rows._rows
+    _, every = trial._logits(trial._validation_rows)
+    _, few = trial._logits(trial._early_rows)
+    torch.testing.assert_close(few, every[rows], atol=1e-5, rtol=1e-4)
+    assert (
+        labels_of(trial._early_rows) == np.array(labels_of(trial._validation_rows))[rows].tolist()
+    )
+
+
+def test_the_early_rows_are_the_same_for_all_models_recipes_and_seeds(make, target, tmp_path):
+    other = tinytrial.make_model(tmp_path / "other", seed=5, width=8)
+    one = make(early_rows=8)
+    two = AccelerateTrial("other", other, target, replace(RECIPE, epochs=3), seed=7, early_rows=8)
+    assert one._early_rows._rows.tolist() == two._early_rows._rows.tolist()
+    assert labels_of(one._early_rows) == labels_of(two._early_rows)
+
+
+def test_the_early_rows_are_among_those_that_are_validated_at_all(make):
+    trial = make(replace(RECIPE, max_eval_samples=12), early_rows=5)
+    assert [trial.val_rows(e) for e in (0.5, 1)] == [5, 12]
+    assert trial._early_rows._encoded is trial._validation_rows
+    fewer = make(replace(RECIPE, max_eval_samples=4), early_rows=5)
+    assert [fewer.val_rows(e) for e in (0.5, 1)] == [4, 4]
+
+
+@pytest.mark.parametrize("early_rows", [21, 22, 0])
+def test_early_rows_that_are_all_rows_change_nothing_at_all(make, tmp_path, early_rows):
+    plain, early = make(), make(early_rows=early_rows)
+    assert early._early_rows is early._validation_rows
+    plain.advance(0.5)
+    plain.save(tmp_path)
+    early.advance(0.5)
+    assert same(plain, early)
+    assert make(early_rows=early_rows).load(tmp_path)
+
+
+def test_a_checkpoint_with_other_early_rows_is_not_taken(make, tmp_path):
+    trial = make(early_rows=8)
+    trial.advance(0.5)
+    trial.save(tmp_path)
+    assert not make().load(tmp_path)
+    assert not make(early_rows=7).load(tmp_path)
+    assert make(early_rows=8).load(tmp_path)
+
+
+def test_less_than_no_early_rows_are_refused(make):
+    with pytest.raises(InputError, match="early_rows is -1"):
+        make(early_rows=-1)
+
+
 def test_every_row_is_evaluated_once_and_the_score_is_the_metric_s(make, target):
     trial = make()
     rows, logits = trial._logits(trial._validation_rows)

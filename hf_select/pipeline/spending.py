@@ -1,0 +1,207 @@
+"""What a selection may spend, and what it is expected to spend, before anything is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_select.errors import HfSelectError, InputError
+from hf_select.pipeline.base import Record
+from hf_select.selection.budget import STEP, Budget, parse_seconds
+from hf_select.selection.policies import NamedPolicy, get_policy
+
+if TYPE_CHECKING:
+    from hf_select.pipeline.recalling import RecallSettings
+    from hf_select.tasks.data import TargetData
+
+REPLAYED = 4
+"""Benchmarks that a selection is replayed on to tell what it will spend."""
+MOST_MODELS = 300
+"""Models of a record up to which that takes no time worth the name."""
+LOOKS_SHARE = 3
+"""A budget in seconds leaves one part of this many for looking at models."""
+
+
+def choose_policy(
+    name: str | None,
+    *,
+    preset: str | None = None,
+    tolerance: float | None = None,
+    confidence: float | None = None,
+) -> NamedPolicy:
+    """The policy by name (`trend` if none is named, `paper` in its preset) with what was given.
+
+    Raises `InputError` for a tolerance or a confidence that the policy doesn't know.
+    """
+    name = name or ("paper" if preset == "paper" else "trend")
+    given = {"tolerance": tolerance, "confidence": confidence}
+    return get_policy(name, **{key: value for key, value in given.items() if value is not None})
+
+
+def as_budget(
+    seconds: str | float | None, epochs: float | None, price: float | None, horizon: float
+) -> Budget:
+    """The limits as a budget, refused if no candidate could take a single step.
+
+    `seconds` is a number or words such as "30m".
+    """
+    budget = Budget(
+        parse_seconds(seconds) if isinstance(seconds, str) else seconds,
+        epochs,
+        price,
+    )
+    for limit, words in (
+        (budget.epochs, f"{epochs:g} epochs" if epochs else ""),
+        (None if price is None else price * horizon, f"a price of {price:g}" if price else ""),
+    ):
+        if limit is not None and limit < STEP:
+            raise InputError(
+                f"a budget of {words} is too small for one step of one candidate",
+                hint=f"the first step is {STEP:g} epochs of {horizon:g}",
+            )
+    return budget
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How long things take by the record, of whose machines nothing is known; NaN = unknown.
+
+    epoch: seconds of one training epoch on the target's train rows; look: of looking at one model.
+    """
+
+    epoch: float
+    look: float
+
+    @classmethod
+    def of(cls, record: Record, target: TargetData) -> Speed:
+        """From the record's runs and proxy passes, by the number of train rows."""
+        from hf_select.features import look_rows
+
+        rows = len(target.train)
+        trained = {e.repo_id: e.splits.get("train", 0) for e in record.datasets(target.task)}
+        curves = record.curves(target.task, models=list(record.sizes(target.task))[:MOST_MODELS])
+        paces = []
+        for j, name in enumerate(curves.datasets):
+            size = trained.get(name, 0)
+            with np.errstate(invalid="ignore"):
+                seconds = curves.seconds[:, j] / curves.epochs
+            known = seconds[np.isfinite(seconds) & (seconds > 0)]
+            if size and known.size:
+                paces.append(float(np.median(known)) / size)
+        looks = [
+            (row.seconds + row.scoring_seconds) / row.rows
+            for row in record.proxies(target.task)
+            if row.rows and np.isfinite(row.seconds)
+        ]
+        return cls(
+            float(np.median(paces)) * rows if paces else float("nan"),
+            float(np.median(looks)) * look_rows(rows) if looks else float("nan"),
+        )
+
+
+def affordable_looks(budget: Budget, speed: Speed, asked: int | None) -> int | None:
+    """How many models may be looked at within a third of the budget; at least 2."""
+    if budget.seconds is None or not np.isfinite(speed.look) or speed.look <= 0:
+        return asked
+    most = max(2, int(budget.seconds / LOOKS_SHARE / speed.look))
+    return most if asked is None else min(asked, most)
+
+
+def check_affordable(budget: Budget, speed: Speed) -> None:
+    """Refuse a time in which, by the record, no candidate could take a single step."""
+    step = STEP * speed.epoch
+    if budget.seconds is not None and np.isfinite(step) and budget.seconds < step:
+        raise InputError(
+            f"a budget of {budget.seconds:g} s is too small for one step of one candidate",
+            hint=f"by the record, {STEP:g} epochs take about {step:.1f} s on this target",
+        )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a selection is expected to spend. trainings: multiples of one full training, without
+    looks, from replays on `replayed` benchmarks (low to high); looks: models looked at."""
+
+    looks: int
+    trainings: float
+    low: float
+    high: float
+    replayed: int
+    horizon: float
+    speed: Speed
+
+    @property
+    def price(self) -> float:
+        """Looks included, where it is known what they take."""
+        share = self.looks * self.speed.look / (self.horizon * self.speed.epoch)
+        return self.trainings + (share if np.isfinite(share) else 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """By the record's machines."""
+        return self.price * self.horizon * self.speed.epoch
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values; unknown ones are None."""
+        values = {"price": self.price, "seconds": self.seconds, "trainings": self.trainings}
+        return {
+            **{key: round(v, 3) if np.isfinite(v) else None for key, v in values.items()},
+            "looks": self.looks,
+            "replayed": self.replayed,
+        }
+
+    def __str__(self) -> str:
+        text = f"Expected: {self.looks} models looked at, then " if self.looks else "Expected: "
+        text += f"about {self.trainings:.1f} full trainings"
+        if self.replayed:
+            text += f" ({self.low:.1f} to {self.high:.1f} when replayed on {self.replayed} "
+            text += "benchmarks of the record)"
+        text += f", a price of about {self.price:.1f}"
+        if np.isfinite(self.seconds):
+            text += f"; {_in_words(self.seconds)} at the speed of the record's machines"
+        return text
+
+
+def expected_spending(
+    record: Record,
+    target: TargetData,
+    policy: NamedPolicy,
+    settings: RecallSettings,
+    horizon: float,
+    speed: Speed,
+) -> Expected | None:
+    """What the selection will spend, by replaying it on some benchmarks; None if that can't be."""
+    from hf_select.pipeline.compare import replay_trainings
+
+    sizes = record.sizes(target.task)
+    looks = 0
+    if settings.method == "hybrid":
+        from hf_select.recall import LIMIT
+
+        looks = min(settings.looks or LIMIT, len(sizes)) if record.proxies(target.task) else 0
+    if len(sizes) > MOST_MODELS:
+        return None
+    try:
+        spent = replay_trainings(record, target.task, policy, settings, most=REPLAYED)
+    except HfSelectError:
+        return None
+    if not spent:
+        return None
+    return Expected(
+        looks, float(np.mean(spent)), min(spent), max(spent), len(spent), horizon, speed
+    )
+
+
+def _in_words(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"about {seconds / size:.1f} {unit}"
+    return f"about {seconds:.0f} s"
+
+
+def spending_settings(budget: Budget, policy: NamedPolicy) -> Mapping[str, Any]:
+    """What a selection that goes on must have been asked, too."""
+    return {"budget": budget.to_dict(), "policy": policy.name, **dict(policy.parameters)}
