@@ -241,6 +241,42 @@ def test_a_failed_trial_is_out_and_reported_and_paid_for(curves):
     assert result.epochs == sum(bench.work.values())
 
 
+@pytest.mark.parametrize("policy", ["halving", "trend", "asha", "brute-force", "paper"])
+def test_where_the_last_one_fails_those_that_it_had_beaten_are_back(curves, policy):
+    """It fails when the others have long been dropped: no reason to hand over nobody."""
+    told = {"expected": expected_of(curves.without_dataset("d0"))}
+    best = select(Bench(curves), policy, curves=curves, **told).winner
+    bench = Bench(curves, fails={best: 5.0})
+    result = select(bench, policy, curves=curves, **told)
+    assert [bad.repo_id for bad in result.failed] == [best]
+    assert result.winner != best
+    assert result.curves[result.winner].epochs[-1] == 5
+    assert result.winner in result.rungs[-1].live
+    dropped = [drop.model for rung in result.rungs for drop in rung.dropped]
+    assert sorted([*dropped, result.winner, best]) == sorted(curves.models)
+
+
+def test_a_winner_that_cannot_be_tested_is_not_the_winner(curves):
+    best = select(Bench(curves), curves=curves).winner
+    bench = Bench(curves, disk={})
+    opener = bench.factories[best]
+
+    def broken():
+        trial = opener()
+
+        def test():
+            raise TrialError("its outputs are not finite", status="diverged")
+
+        trial.test = test
+        return trial
+
+    bench.factories[best] = broken
+    result = select(bench, curves=curves)
+    assert result.winner != best
+    assert [bad.reason for bad in result.failed] == ["diverged: its outputs are not finite"]
+    assert all(trial.closed for trial in bench.opened[best])
+
+
 def test_a_model_that_cannot_be_opened_is_reported(curves):
     bench = Bench(curves)
 
