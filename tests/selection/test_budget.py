@@ -307,6 +307,27 @@ def test_a_leader_that_fails_while_the_rest_is_spent_on_it():
         )
 
 
+def test_what_the_budget_did_to_one_that_failed_is_not_said_of_the_winner():
+    """b was trained to its end before a, for which too little was left, failed."""
+    curves = curve_set([[[0.9] * 4], [[0.5] * 4]], [[0.5]] * 2, epochs=(1.0, 2.0, 3.0, 4.0))
+
+    def policy(state):
+        if "b" not in state.curves:
+            return Decision(advance={"b": 4.0}, leader="b")
+        if "a" in state.live:
+            return Decision(advance={"a": 4.0}, leader="a")
+        return Decision(winner="b")
+
+    result = run_selection(
+        Bench(curves, fails={"a": 1.0}).factories,
+        policy,
+        horizon=4.0,
+        metric=ACCURACY,
+        budget=Budget(epochs=5.0),
+    )
+    assert (result.winner, result.ended) == ("b", "")
+
+
 def test_a_selection_that_is_too_slow_ends_in_time(monkeypatch):
     """Every advance takes its recorded seconds on a fake clock."""
     curves = make_curves(8, 4, 1)
