@@ -13,28 +13,25 @@ def asha(state: SelectionState, *, eta: float = 2.0) -> Decision:
 
     Rungs are at 1/8, 1/8 x eta, 1/8 x eta^2, ... epochs, and the horizon. The highest rung with a
     candidate to promote comes first. Candidates are started in recalled order. Once all are
-    started and none can be promoted, the best of the highest rung goes on to the end, and wins.
-    Nobody is dropped before that.
+    started and none can be promoted, the best of the highest rung goes on to the end; the best of
+    those that came to the end wins. Nobody is dropped before that.
     """
     rungs = _rungs(state.horizon, eta)
     at = {model: _rung(rungs, reached(state, model)) for model in state.live}
-    finished = [m for m in state.live if at[m] == len(rungs) - 1]
-    if not finished:
-        for rung in range(len(rungs) - 2, -1, -1):
-            there = _best(state, [m for m in state.live if at[m] >= rung], rungs[rung])
-            waiting = [m for m in there[: int(len(there) / eta + EPS)] if at[m] == rung]
-            if waiting:
-                return Decision(advance={waiting[0]: rungs[rung + 1]}, leader=_leader(state))
-        fresh = [m for m in state.live if at[m] < 0]
-        if fresh:
-            return Decision(advance={fresh[0]: rungs[0]}, leader=_leader(state))
-        top = max(at.values())
-        best = _best(state, [m for m in state.live if at[m] == top], rungs[top])[0]
+    for rung in range(len(rungs) - 2, -1, -1):
+        there = _best(state, [m for m in state.live if at[m] >= rung], rungs[rung])
+        waiting = [m for m in there[: int(len(there) / eta + EPS)] if at[m] == rung]
+        if waiting:
+            return Decision(advance={waiting[0]: rungs[rung + 1]}, leader=_leader(state))
+    fresh = [m for m in state.live if at[m] < 0]
+    if fresh:
+        return Decision(advance={fresh[0]: rungs[0]}, leader=_leader(state))
+    top = max(at.values())
+    best = _best(state, [m for m in state.live if at[m] == top], rungs[top])[0]
+    if top < len(rungs) - 1:
         return Decision(advance={best: rungs[top + 1]}, leader=best)
-    winner = _best(state, finished, rungs[-1])[0]
     return Decision(
-        tuple(_farewell(state, model, winner) for model in state.live if model != winner),
-        winner=winner,
+        tuple(_farewell(state, model, best) for model in state.live if model != best), winner=best
     )
 
 
@@ -63,9 +60,13 @@ def _leader(state: SelectionState) -> str:
 
 def _farewell(state: SelectionState, model: str, winner: str) -> Drop:
     epoch = reached(state, model)
-    if not epoch:
-        return Drop(model, f"Never started: {winner} had come to the end before.")
     mine, theirs = score_at(state, model, epoch), score_at(state, winner, epoch)
+    if epoch >= state.horizon - EPS:
+        return Drop(
+            model,
+            f"At epoch {epoch:g}, the end, it had {state.show(mine)}, and {winner} "
+            f"{state.show(theirs)}.",
+        )
     return Drop(
         model,
         f"At epoch {epoch:g}, {state.show(mine)} was not in the share of its rung that asha "

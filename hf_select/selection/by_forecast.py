@@ -42,11 +42,18 @@ def trend(
 
     With too little on record to learn from it is successive halving, and says so.
     """
-    learned = None if state.record is None else learn(state.record, state.expected)
-    if learned is None or state.record is None:
+    record = state.record
+    learned = None if record is None else learn(record, state.expected)
+    if learned is None or record is None:
         return _without_record(state)
-    view = _View.of(state, learned.wider(state.doubt), state.record, tolerance, worth)
-    dropped = view.hopeless(1 - confidence)
+    diverged = [model for model in state.live if _has_diverged(state, model)]
+    if 0 < len(diverged) < len(state.live):
+        rest = tuple(model for model in state.live if model not in diverged)
+        state = replace(state, live=rest)
+    else:
+        diverged = []
+    view = _View.of(state, learned.wider(state.doubt), record, tolerance, worth)
+    dropped = [*(view.lost(model) for model in diverged), *view.hopeless(1 - confidence)]
     gone = {drop.model for drop in dropped}
     leader = view.leader
     said = view.said(leader)
@@ -158,6 +165,14 @@ class _View:
             if self.p_within[i] < delta and model != self.leader
         ]
 
+    def lost(self, model: str) -> Drop:
+        """One that has diverged. It is no part of the forecast: it says nothing of the others."""
+        return Drop(
+            model,
+            f"At epoch {reached(self.state, model):g}, its score was no number: its training has "
+            f"diverged. {self.leader} is ahead.",
+        )
+
     def outdone(self, model: str) -> Drop:
         """One that could have been the best still when the leader came to its end."""
         reason = self._why(self.live.index(model), self.leader)
@@ -172,7 +187,11 @@ class _View:
             score = show(float(self.state.curves[model].val[-1]))
             seen = f"At epoch {epoch:g}, with {score} so far"
         else:
-            seen = "Never trained: by recall"
+            seen = (
+                "Never trained: by recall"
+                if self._known(model)
+                else "Never trained, and unknown to recall"
+            )
         return (
             f"{seen}, {show(self.finals.mean[i])} is expected in the end ({show(low[i])} to "
             f"{show(high[i])}): the best with {_percent(self.p_best[i])}, within "
@@ -180,6 +199,9 @@ class _View:
             f"{leader}, of which {show(self.finals.mean[lead])} is expected ({show(low[lead])} to "
             f"{show(high[lead])})."
         )
+
+    def _known(self, model: str) -> bool:
+        return self.state.expected is None or model in self.state.expected.models
 
     # ------------------------------------------------------------------------------- what next
 
@@ -244,7 +266,10 @@ def _finals(state: SelectionState, learned: Forecaster) -> Finals:
 
 
 def _expected(state: SelectionState, models: Sequence[str]) -> tuple[Array, Array, Array]:
-    """Relative skill expected of models (K,), its deviation (K,), level and its deviation."""
+    """Relative skill expected of models (K,), its deviation (K,), level and its deviation.
+
+    One that recall doesn't know counts as the least promising, which may well be wrong.
+    """
     if state.expected is None:
         nothing = np.zeros(len(models))
         return nothing, nothing, np.full(2, np.nan)
@@ -253,7 +278,9 @@ def _expected(state: SelectionState, models: Sequence[str]) -> tuple[Array, Arra
     known = np.array([i >= 0 for i in rows])
     lowest = float(np.nanmin(state.expected.mean, initial=0.0))
     mean = np.where(known, state.expected.mean[rows], lowest)
-    deviation = np.where(known, state.expected.deviation[rows], np.nan)
+    known &= np.isfinite(state.expected.mean[rows])
+    least = np.hypot(np.nanmax(state.expected.deviation, initial=0.0), lowest)
+    deviation = np.where(known, state.expected.deviation[rows], least)
     level = np.array([state.expected.level, state.expected.level_deviation])
     return np.nan_to_num(mean, nan=lowest), deviation, level
 
@@ -265,9 +292,15 @@ def _seen(state: SelectionState, learned: Forecaster, model: str) -> Seen:
         return Seen(np.empty(0, dtype=np.int64), np.empty(0))
     found: dict[int, float] = {}
     for epoch, score in zip(curve.epochs, curve.val, strict=True):
-        found[learned.rung_of(float(epoch))] = float(score) if np.isfinite(score) else 0.0
+        if np.isfinite(score):
+            found[learned.rung_of(float(epoch))] = float(score)
     rungs = sorted(found)
     return Seen(np.array(rungs, dtype=np.int64), np.array([found[r] for r in rungs]))
+
+
+def _has_diverged(state: SelectionState, model: str) -> bool:
+    curve = state.curves.get(model)
+    return curve is not None and len(curve) > 0 and not np.isfinite(curve.val[-1])
 
 
 def _paces(state: SelectionState, record: CurveSet) -> Array:

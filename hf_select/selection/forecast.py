@@ -122,9 +122,12 @@ class Forecaster:
         precision = _inverse(self.level_covariance)
         pull = precision @ self.level
         if np.isfinite(level) and np.isfinite(level_deviation):
-            precise = max(level_deviation, LEVEL_LEAST) ** -2
-            precision[0, 0] += precise
-            pull[0] += level * precise
+            # It takes the place of what the record says of the finals' level: what is expected of
+            # it comes from the same finals, and must not count twice.
+            told = max(level_deviation, LEVEL_LEAST) ** -2
+            recorded = 1 / self.level_covariance[0, 0]
+            precision[0, 0] += told - recorded
+            pull[0] += level * told - self.level[0] * recorded
         excess = np.maximum(np.nan_to_num(deviation) ** 2 - self.usual, 0.0)
         levels = _inverse(precision) @ pull
         parts = []
@@ -260,16 +263,17 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
     strength = (hope**2).sum(axis=(0, 1, 2))
     along = (hope * filled).sum(axis=(0, 1, 2))
     slope = np.divide(along, strength, out=np.zeros(len(strength)), where=strength > 0)
-    slope[0] = 1.0 if strength[0] > 0 else 0.0
+    slope[0] = 1.0  # an expectation is one of the final
     left = np.where(known, filled - slope * hope, 0.0)
     usual = float((left[..., 0] ** 2).sum() / max(1, known[..., 0].sum()))
     spread = np.where(known, room(np.nan_to_num(level + slope * hope)), 1.0)
     left /= spread
     pairs = np.einsum("mdst,mdsu->dstu", known * 1.0, known * 1.0)
     freedom = np.maximum(pairs - 1, 0).sum(axis=(0, 1))
-    total = np.einsum("mdst,mdsu->tu", left, left) / np.maximum(freedom, 1)
-    size = np.sqrt(np.maximum(np.diag(total), LEAST))
-    correlation = np.clip(total / np.outer(size, size), -1, 1)
+    # Where runs are missing, each entry rests on other runs, and together they may be impossible.
+    total = _positive(np.einsum("mdst,mdsu->tu", left, left) / np.maximum(freedom, 1))
+    size = np.sqrt(np.diag(total))
+    correlation = total / np.outer(size, size)
     correlation[0, 1:] = correlation[1:, 0] = 0.0
     seed, noise = _noise(record, everything, usable, correlation, spread)
     return Forecaster(
@@ -332,6 +336,7 @@ def _noise(
     seeds = np.maximum(np.isfinite(source).sum(axis=2), 1)
     between *= seeds / np.maximum(seeds - 1, 1)
     within = np.where(several, _mean(variance, 2), np.nan)
+    between = np.where(np.isfinite(within), between, np.nan)
     seed = np.full(everything.shape[-1], 1 / SEED_ROWS)
     for t in range(len(seed)):
         if np.isfinite(between[..., t]).sum() >= 10:

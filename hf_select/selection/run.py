@@ -374,32 +374,25 @@ class _Run:
                 return winner, trial, trial.test()
             except (TrialError, ModelError) as error:
                 self._fail(winner, error)
+                self.ended = ""
                 self.entrants.close(winner)
-                self._live_again(winner)
 
     def _fail(self, model: str, error: TrialError | ModelError) -> None:
         status = error.status if isinstance(error, TrialError) else "failed"
         self.failed.append(Rejected(model, f"{status}: {error.message}"))
         self.out.add(model)
 
-    def _live_again(self, winner: str) -> None:
-        """The winner has failed: those that lost to it alone are in the running again."""
-        last = self.rungs[-1] if self.rungs else None
-        if last is not None and last.leader == winner:
-            self.rungs[-1] = replace(last, dropped=())
-
     def climb(self) -> str:
         """Round after round until the policy names a winner, or the budget is used up."""
         models = tuple(self.entrants.factories)
         gone_before = {drop.model for rung in self.rungs for drop in rung.dropped} | self.out
-        live = tuple(m for m in models if m not in gone_before)
-        self._check_any(live)
+        live = self._or_again(tuple(m for m in models if m not in gone_before))
         while True:
             state = self._state(models, live)
             decision = self.policy(state)
             _check(decision, state)
-            leader = decision.winner or decision.leader or best_so_far(state)
             if self.seen or decision.dropped:
+                leader = decision.winner or decision.leader or best_so_far(state)
                 self._note(state, decision, leader)
             gone = {drop.model for drop in decision.dropped}
             for model in gone:
@@ -408,6 +401,11 @@ class _Run:
             if decision.winner is not None:
                 return decision.winner
             for model, to in decision.advance.items():
+                # Where the policy names none, whoever is best by now: it may have come to lead in
+                # this very round.
+                leader = decision.leader
+                if leader not in live:
+                    leader = best_so_far(self._state(models, live))
                 if not self.purse.can_pay(model, to, leader, self.seen):
                     return self._end(leader, live)
                 try:
@@ -415,16 +413,21 @@ class _Run:
                 except TrialError as error:
                     self._fail(model, error)
                     live = tuple(m for m in live if m != model)
-            self._check_any(live)
+            live = self._or_again(live)
 
-    def _check_any(self, live: tuple[str, ...]) -> None:
-        """Raise `TrialError` where nobody is left."""
-        if not live:
-            reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
-            raise TrialError(
-                f"every trial that was still in the running has failed: {reasons}",
-                status=error_status(self.failed),
-            )
+    def _or_again(self, live: tuple[str, ...]) -> tuple[str, ...]:
+        """Who is live. Where all those have failed, whoever was dropped last is so again.
+
+        Raises `TrialError` where nobody is left.
+        """
+        if live:
+            return live
+        for i, rung in reversed(list(enumerate(self.rungs))):
+            if rung.dropped:
+                self.rungs[i] = replace(rung, dropped=())
+                return tuple(drop.model for drop in rung.dropped)
+        reasons = "; ".join(f"{bad.repo_id} ({bad.reason})" for bad in self.failed)
+        raise TrialError(f"every trial has failed: {reasons}", status=error_status(self.failed))
 
     def _state(self, models: tuple[str, ...], live: tuple[str, ...]) -> SelectionState:
         return SelectionState(

@@ -7,7 +7,10 @@ import numpy as np
 from hf_select.records import Array
 
 DRAWS = 4000
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
+# An even grid: what is gained has a kink, which Gauss's nodes miss by up to a tenth, and by more
+# in the tail.
+NODES = np.linspace(-6, 6, 81)
+WEIGHTS = np.exp(-(NODES**2) / 2)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 

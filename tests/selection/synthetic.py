@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hf_select.errors import TrialError
-from hf_select.records import CurveSet, LearningCurve
+from hf_select.recall import expected_by_record
+from hf_select.records import CurveSet, Expectation, LearningCurve, PerformanceMatrix
 from hf_select.selection.run import through
 
 GRID = (0.125, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
@@ -135,4 +136,81 @@ def curve_set(val, test, *, epochs=(1.0,), models=None, metric="accuracy", basel
         seeds=(0,),
         metrics=(metric,) * d,
         baselines=np.full(d, float(baselines)),
+    )
+
+
+def expected_of(curves):
+    """What the benchmarks alone say of the models of a record."""
+    scores = curves.test.mean(axis=2)
+    matrix = PerformanceMatrix(
+        scores,
+        np.full(scores.shape, np.nan),
+        curves.models,
+        curves.datasets,
+        curves.metrics,
+        curves.baselines,
+    )
+    return expected_by_record(matrix)
+
+
+class Planted:
+    """Curves that are what `forecast` takes them for, with known parameters.
+
+    final = level + hope + own; val at rung t = level_t + slope_t x hope + own_t + noise_t, with
+    normal parts; a test score is the final and the noise of its seed. Skill is the raw score.
+    """
+
+    EPOCHS = (0.25, 1.0, 2.0, 4.0)
+    SLOPE = np.array([1.0, 0.3, 0.7, 0.9, 1.0])
+    OWN = np.array([0.05, 0.02, 0.04, 0.045, 0.05])  # standard deviations
+    LEVEL = np.array([0.55, 0.35, 0.45, 0.5, 0.55])
+    HOPE = 0.05
+    SEED = 0.004  # noise of a seed, in variances of a row
+
+    def __init__(self, *, together=0.8):
+        size = len(self.SLOPE)
+        self.correlation = together ** np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+        # The final is nearest to the last rung.
+        order = [size - 1, *range(size - 1)]
+        self.correlation = self.correlation[np.ix_(order, order)]
+        self.own = self.correlation * np.outer(self.OWN, self.OWN)
+        noise = self.correlation.copy()
+        noise[0, 1:] = noise[1:, 0] = 0.0
+        self.noise = noise * 0.25 * self.SEED  # a score near 0.5 has variance 1/4 a row
+
+    def draw(self, models, datasets, seeds, rng):
+        """A CurveSet with its finals (M, D) and hopes (M, D)."""
+        size = len(self.SLOPE)
+        hope = rng.normal(0, self.HOPE, (models, datasets))
+        own = rng.multivariate_normal(np.zeros(size), self.own, (models, datasets))
+        level = self.LEVEL + 0.06 * rng.standard_normal((datasets, 1))
+        noise = rng.multivariate_normal(np.zeros(size), self.noise, (models, datasets, seeds))
+        clean = level + self.SLOPE * hope[..., None] + own
+        scores = clean[:, :, None] + noise
+        epochs = np.array(self.EPOCHS)
+        curves = CurveSet(
+            val=scores[..., 1:],
+            test=scores[..., 0],
+            seconds=np.broadcast_to(epochs, scores[..., 1:].shape).copy(),
+            epochs=epochs,
+            models=tuple(f"m{i:02d}" for i in range(models)),
+            datasets=tuple(f"d{j}" for j in range(datasets)),
+            seeds=tuple(range(seeds)),
+            metrics=("accuracy",) * datasets,
+            baselines=np.zeros(datasets),
+        )
+        return curves, clean[..., 0], hope
+
+
+def expectation(curves, hope, *, target=None, deviation=0.05, level=np.nan, level_deviation=np.nan):
+    """What recall would say: hope (M, D) of the benchmarks, and of the target (M,)."""
+    models = len(curves.models)
+    return Expectation(
+        curves.models,
+        np.zeros(models) if target is None else np.asarray(target, dtype=float),
+        np.full(models, float(deviation)),
+        curves.datasets,
+        np.asarray(hope, dtype=float),
+        level,
+        level_deviation,
     )

@@ -4,12 +4,11 @@ import random
 
 import numpy as np
 import pytest
-from synthetic import Bench, curve_set, make_curves, state_curves
+from synthetic import Bench, curve_set, expected_of, make_curves, state_curves
 
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.metrics import get_metric
-from hf_select.recall import expected_by_record
-from hf_select.records import LearningCurve, PerformanceMatrix
+from hf_select.records import LearningCurve
 from hf_select.selection.policies import (
     POLICIES,
     SelectionState,
@@ -36,20 +35,6 @@ def drive(curves, name, **more):
         expected=expected_of(record),
         **more,
     )
-
-
-def expected_of(curves):
-    """What the benchmarks alone say of the models of a record."""
-    scores = curves.test.mean(axis=2)
-    matrix = PerformanceMatrix(
-        scores,
-        np.full(scores.shape, np.nan),
-        curves.models,
-        curves.datasets,
-        curves.metrics,
-        curves.baselines,
-    )
-    return expected_by_record(matrix)
 
 
 def straight(models, epochs=(1.0, 2.0, 3.0, 4.0)):

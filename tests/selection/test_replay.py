@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from synthetic import curve_set, make_curves
+from synthetic import curve_set, expected_of, make_curves
 
 from hf_select.errors import InputError, TrialError
 from hf_select.records import CurveSet
@@ -129,6 +129,117 @@ def test_no_other_seed_of_the_target_reaches_a_policy():
     assert case.seed == 0
     for policy in POLICY.values():
         assert replay_one(curves, case, policy).rungs == replay_one(other, case, policy).rungs
+
+
+def from_recall(curves, looks=0.0, *, for_forecasts=False):
+    """Openings whose expectations were made without the target, as recall makes them."""
+    made = {}
+
+    def opening(target):
+        if target not in made:
+            expected = expected_of(curves.without_dataset(target))
+            made[target] = Opening(None, looks, expected, for_forecasts)
+        return made[target]
+
+    return opening
+
+
+def test_nothing_of_the_target_reaches_the_forecaster():
+    """The target's scores are spoiled: other seeds, and all tests. With what recall expects."""
+    curves = make_curves(10, 6, 2, seed=4)
+    rng = np.random.default_rng(0)
+    policy = POLICY["trend"]
+    openings = from_recall(curves)
+    for j, target in enumerate(curves.datasets[:3]):
+        test, val = curves.test.copy(), curves.val.copy()
+        test[:, j] *= rng.uniform(0.1, 2.0, test[:, j].shape)
+        val[:, j, 1] *= rng.uniform(0.1, 2.0, val[:, j, 1].shape)
+        other = dataclasses.replace(curves, test=test, val=val)
+        case = replicates(curves, target, openings=openings)[0]
+        before, after = (replay_one(c, case, policy) for c in (curves, other))
+        assert before.rungs
+        assert before.rungs == after.rungs
+        assert (before.winner, before.epochs) == (after.winner, after.epochs)
+        # And spoiled benchmarks do reach it: the test isn't blind.
+        seen = [j + 1 if j + 1 < 6 else 0]
+        test[:, seen] = rng.permutation(test[:, seen])
+        spoiled = replay_one(dataclasses.replace(curves, test=test), case, policy)
+        assert spoiled.rungs != before.rungs
+
+
+def test_a_policy_sees_no_target_no_twin_and_how_many_rows_there_are():
+    curves = dataclasses.replace(
+        make_curves(6, 5, 1), val_rows={"d1": 150, "d2": 700}, test_rows={"d1": 300}
+    )
+    states = []
+
+    def spy(state):
+        states.append(state)
+        return POLICY["halving"](state)
+
+    expected = expected_of(curves.without_dataset("d1"))
+    openings = {"d1": Opening(None, 0.0, expected)}
+    (case,) = replicates(curves, "d1", openings=lambda target: openings[target])
+    replay_one(curves, case, spy, twins=("d3",))
+    for state in states:
+        assert state.record.datasets == ("d0", "d2", "d4")
+        assert state.rows(0.125) == state.rows(5.0) == 150
+        assert state.expected is expected
+        assert state.doubt == 1.0
+        assert state.point == pytest.approx(0.01 / 0.8)  # skill: accuracy above 0.2
+        assert state.row_variance(np.array(0.5)) == pytest.approx(0.6 * 0.4 / 0.8**2)
+    replay_one(curves, replicates(curves, "d0")[0], spy)
+    assert states[-1].rows(1.0) == np.inf  # unknown
+
+
+def test_only_those_that_forecast_pay_for_looks_at_all_candidates():
+    curves = make_curves(6, 4, 1, seed=1)
+    openings = from_recall(curves, 1.5, for_forecasts=True)
+    policies = {name: POLICY[name] for name in ("halving", "asha", "paper", "trend")}
+    free = replay_selection(curves, policies, openings=from_recall(curves))
+    paid = replay_selection(curves, policies, openings=openings)
+    for name in policies:
+        more = 1.5 if name == "trend" else 0.0
+        for target in curves.datasets:
+            with_looks, without = paid["targets"][target][name], free["targets"][target][name]
+            assert with_looks["epochs"] == pytest.approx(without["epochs"] + more)
+            assert with_looks["price"] == pytest.approx(without["price"] + more / 5)
+            assert with_looks["winners"] == without["winners"]
+    # What was recalled by looks is paid for by everybody.
+    recalled = replay_selection(curves, policies, openings=from_recall(curves, 1.5))
+    for name in policies:
+        assert recalled["summary"][name]["epochs"] == pytest.approx(
+            free["summary"][name]["epochs"] + 1.5
+        )
+
+
+def test_who_does_not_forecast_gets_no_expectation_with_looks_for_those_who_do():
+    expected = expected_of(make_curves(4, 4, 1))
+    opening = Opening(("a",), 2.0, expected, for_forecasts=True)
+    assert opening.for_policy(get_policy("trend:tolerance=1")) is opening
+    for policy in (POLICY["halving"], POLICY["paper"], lambda state: None):
+        theirs = opening.for_policy(policy)
+        assert (theirs.models, theirs.proxy_epochs, theirs.expected) == (("a",), 0.0, None)
+    shared = Opening(("a",), 2.0, expected)
+    assert shared.for_policy(POLICY["halving"]) is shared
+
+
+def test_calibration_is_counted_for_those_that_give_chances():
+    curves = make_curves(9, 6, 2, seed=2)
+    document = replay_selection(
+        curves,
+        {name: POLICY[name] for name in ("halving", "trend")},
+        openings=from_recall(curves),
+    )
+    assert document["summary"]["halving"]["calibration"] == {}
+    found = document["summary"]["trend"]["calibration"]
+    assert found["selections"] == 6 * 2
+    assert found["dropped"] > 20
+    assert found["best"] <= 0.05
+    # Judged by the mean of the other seeds, of the candidates alone.
+    both = sum(row["trend"]["winner_rank"] == 1 for row in document["targets"].values())
+    assert found["winner_best"] >= both / 6
+    json.dumps(document, allow_nan=False)
 
 
 def test_the_judging_seed_is_not_the_one_that_was_seen():

@@ -1,13 +1,14 @@
 """The driver: what is trained, closed, tested and counted; failures, stops and the journal."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import json
 
 import numpy as np
 import pytest
-from synthetic import Bench, curve_set, make_curves
+from synthetic import Bench, curve_set, expected_of, make_curves
 
 from hf_select.errors import InputError, ModelError, StoppedError, TrialError
 from hf_select.metrics import get_metric
@@ -94,6 +95,93 @@ def test_rungs_are_raw_and_told_as_they_happen():
     )
 
 
+def test_rungs_say_how_far_each_has_come_and_who_leads(curves):
+    """One step at a time: candidates differ in their epoch."""
+    result = select(Bench(curves), "asha", curves=curves)
+    assert result.ended == ""
+    for rung in result.rungs:
+        assert set(rung.reached) == set(rung.live)
+        assert rung.epoch == max(rung.reached.values())
+        assert set(rung.val) == {model for model, epoch in rung.reached.items() if epoch}
+        i = curves.models.index(rung.leader)
+        at = curves.epochs.tolist().index(rung.reached[rung.leader])
+        assert rung.val[rung.leader] == pytest.approx(curves.val[i, 0, 0, at])
+    assert result.rungs[-1].leader == result.winner
+    # Where the policy names nobody, the best score so far leads.
+    for rung in select(Bench(curves), "halving", curves=curves).rungs:
+        assert rung.val[rung.leader] == max(rung.val.values())
+
+
+def test_forecasts_and_intervals_are_in_the_users_units():
+    """Of an error, the interval rises although skill falls."""
+
+    def policy(state):
+        return dataclasses.replace(
+            get_policy("brute-force")(state),
+            forecast={"m00": 0.75},
+            interval={"m00": (0.5, 0.9)},
+            p_best={"m00": 0.7},
+        )
+
+    curves = make_curves(2, 3, 1, metric="rmse")
+    result = run_selection(
+        Bench(curves).factories,
+        policy,
+        horizon=5.0,
+        metric=get_metric("rmse"),
+        val_trivial=1.6,
+    )
+    last = result.rungs[-1]
+    assert last.forecast["m00"] == pytest.approx(0.25 * 1.6)
+    assert last.interval["m00"] == pytest.approx((0.1 * 1.6, 0.5 * 1.6))
+    assert last.p_best == {"m00": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("metric", "trivial", "raw", "point"),
+    [
+        ("accuracy", 0.2, False, 0.01 / 0.8),
+        ("accuracy", 0.2, True, 0.01),
+        ("accuracy", np.nan, False, 0.01),
+        ("matthews_correlation", 0.0, False, 0.01),
+        ("rmse", 1.6, False, 0.01),  # a hundredth of the way from trivial to perfect
+        ("rmse", np.nan, False, 0.01),
+    ],
+)
+def test_what_a_point_is(metric, trivial, raw, point):
+    scale = Scale(get_metric(metric), trivial, raw)
+    assert scale.point == pytest.approx(point)
+    if metric == "accuracy":  # a point in the user's units is 0.01
+        start = float(scale.to_policy(0.7))
+        assert float(scale.to_raw(start + scale.point)) == pytest.approx(0.71)
+
+
+def test_what_the_policy_is_told(curves):
+    states = []
+
+    def spy(state):
+        states.append(state)
+        return get_policy("brute-force")(state)
+
+    expected = expected_of(curves)
+    run_selection(
+        Bench(curves).factories,
+        spy,
+        horizon=5.0,
+        metric=ACCURACY,
+        val_trivial=0.2,
+        expected=expected,
+        rows=lambda epoch: 20 if epoch < 1 else 400,
+        doubt=1.5,
+    )
+    for state in states:
+        assert state.expected is expected
+        assert (state.rows(0.5), state.rows(1.0), state.doubt) == (20, 400, 1.5)
+        # One row's variance as skill is that of the raw score over the square of its range.
+        raw = 0.2 + 0.8 * 0.6
+        assert state.row_variance(np.array(0.6)) == pytest.approx(raw * (1 - raw) / 0.8**2)
+
+
 def test_raw_scores_reach_the_policy_under_the_preset(curves):
     seen = []
 
@@ -151,6 +239,42 @@ def test_a_failed_trial_is_out_and_reported_and_paid_for(curves):
     assert bench.opened[best][0].closed == 1
     assert result.curves[best].epochs[-1] == 2.0
     assert result.epochs == sum(bench.work.values())
+
+
+@pytest.mark.parametrize("policy", ["halving", "trend", "asha", "brute-force", "paper"])
+def test_where_the_last_one_fails_those_that_it_had_beaten_are_back(curves, policy):
+    """It fails when the others have long been dropped: no reason to hand over nobody."""
+    told = {"expected": expected_of(curves.without_dataset("d0"))}
+    best = select(Bench(curves), policy, curves=curves, **told).winner
+    bench = Bench(curves, fails={best: 5.0})
+    result = select(bench, policy, curves=curves, **told)
+    assert [bad.repo_id for bad in result.failed] == [best]
+    assert result.winner != best
+    assert result.curves[result.winner].epochs[-1] == 5
+    assert result.winner in result.rungs[-1].live
+    dropped = [drop.model for rung in result.rungs for drop in rung.dropped]
+    assert sorted([*dropped, result.winner, best]) == sorted(curves.models)
+
+
+def test_a_winner_that_cannot_be_tested_is_not_the_winner(curves):
+    best = select(Bench(curves), curves=curves).winner
+    bench = Bench(curves, disk={})
+    opener = bench.factories[best]
+
+    def broken():
+        trial = opener()
+
+        def test():
+            raise TrialError("its outputs are not finite", status="diverged")
+
+        trial.test = test
+        return trial
+
+    bench.factories[best] = broken
+    result = select(bench, curves=curves)
+    assert result.winner != best
+    assert [bad.reason for bad in result.failed] == ["diverged: its outputs are not finite"]
+    assert all(trial.closed for trial in bench.opened[best])
 
 
 def test_a_model_that_cannot_be_opened_is_reported(curves):
