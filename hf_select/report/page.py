@@ -11,18 +11,16 @@ from typing import Any
 
 from hf_select.files import write_atomic
 from hf_select.metrics import METRICS
-from hf_select.report.document import epochs_text, metric_text, score_text
-from hf_select.report.figures import (
+from hf_select.report.curves import (
     Series,
-    asset,
     better_is_higher,
     curve_series,
-    esc,
     learning_curves_svg,
-    matrix_svg,
-    short_names,
     tick_text,
 )
+from hf_select.report.document import epochs_text, metric_text, score_text
+from hf_select.report.heatmap import matrix_svg
+from hf_select.report.svg import asset, esc, short_names
 
 MAX_DOTS = 120
 """Above that many models the funnel counts in words only: dots would say nothing."""

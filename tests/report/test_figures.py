@@ -6,32 +6,16 @@ import copy
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from hf_select.report import figures
-from hf_select.report.figures import (
-    asset,
-    curve_series,
-    esc,
-    learning_curves_svg,
-    matrix_svg,
-    price_svg,
-    short_names,
-)
+from hf_select.report import curves, heatmap
+from hf_select.report.curves import curve_series, learning_curves_svg
+from hf_select.report.heatmap import matrix_svg
+from hf_select.report.svg import asset, esc, overlap, short_names
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<script>alert('x')</script>&\"]]>\x00\ud800"
-REPLAY = {
-    "phase": "selection",
-    "summary": {
-        "brute-force": {"price": 24.0, "regret": 0.6, "regret_ci": [0.2, 1.0]},
-        "halving": {"price": 9.2, "regret": 0.4},
-        "paper": {"price": 3.0, "regret": 0.5},
-        "worse": {"price": 4.0, "regret": 0.9},
-        "no-price": {"price": None, "regret": 0.1},
-        EVIL: {"price": 2.0, "regret": 2.0},
-    },
-}
 
 
 def parse(svg: str) -> ElementTree.Element:
@@ -55,7 +39,7 @@ def test_a_hostile_name_stays_text(document):
     evil["matrix"]["metrics"] = [EVIL] * 10
     evil["clusters"]["groups"][0]["models"][0] = EVIL
     evil["clusters"]["groups"][0]["id"] = EVIL
-    for svg in (learning_curves_svg(evil), matrix_svg(evil), price_svg(REPLAY)):
+    for svg in (learning_curves_svg(evil), matrix_svg(evil)):
         root = parse(svg)
         assert not list(root.iter(f"{SVG}script"))
         assert "<script" not in svg
@@ -92,7 +76,7 @@ def test_labels_stay_in_the_picture_and_off_each_other(name, request):
         assert a[2] < 970
         assert a[1] > 0
         assert a[3] < 470
-        assert not any(figures._overlap(a, b) for b in boxes[:i])
+        assert not any(overlap(a, b) for b in boxes[:i])
 
 
 def test_a_better_score_is_higher_on_the_page_and_a_lower_error_lower(document):
@@ -104,7 +88,7 @@ def test_a_better_score_is_higher_on_the_page_and_a_lower_error_lower(document):
 
 
 def test_the_epoch_axis_gives_every_doubling_the_same_room(document):
-    plot = figures._Plot.around(curve_series(document), (0, 0, 800, 400))
+    plot = curves._Plot.around(curve_series(document), (0, 0, 800, 400))
     steps = [plot.x(b) - plot.x(a) for a, b in ((0.125, 0.25), (0.25, 0.5), (1, 2), (2, 4))]
     assert steps == pytest.approx([steps[0]] * 4)
 
@@ -113,7 +97,7 @@ def test_a_diverged_run_does_not_flatten_the_others(document):
     wild = copy.deepcopy(document)
     loser = wild["ranking"][3]["model"]
     wild["curves"][loser]["val"] = [-1e6] * len(wild["curves"][loser]["val"])
-    plot = figures._Plot.around(curve_series(wild), (0, 0, 800, 400))
+    plot = curves._Plot.around(curve_series(wild), (0, 0, 800, 400))
     assert plot.y_range[0] > 0
     assert plot.y(-1e6) == 400
     assert "off the scale" in learning_curves_svg(wild)
@@ -127,7 +111,7 @@ def test_one_point_is_enough(document):
     parse(learning_curves_svg(short))
 
 
-@pytest.mark.parametrize("figure", [learning_curves_svg, matrix_svg, price_svg])
+@pytest.mark.parametrize("figure", [learning_curves_svg, matrix_svg])
 def test_an_empty_document_gives_a_small_valid_figure(figure):
     assert parse(figure({})).tag == f"{SVG}svg"
 
@@ -159,20 +143,12 @@ def test_a_large_matrix_is_cut_to_its_recalled_models_first(document):
 
 
 def test_rows_stand_by_cluster(document):
-    skill = figures.np.array(
-        [[figures.np.nan if v is None else v for v in row] for row in document["matrix"]["skill"]]
+    skill = np.array(
+        [[np.nan if v is None else v for v in row] for row in document["matrix"]["skill"]]
     )
-    rows, groups = figures._matrix_rows(document, skill)
+    rows, groups = heatmap._matrix_rows(document, skill)
     order = [groups[i] for i in rows]
     assert order == sorted(order, key=lambda g: (isinstance(g, str), g))
-
-
-def test_the_front_of_price_and_regret_is_what_nothing_beats():
-    svg = price_svg(REPLAY)
-    root = parse(svg)
-    on = [c.find(f"{SVG}title").text for c in root.iter(f"{SVG}circle") if "on" in c.get("class")]
-    assert [title.split(":")[0] for title in on][1:] == ["paper", "halving"]
-    assert "no-price" not in svg
 
 
 def test_short_names_stay_apart():
