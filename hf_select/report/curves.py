@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from hf_select.metrics import METRICS
-from hf_select.report.document import epochs_text, metric_text, score_text
+from hf_select.report.document import (
+    candidate_name,
+    epochs_text,
+    metric_text,
+    own_pace,
+    score_text,
+)
+from hf_select.report.forecasts import Forecast, forecasts, shown_range, strip, strip_axis
 from hf_select.report.svg import (
     CHARACTER,
     Box,
@@ -29,6 +36,12 @@ from hf_select.report.svg import (
 _FRACTIONS = {0.125: "⅛", 0.25: "¼", 0.375: "⅜", 0.5: "½", 0.625: "⅝", 0.75: "¾", 0.875: "⅞"}
 MAX_FINALISTS = 4
 """More than that at the last decision (brute force) aren't worth a colour of their own."""
+
+WIDE_COLUMNS, NARROW_COLUMNS = 12, 6
+"""Forecasts that are drawn beside the curves."""
+
+MAX_AHEAD = 6
+"""Curves up to which each is joined to its forecast; of more the finalists are."""
 
 MAX_STACK = 14
 """Labels on top of each other at one epoch, best first; the legend has the rest."""
@@ -69,10 +82,11 @@ def curve_series(document: Mapping[str, Any]) -> list[Series]:
     curves = document.get("curves", {})
     ranking = document.get("ranking", [])
     finalists = set(document.get("finalists", []))
-    labels = short_names([row["model"] for row in ranking])
+    labels = short_names([candidate_name(row) for row in ranking])
     found = []
     for rank, row in enumerate(ranking, 1):
-        curve = curves.get(row["model"], {})
+        name = candidate_name(row)
+        curve = curves.get(name, {})
         times = curve.get("seconds") or [None] * len(curve.get("epochs", []))
         points = [
             (e, v, s)
@@ -84,13 +98,13 @@ def curve_series(document: Mapping[str, Any]) -> list[Series]:
         status = row.get("status", "dropped")
         if status not in ("winner", "finished", "failed"):
             status = "dropped"  # it becomes a class name, so nothing else may pass
-        last_few = row["model"] in finalists and len(finalists) <= MAX_FINALISTS
+        last_few = name in finalists and len(finalists) <= MAX_FINALISTS
         role = "finalist" if last_few and status != "winner" else status
         found.append(
             Series(
                 rank,
-                row["model"],
-                labels[row["model"]],
+                name,
+                labels[name],
                 "failed" if status == "failed" else role,
                 [p[0] for p in points],
                 [p[1] for p in points],
@@ -128,35 +142,102 @@ def learning_curves_svg(
     """Validation score against epochs trained, a line a candidate, ending where it was dropped.
 
     The epoch axis is logarithmic: each halving rung gets the same room, 1/8 epoch as much as
-    4 epochs. `named` writes the models' names at the ends of their lines, else their ranks.
+    4 epochs. `named` writes the models' names at the ends of their lines, else their ranks. Where
+    the policy forecast final scores, its last forecasts stand right of the horizon, in columns.
     """
     series = curve_series(document)
     metric = str(document.get("metric", "score"))
-    target = str(document.get("target", ""))
-    title = f"Learning curves on {target}"
+    title = f"Learning curves on {document.get('target', '')}"
     if not series:
-        return drawing(
-            "hfs-curves", 320, 40, title, text_at(0, 24, "No learning curve."), standalone
-        )
-    left, top, bottom = 52, 58, 46
-    right = 24
-    if named:
-        reach = max(len(s.label) for s in series if s.epochs[-1] >= _last_epoch(series) - 1e-9)
-        right = int(max(96, 26 + reach * 7.2))
-    plot = _Plot.around(series, (left, top, width - right, height - bottom))
-    out = [_curve_axes(plot, document, series, metric, width)]
+        nothing = text_at(0, 24, "No learning curve.")
+        return drawing("hfs-curves", 320, 40, title, nothing, standalone)
+    roles = {s.rank: s.role for s in series}
+    expected = forecasts(document, roles, WIDE_COLUMNS if named else NARROW_COLUMNS)
+    frame = _Frame.around(series, expected, (width, height), named)
+    horizon = document.get("horizon") if expected else None
+    plot = _Plot.around(series, frame.plot, expected, horizon)
+    out = [_curve_axes(plot, document, series, metric)]
     test = (document.get("winner") or {}).get("test")
-    note = f"test {score_text(test, metric)}" if named and test is not None else ""
-    labels = _place_labels(plot, series, named, width, note)
+    if expected:
+        words = "forecast, 95 %" if named else "forecast"
+        out.append(strip_axis(expected, frame.strip, frame.step, words))
+        out += _ahead(plot, series, expected, frame)
+    note = ""
+    if named and test is not None and not expected:
+        note = f"test {score_text(test, metric)}"
+    labels = _place_labels(plot, series, named, frame.limit, note)
     for line in reversed(series):
         out.append(_curve(plot, line, metric))
+    if expected:
+        left = frame.strip[0]
+        out.append(strip(expected, plot.y, plot.y_range, left, frame.step, metric, test))
     out.extend(labels)
     best = series[0]
     about = (
-        f"{len(series)} candidates, {metric_text(metric)} on the validation split against epochs. "
-        f"{best.model} ends at {score_text(best.val[-1], metric)}."
+        f"{_candidates(len(series))}, {metric_text(metric)} on the validation split against "
+        f"epochs. {best.model} ends at {score_text(best.val[-1], metric)}."
     )
     return drawing("hfs-curves", width, height, title, "".join(out), standalone, about)
+
+
+def _candidates(count: int) -> str:
+    return f"{count} candidate{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where things lie, in px: the plot, the columns of forecasts, how far labels may reach."""
+
+    plot: Box
+    strip: Box
+    step: float
+    limit: float
+
+    @classmethod
+    def around(
+        cls,
+        series: Sequence[Series],
+        expected: Sequence[Forecast],
+        size: tuple[int, int],
+        named: bool,
+    ) -> _Frame:
+        (width, height), left, top, bottom = size, 52.0, 58.0, 46.0
+        if not expected:
+            right = 24.0
+            if named:
+                last = _last_epoch(series) - 1e-9
+                reach = max(len(s.label) for s in series if s.epochs[-1] >= last)
+                right = float(int(max(96, 26 + reach * 7.2)))
+            plot = (left, top, width - right, height - bottom)
+            return cls(plot, (0.0, 0.0, 0.0, 0.0), 0.0, float(width))
+        step, least, gap = (20.0, 92.0, 22) if named else (15.0, 54.0, 14)
+        wide = max(least, len(expected) * step)
+        step = min(wide / len(expected), 2 * step)
+        edge = width - wide - 2
+        plot = (left, top, edge - gap, height - bottom)
+        return cls(plot, (edge, top, width - 2, height - bottom), step, edge - 2)
+
+
+def _ahead(
+    plot: _Plot, series: Sequence[Series], expected: Sequence[Forecast], frame: _Frame
+) -> list[str]:
+    """A dotted line from the last point of each curve to its forecast."""
+    out = []
+    ends = {s.rank: (plot.x(s.epochs[-1]), plot.y(s.val[-1])) for s in series}
+    many = len(series) > MAX_AHEAD
+    for k, forecast in enumerate(expected):
+        low, high = plot.y_range
+        if forecast.rank not in ends or not low <= forecast.mean <= high:
+            continue
+        if many and forecast.role not in ("winner", "finalist"):
+            continue
+        x, y = ends[forecast.rank]
+        to = frame.strip[0] + (k + 0.5) * frame.step
+        out.append(
+            f'<path class="ahead {forecast.role}" data-i="{forecast.rank}" aria-hidden="true" '
+            f'd="M{x:.1f} {y:.1f}L{to:.1f} {plot.y(forecast.mean):.1f}"/>'
+        )
+    return out
 
 
 def _last_epoch(series: Sequence[Series]) -> float:
@@ -174,15 +255,26 @@ class _Plot:
     y_ticks: tuple[float, ...]
 
     @classmethod
-    def around(cls, series: Sequence[Series], box: Box) -> _Plot:
-        epochs = sorted({e for s in series for e in s.epochs})
-        low, high = epochs[0], epochs[-1]
+    def around(
+        cls,
+        series: Sequence[Series],
+        box: Box,
+        expected: Sequence[Forecast] = (),
+        horizon: float | None = None,
+    ) -> _Plot:
+        epochs = {e for s in series for e in s.epochs} | ({horizon} if horizon else set())
+        ticks = tuple(sorted(epochs))
+        low, high = ticks[0], ticks[-1]
         if high - low < 1e-9:
             low, high = low / 2, high * 2
         values = np.array([v for s in series for v in s.val])
         bottom, top = _robust_range(values, series[0].val)
-        ticks = nice_ticks(bottom, top)
-        return cls(box, (low, high), (bottom, top), tuple(epochs), ticks)
+        if expected:
+            pad = 0.03 * (top - bottom)
+            shown = shown_range(expected, bottom, top)
+            bottom = shown[0] - pad if shown[0] < bottom else bottom
+            top = shown[1] + pad if shown[1] > top else top
+        return cls(box, (low, high), (bottom, top), ticks, nice_ticks(bottom, top))
 
     def x(self, epoch: float) -> float:
         low, high = (math.log2(e) for e in self.x_range)
@@ -212,7 +304,6 @@ def _curve_axes(
     document: Mapping[str, Any],
     series: Sequence[Series],
     metric: str,
-    width: int,
 ) -> str:
     left, top, right, bottom = plot.box
     out = []
@@ -239,7 +330,15 @@ def _curve_axes(
         words = f"no model at all: {score_text(trivial, metric)}"
         out.append(f'<path class="trivial" d="M{left} {y:.1f}H{right:.1f}"/>')
         out.append(text_at(right, y - 5, words, "end label"))
-    taken = left
+    if not own_pace(document):
+        out += _guides(plot, document)
+    return f'<g aria-hidden="true">{"".join(out)}</g>'
+
+
+def _guides(plot: _Plot, document: Mapping[str, Any]) -> list[str]:
+    """How many were live at each decision, and a line where some were dropped."""
+    left, top, _, bottom = plot.box
+    taken, out = left, []
     if document.get("rungs"):
         out.append(text_at(left - 8, top - 14, "live", "end"))
     before = 0
@@ -254,7 +353,7 @@ def _curve_axes(
             out.append(text_at(x, top - 14, str(live), "mid strong"))
             taken = x + 9
         before = live
-    return f'<g aria-hidden="true">{"".join(out)}</g>'
+    return out
 
 
 def _spread_ticks(plot: _Plot, room: float = 15.0) -> list[float]:
@@ -291,13 +390,14 @@ def _curve(plot: _Plot, line: Series, metric: str) -> str:
 
 
 def _place_labels(
-    plot: _Plot, series: Sequence[Series], named: bool, width: float, note: str
+    plot: _Plot, series: Sequence[Series], named: bool, limit: float, note: str
 ) -> list[str]:
     """Labels at the line ends, as near as they can be without covering each other or a line.
 
     Lines that end at the same epoch get one stack of labels in the order of their ends, so that
-    no two leaders cross; the stack as a whole looks for room. What does not fit is left out,
-    worst first: the legend has them all. `note` is a second line for the winner, if there's room.
+    no two leaders cross; the stack as a whole looks for room, right of the ends and left of
+    `limit`, else left of the ends. What does not fit is left out, worst first: the legend has them
+    all. `note` is a second line for the winner, if there's room.
     """
     samples = _sample(plot, series)
     boxes: list[Box] = []
@@ -305,8 +405,7 @@ def _place_labels(
     out = []
     for epoch in sorted({s.epochs[-1] for s in series}, reverse=True):
         x = plot.x(epoch)
-        stack = [s for s in series if s.epochs[-1] == epoch]
-        stack = stack[:MAX_STACK]
+        stack = [s for s in series if s.epochs[-1] == epoch][:MAX_STACK]
         while stack:
             stack.sort(key=lambda s: plot.y(s.val[-1]))
             ends = [plot.y(s.val[-1]) for s in stack]
@@ -315,27 +414,36 @@ def _place_labels(
                 len(t) * CHARACTER * (1.2 if s.role in ("winner", "finalist") else 1.0)
                 for t, s in zip(texts, stack, strict=True)
             ]
-            places = _free_places(plot, x, ends, wide, samples, boxes, width)
+            places = _free_places(plot, x, ends, wide, samples, boxes, limit)
             if places is not None:
                 break
             stack.remove(max(stack, key=lambda s: s.rank))
         else:
             continue
-        for line, text, y, at, w in zip(stack, texts, ends, places, wide, strict=True):
-            boxes.append(_label_box(x, at, w))
-            leader = ""
-            if abs(at - y) > 6:
-                leader = f'<path class="leader" d="M{x + 6:.1f} {y:.1f}L{x + 11:.1f} {at:.1f}"/>'
-            out.append(
-                f'<g class="tag" data-i="{line.rank}" aria-hidden="true">{leader}'
-                f"{text_at(x + 13, at + 4, text, f'label {line.role}')}</g>"
-            )
-            if line.role == "winner":
+        side, heights = places
+        for line, text, y, at, w in zip(stack, texts, ends, heights, wide, strict=True):
+            boxes.append(_label_box(x, at, w, side))
+            out.append(_tag(line, text, (x, y), at, side))
+            if line.role == "winner" and side > 0:
                 second = (x + 13, at + 19)
     box = (second[0], second[1] - 11, second[0] + len(note) * CHARACTER, second[1] + 3)
     if note and second[0] > 0 and not any(overlap(box, other) for other in boxes):
         out.append(text_at(*second, note, "label"))
     return out
+
+
+def _tag(line: Series, text: str, end: tuple[float, float], at: float, side: int) -> str:
+    """A label at the height `at`, joined to the end of its line if it stands off."""
+    x, y = end
+    leader = ""
+    if abs(at - y) > 6 and side > 0:
+        leader = f'<path class="leader" d="M{x + 6:.1f} {y:.1f}L{x + 11:.1f} {at:.1f}"/>'
+    kind = f"label {line.role}" if side > 0 else f"label {line.role} end"
+    start = x + 13 if side > 0 else x + 4
+    return (
+        f'<g class="tag" data-i="{line.rank}" aria-hidden="true">{leader}'
+        f"{text_at(start, at + 4, text, kind)}</g>"
+    )
 
 
 def _free_places(
@@ -345,24 +453,29 @@ def _free_places(
     wide: Sequence[float],
     samples: np.ndarray,
     boxes: Sequence[Box],
-    width: float,
-) -> list[float] | None:
-    """The best heights for a stack of labels at `x`, None if it covers too much everywhere."""
+    limit: float,
+) -> tuple[int, list[float]] | None:
+    """The best side (1 right, -1 left) and heights for a stack of labels at `x`.
+
+    None if it covers too much everywhere.
+    """
+    best: tuple[float, tuple[int, list[float]]] | None = None
     top, bottom = plot.box[1], plot.box[3]
-    best: tuple[float, list[float]] | None = None
-    for shift in range(-63, 64, 7):
+    for side, shift in ((s, d) for s in (1, -1) for d in range(-63, 64, 7)):
         places = _spread([y + shift for y in ends], LABEL_GAP, top, bottom)
         cost = sum(abs(a - y) for a, y in zip(places, ends, strict=True)) / len(ends)
         for at, w in zip(places, wide, strict=True):
-            box = _label_box(x, at, w)
-            if box[2] > width + 2 or any(overlap(box, other) for other in boxes):
+            box = _label_box(x, at, w, side)
+            out = box[2] > limit + 2 or box[0] < plot.box[0]
+            if out or any(overlap(box, other) for other in boxes):
                 cost = math.inf
                 break
             inside = (samples[:, 0] > box[0]) & (samples[:, 0] < box[2])
             inside &= (samples[:, 1] > box[1]) & (samples[:, 1] < box[3])
             cost += 3.0 * float(inside.sum())
+        cost += 20.0 if side < 0 else 0.0
         if cost < MAX_LABEL_COST * math.sqrt(len(ends)) and (best is None or cost < best[0]):
-            best = (cost, places)
+            best = (cost, (side, places))
     return None if best is None else best[1]
 
 
@@ -386,7 +499,9 @@ def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> lis
     return out
 
 
-def _label_box(x: float, y: float, wide: float) -> Box:
+def _label_box(x: float, y: float, wide: float, side: int = 1) -> Box:
+    if side < 0:
+        return (x - wide, y - 6.5, x + 6, y + 6.5)
     return (x + 10, y - 6.5, x + 14 + wide, y + 6.5)
 
 
