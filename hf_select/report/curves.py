@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_select.metrics import METRICS
+from hf_select.metrics import METRICS, Metric
 from hf_select.report.document import (
     candidate_name,
     epochs_text,
@@ -21,7 +21,7 @@ from hf_select.report.document import (
     own_pace,
     score_text,
 )
-from hf_select.report.forecasts import Forecast, forecasts, shown_range, strip, strip_axis
+from hf_select.report.forecasts import Forecast, fitting, forecasts, shown_range, strip, strip_axis
 from hf_select.report.svg import (
     CHARACTER,
     Box,
@@ -152,15 +152,18 @@ def learning_curves_svg(
         nothing = text_at(0, 24, "No learning curve.")
         return drawing("hfs-curves", 320, 40, title, nothing, standalone)
     roles = {s.rank: s.role for s in series}
-    expected = forecasts(document, roles, WIDE_COLUMNS if named else NARROW_COLUMNS)
+    expected = forecasts(document, roles)
+    shown = _score_range(series, expected, METRICS.get(metric))
+    expected = fitting(expected, shown, WIDE_COLUMNS if named else NARROW_COLUMNS)
     frame = _Frame.around(series, expected, (width, height), named)
     horizon = document.get("horizon") if expected else None
-    plot = _Plot.around(series, frame.plot, expected, horizon)
+    plot = _Plot.around(series, frame.plot, shown, horizon)
     out = [_curve_axes(plot, document, series, metric)]
     test = (document.get("winner") or {}).get("test")
     if expected:
         words = "forecast, 95 %" if named else "forecast"
-        out.append(strip_axis(expected, frame.strip, frame.step, words))
+        lines = [plot.y(tick) for tick in plot.y_ticks]
+        out.append(strip_axis(expected, frame.strip, frame.step, words, lines))
         out += _ahead(plot, series, expected, frame)
     note = ""
     if named and test is not None and not expected:
@@ -210,7 +213,7 @@ class _Frame:
                 right = float(int(max(96, 26 + reach * 7.2)))
             plot = (left, top, width - right, height - bottom)
             return cls(plot, (0.0, 0.0, 0.0, 0.0), 0.0, float(width))
-        step, least, gap = (20.0, 92.0, 22) if named else (15.0, 54.0, 14)
+        step, least, gap = (20.0, 100.0, 22) if named else (15.0, 54.0, 14)
         wide = max(least, len(expected) * step)
         step = min(wide / len(expected), 2 * step)
         edge = width - wide - 2
@@ -259,7 +262,7 @@ class _Plot:
         cls,
         series: Sequence[Series],
         box: Box,
-        expected: Sequence[Forecast] = (),
+        shown: tuple[float, float],
         horizon: float | None = None,
     ) -> _Plot:
         epochs = {e for s in series for e in s.epochs} | ({horizon} if horizon else set())
@@ -267,14 +270,7 @@ class _Plot:
         low, high = ticks[0], ticks[-1]
         if high - low < 1e-9:
             low, high = low / 2, high * 2
-        values = np.array([v for s in series for v in s.val])
-        bottom, top = _robust_range(values, series[0].val)
-        if expected:
-            pad = 0.03 * (top - bottom)
-            shown = shown_range(expected, bottom, top)
-            bottom = shown[0] - pad if shown[0] < bottom else bottom
-            top = shown[1] + pad if shown[1] > top else top
-        return cls(box, (low, high), (bottom, top), ticks, nice_ticks(bottom, top))
+        return cls(box, (low, high), shown, ticks, nice_ticks(*shown))
 
     def x(self, epoch: float) -> float:
         low, high = (math.log2(e) for e in self.x_range)
@@ -286,6 +282,20 @@ class _Plot:
         _, top, _, bottom = self.box
         share = min(1.0, max(0.0, (value - low) / (high - low)))
         return bottom - share * (bottom - top)
+
+
+def _score_range(
+    series: Sequence[Series], expected: Sequence[Forecast], metric: Metric | None
+) -> tuple[float, float]:
+    """What the y axis shows of curves and forecasts, not beyond what the metric can reach."""
+    low, high = _robust_range(np.array([v for s in series for v in s.val]), series[0].val)
+    pad = 0.03 * (high - low)
+    bottom, top = shown_range(expected, low, high)
+    low, high = min(low, bottom - pad * (bottom < low)), max(high, top + pad * (top > high))
+    if metric is None:
+        return low, high
+    least, most = (end + side for end, side in zip(metric.bounds, (-pad, pad), strict=True))
+    return (max(low, least), min(high, most)) if least < high and low < most else (low, high)
 
 
 def _robust_range(values: np.ndarray, winner: Sequence[float]) -> tuple[float, float]:
@@ -501,7 +511,7 @@ def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> lis
 
 def _label_box(x: float, y: float, wide: float, side: int = 1) -> Box:
     if side < 0:
-        return (x - wide, y - 6.5, x + 6, y + 6.5)
+        return (x - wide, y - 12, x + 8, y + 11)  # clear of the line and its end
     return (x + 10, y - 6.5, x + 14 + wide, y + 6.5)
 
 

@@ -171,7 +171,7 @@ def clean(value: Any) -> Any:
 def epochs_text(epochs: float) -> str:
     """A number of epochs in words: "1/8 epoch", "1 epoch", "2 epochs"."""
     plural = "" if 0 < epochs <= 1 else "s"
-    return f"{_number(epochs)} epoch{plural}"
+    return f"{number_text(epochs)} epoch{plural}"
 
 
 def percent_text(chance: float) -> str:
@@ -186,7 +186,8 @@ def candidate_name(row: Mapping[str, Any]) -> str:
     return str(row.get("candidate") or row["model"])
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """A number of epochs: a fraction below 1, else four digits."""
     exact = Fraction(value).limit_denominator(64)
     if 0 < value < 1 and abs(float(exact) - value) < 1e-6:
         return f"{exact.numerator}/{exact.denominator}"
@@ -363,7 +364,7 @@ def _why_it_won(result: SelectionResult, metric: Metric) -> str:
     trained = float(result.curves[result.winner].epochs[-1])
     end = f"trained for {epochs_text(trained)}"
     if trained < result.horizon - 1e-9:
-        end = f"trained for {_number(trained)} of {epochs_text(result.horizon)}"
+        end = f"trained for {number_text(trained)} of {epochs_text(result.horizon)}"
     contested = [rung for rung in result.rungs if len(rung.live) > 1]
     chance = _last(result, "p_best", result.winner)
     if result.ended:

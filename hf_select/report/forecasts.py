@@ -9,7 +9,7 @@ from typing import Any
 
 from hf_select.metrics import METRICS
 from hf_select.report.document import candidate_name, metric_text, percent_text, score_text
-from hf_select.report.svg import esc, text_at
+from hf_select.report.svg import Box, esc, text_at
 
 Height = Callable[[float], float]
 """A score -> its height in px."""
@@ -36,8 +36,8 @@ class Forecast:
         )
 
 
-def forecasts(document: Mapping[str, Any], roles: Mapping[int, str], most: int) -> list[Forecast]:
-    """Up to `most` forecasts, those of trained candidates (`roles`, by rank) before the others.
+def forecasts(document: Mapping[str, Any], roles: Mapping[int, str]) -> list[Forecast]:
+    """The last forecasts, those of trained candidates (`roles`, by rank) before the others.
 
     What a metric can't reach is cut off the intervals.
     """
@@ -52,7 +52,13 @@ def forecasts(document: Mapping[str, Any], roles: Mapping[int, str], most: int) 
         role = roles.get(rank, "untrained")
         found.append(Forecast(rank, candidate_name(row), role, mean, low, high, row.get("p_best")))
     found.sort(key=lambda f: (f.role == "untrained", f.rank))
-    return found[:most]
+    return found
+
+
+def fitting(found: Sequence[Forecast], shown: tuple[float, float], most: int) -> list[Forecast]:
+    """Up to `most` of them; of the untrained those alone that were expected in the picture."""
+    inside = [f for f in found if f.role != "untrained" or shown[0] <= f.mean <= shown[1]]
+    return inside[:most]
 
 
 def shown_range(found: Sequence[Forecast], low: float, high: float) -> tuple[float, float]:
@@ -114,12 +120,13 @@ def _test_mark(x: float, y: float, words: str, test: float, metric: str) -> str:
 
 
 def strip_axis(
-    found: Sequence[Forecast], box: tuple[float, float, float, float], step: float, words: str
+    found: Sequence[Forecast], box: Box, step: float, words: str, lines: Sequence[float]
 ) -> str:
-    """What stands around the columns: the heading above, the ranks below."""
+    """What stands around the columns: the heading above, the ranks below, `lines` behind."""
     left, top, right, bottom = box
     out = [
         f'<path class="wash" d="M{left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{left:.1f}z"/>',
+        *(f'<path class="grid" d="M{left:.1f} {y:.1f}H{right:.1f}"/>' for y in lines),
         text_at(left, top - 14, words, "strong"),
         text_at(left, bottom + 38, "by rank"),
     ]

@@ -14,7 +14,6 @@ from hf_select.files import write_atomic
 from hf_select.metrics import METRICS
 from hf_select.report import story
 from hf_select.report.curves import (
-    WIDE_COLUMNS,
     Series,
     better_is_higher,
     curve_series,
@@ -308,8 +307,8 @@ def _funnel(document: Mapping[str, Any]) -> str:
 
 def _dots(count: int, total: int) -> str:
     """The models as dots, those still there filled."""
-    across = 12 if total > 8 else max(total, 1)
-    down = -(-total // across)
+    down = max(1, -(-total // 12))
+    across = max(1, -(-total // down))
     on: list[str] = []
     off: list[str] = []
     for k in range(total):
@@ -344,7 +343,8 @@ def _learning(document: Mapping[str, Any]) -> str:
         f'<figure class="chart">\n<div class="wide">{wide}</div>\n<div class="narrow">{narrow}'
         f'</div>\n<div class="tip" hidden></div>\n<ul class="legend">{legend}</ul>\n'
         f'<p class="keys">Hover, or tab to a line and use the arrow keys, to read its points; '
-        f"press a name to hide it.</p>\n<figcaption>{esc(_caption(document))}</figcaption>\n</figure>\n",
+        "press a name to hide it.</p>\n"
+        f"<figcaption>{esc(_caption(document))}</figcaption>\n</figure>\n",
         _steps(document),
     )
 
@@ -368,12 +368,11 @@ def _caption(document: Mapping[str, Any]) -> str:
     if forecast:
         said.append(
             "On the right is what was last expected of each candidate’s test score when fully "
-            "trained (dot) with its 95 % interval; thin ones were never trained. The diamond is "
-            "the winner’s test score."
+            "trained (dot) with its 95 % interval; the diamond is the winner’s test score. Thin "
+            "ones were never trained."
         )
-        most = f"up to {WIDE_COLUMNS} of the {len(forecast)} forecasts"
-        if len(forecast) > WIDE_COLUMNS:
-            said.append(f"Drawn are {most}; the table below has all.")
+        if any(not row.get("epochs") for row in forecast):
+            said.append("Of those, as many are drawn as there is room for; the table has all.")
     return " ".join(said)
 
 
@@ -382,19 +381,33 @@ def _steps(document: Mapping[str, Any]) -> str:
     found = story.steps(document)
     if not found:
         return ""
-    heads = ("step", "trained", "validation", "ahead then", "P(best)", "dropped", "and next")
+    chances, notes = any(step.chance for step in found), any(step.note for step in found)
+    heads = ["step", "trained", "to", "validation", "ahead then"]
+    heads += ["P(best)"] if chances else []
+    heads += ["dropped"]
+    heads += ["and next"] if notes else []
     head = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
-    body = "".join(
-        f"<tr>{_cell(str(step.number), 'rank')}{_cell(step.trained, 'name')}"
-        f"{_cell(step.val, 'num')}{_cell(step.leader or '–', 'name')}{_cell(step.chance, 'num')}"
-        f"{_cell(str(step.dropped or '–'), 'num')}{_cell(step.note or '–', 'why')}</tr>\n"
-        for step in found
-    )
+    body = "".join(_step(step, chances, notes) for step in found)
     return (
         f'<details class="steps"><summary>How it went, in {_count(len(found), "step")}</summary>\n'
-        '<div class="scroll" tabindex="0" role="region" aria-label="Every step">'
-        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div></details>\n"
+        f'<table class="fates"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+        "</details>\n"
     )
+
+
+def _step(step: story.Step, chances: bool, notes: bool) -> str:
+    """A step's line in the table."""
+    cells = [
+        _cell(str(step.number), "rank"),
+        _cell(step.trained, "name"),
+        _cell(step.to, "num", "to"),
+        _cell(step.val, "num", "validation"),
+        _cell(step.leader or "–", "num", "ahead then"),
+    ]
+    cells += [_cell(step.chance or "–", "num", "P(best)")] if chances else []
+    cells += [_cell(str(step.dropped), "num", "dropped")]
+    cells += [_cell(step.note, "why")] if notes else []
+    return f"<tr>{chr(10).join(cells)}</tr>\n"
 
 
 # ------------------------------------------------------------------------------ who was dropped
@@ -436,7 +449,7 @@ def _fate(rank: int, row: Mapping[str, Any], metric: str, forecast: bool, p_best
         _cell(score_text(row.get("val"), metric), "num", "validation"),
     ]
     if forecast:
-        cells.append(_cell(_forecast_text(row, metric), "num", "forecast"))
+        cells.append(_forecast_cell(row, metric))
     if p_best:
         chance = row.get("p_best")
         cells.append(_cell("–" if chance is None else f"{chance:.2f}", "num", "P(best)"))
@@ -444,18 +457,20 @@ def _fate(rank: int, row: Mapping[str, Any], metric: str, forecast: bool, p_best
     return f'<tr class="{esc(row.get("status", ""))}">{chr(10).join(cells)}</tr>\n'
 
 
-def _forecast_text(row: Mapping[str, Any], metric: str) -> str:
+def _forecast_cell(row: Mapping[str, Any], metric: str) -> str:
     """The forecast with its interval, which ends where the metric does."""
-    text, interval = score_text(row.get("predicted"), metric), row.get("interval")
-    how = METRICS.get(metric)
-    if not interval or None in interval:
-        return text
-    least, most = how.bounds if how is not None else (-math.inf, math.inf)
-    low, high = (score_text(min(most, max(least, end)), metric) for end in interval)
-    return f"{text} ({low}–{high})"
+    text, interval = esc(score_text(row.get("predicted"), metric)), row.get("interval")
+    if interval and None not in interval:
+        how = METRICS.get(metric)
+        least, most = how.bounds if how is not None else (-math.inf, math.inf)
+        low, high = (score_text(min(most, max(least, end)), metric) for end in interval)
+        text += f" <small>({esc(low)} to {esc(high)})</small>"
+    return f'<td class="num" data-label="forecast">{text}</td>'
 
 
 def _cell(text: str, kind: str, label: str = "") -> str:
+    if kind == "why":
+        text = text.replace(" %", "\N{NO-BREAK SPACE}%")
     named = f' data-label="{esc(label)}"' if label else ""
     return f'<td class="{kind}"{named}>{esc(text)}</td>'
 

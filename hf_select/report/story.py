@@ -9,10 +9,12 @@ from typing import Any
 from hf_select.report.document import (
     candidate_name,
     epochs_text,
+    number_text,
     own_pace,
     percent_text,
     score_text,
 )
+from hf_select.report.svg import short_names
 
 NAMED = 3
 """Candidates that a sentence names before it only counts them."""
@@ -42,7 +44,8 @@ def stages(document: Mapping[str, Any]) -> list[Stage]:
         between,
         ("winner", "winner", f"{_trained(document)} and tested"),
     )
-    return [Stage(key, funnel.get(key) or 0, label, more) for key, label, more in told]
+    counts = {"trained": len(document.get("curves") or {}), **funnel}
+    return [Stage(key, counts.get(key) or 0, label, more) for key, label, more in told]
 
 
 def _trained(document: Mapping[str, Any]) -> str:
@@ -51,7 +54,7 @@ def _trained(document: Mapping[str, Any]) -> str:
     horizon = document.get("horizon") or 0.0
     if done is None or done >= horizon - 1e-9:
         return "trained to the end"
-    return f"trained for {done:.4g} of {epochs_text(horizon)}"
+    return f"trained for {number_text(done)} of {epochs_text(horizon)}"
 
 
 # -------------------------------------------------------------------------------- the course
@@ -107,7 +110,9 @@ def _own_course(document: Mapping[str, Any]) -> str:
             "recall’s word alone, without any training."
         )
     else:
-        said.append(f"{_count(len(rows), 'candidate')} came in; each was trained by itself.")
+        said.append(
+            f"{_count(len(rows), 'candidate')}, trained one at a time as far as was worth it."
+        )
     if seen:
         said.append(f"{_each_after(seen)}.")
     if failed:
@@ -134,31 +139,43 @@ def _decision(document: Mapping[str, Any], open_still: Sequence[Mapping[str, Any
     chance = next((row.get("p_best") for row in rows if row.get("status") == "winner"), None)
     if not open_still:
         return f"With all others out, {winner} was {end}."
-    likely = (
-        "" if chance is None else f" and, by the forecast, the best with {percent_text(chance)}"
-    )
     if document.get("ended"):
-        said = f"{winner} was ahead{likely} when the budget was used up; it was {end}."
+        said = f"{winner} was ahead when the budget was used up, and was {end}"
     else:
-        said = f"In the end {winner} was {end}{likely}."
+        said = f"{winner} was {end}"
+    if chance is not None:
+        said += f"; by the forecast it is the best with {percent_text(chance)}"
+    said += "."
     if chance is None:
-        return said
+        return f"{said} {_left(open_still)}"
     return f"{said} {_possible(open_still, bool(document.get('ended')))}"
+
+
+def _left(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Those that were left where they were when it was over, where nothing was forecast."""
+    who = "The other one" if len(rows) == 1 else f"The {len(rows)} others"
+    ends = sorted({row.get("epochs") or 0.0 for row in rows})
+    if ends[-1] <= 0:
+        return f"{who} had not been trained by then."
+    span = epochs_text(ends[-1])
+    if len(ends) > 1:
+        span = f"{number_text(ends[0])} to {span}"
+    return f"{who} had been trained for {span} by then."
 
 
 def _possible(rows: Sequence[Mapping[str, Any]], ended: bool) -> str:
     """Those that could have been the best still when it was over."""
     seen = [row for row in rows if row.get("epochs")]
     unseen = len(rows) - len(seen)
-    parts = []
-    if seen:
-        few = [f"{candidate_name(r)}, trained for {epochs_text(r['epochs'])}" for r in seen]
-        parts.append("; ".join(few) if len(seen) <= NAMED - 1 else f"{len(seen)} trained a little")
-    if unseen:
-        parts.append(f"{unseen} never trained")
+    who = "1 other" if len(rows) == 1 else f"{len(rows)} others"
     why = "" if ended else ", which was not worth finding out"
-    could = f"{len(rows)} {'other' if len(rows) == 1 else 'others'} could still have been better"
-    return f"{could} ({'; '.join(parts)}){why}."
+    could = "could still have been better"
+    if not seen:
+        return f"{who}, never trained, {could}{why}."
+    few = [f"{candidate_name(r)}, trained for {epochs_text(r['epochs'])}" for r in seen]
+    parts = few if len(seen) < NAMED else [f"{len(seen)} trained a little"]
+    parts += [f"{unseen} never trained"] if unseen else []
+    return f"{who} {could} ({'; '.join(parts)}){why}."
 
 
 # --------------------------------------------------------------------------------- the fates
@@ -205,6 +222,7 @@ class Step:
 
     number: int
     trained: str
+    to: str
     val: str
     leader: str
     chance: str
@@ -218,6 +236,7 @@ def steps(document: Mapping[str, Any]) -> list[Step]:
     higher = document.get("higher_is_better", True)
     if not rungs or not all(rung.get("reached") for rung in rungs):
         return []
+    labels = short_names([candidate_name(row) for row in document.get("ranking", [])])
     found = []
     before: dict[str, float] = {}
     for number, rung in enumerate(rungs, 1):
@@ -227,9 +246,10 @@ def steps(document: Mapping[str, Any]) -> list[Step]:
         found.append(
             Step(
                 number,
-                _moved(moved),
+                _moved(moved, labels),
+                epochs_text(max(moved.values())) if moved else "–",
                 _best_val([rung["val"].get(m) for m in moved], metric, higher),
-                leader,
+                labels.get(leader, leader),
                 _chance((rung.get("p_best") or {}).get(leader)),
                 len(rung["dropped"]),
                 rung.get("note") or "",
@@ -238,12 +258,12 @@ def steps(document: Mapping[str, Any]) -> list[Step]:
     return found
 
 
-def _moved(moved: Mapping[str, float]) -> str:
-    """Who was trained, and to which epoch."""
-    if not moved:
-        return "nobody yet"
-    to = epochs_text(max(moved.values()))
-    return f"{next(iter(moved)) if len(moved) == 1 else f'{len(moved)} candidates'} to {to}"
+def _moved(moved: Mapping[str, float], labels: Mapping[str, str]) -> str:
+    """Who was trained before a decision."""
+    if len(moved) == 1:
+        name = next(iter(moved))
+        return labels.get(name, name)
+    return f"{len(moved)} candidates" if moved else "nobody"
 
 
 def _best_val(scores: Sequence[float | None], metric: str, higher: bool) -> str:
@@ -255,7 +275,7 @@ def _best_val(scores: Sequence[float | None], metric: str, higher: bool) -> str:
 
 
 def _chance(chance: float | None) -> str:
-    return "–" if chance is None else percent_text(chance)
+    return "" if chance is None else percent_text(chance)
 
 
 # -------------------------------------------------------------------------------- small words
