@@ -368,11 +368,12 @@ def _caption(document: Mapping[str, Any]) -> str:
     if forecast:
         said.append(
             "On the right is what was last expected of each candidate’s test score when fully "
-            "trained (dot) with its 95 % interval; the diamond is the winner’s test score. Thin "
-            "ones were never trained."
+            "trained (dot) with its 95 % interval; the diamond is the winner’s test score."
         )
         if any(not row.get("epochs") for row in forecast):
-            said.append("Of those, as many are drawn as there is room for; the table has all.")
+            said.append(
+                "Thin ones were never trained; of those, as many are drawn as there is room for."
+            )
     return " ".join(said)
 
 

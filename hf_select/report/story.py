@@ -110,9 +110,8 @@ def _own_course(document: Mapping[str, Any]) -> str:
             "recall’s word alone, without any training."
         )
     else:
-        said.append(
-            f"{_count(len(rows), 'candidate')}, trained one at a time as far as was worth it."
-        )
+        many = _count(len(rows), "candidate")
+        said.append(f"{many}, each trained only as far as that was worth its cost.")
     if seen:
         said.append(f"{_each_after(seen)}.")
     if failed:
