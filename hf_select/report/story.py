@@ -37,7 +37,7 @@ def stages(document: Mapping[str, Any]) -> list[Stage]:
         return []
     between = ("finalists", "at the last decision", "still there when it was made")
     if own_pace(document):
-        between = ("trained", "trained at all", "a little, or as far as it was worth")
+        between = ("trained", "trained at all", "each as far as was worth its cost")
     told = (
         ("record", "in the record", "fine-tuned earlier, on other data"),
         ("recalled", "recalled", "worth a look, by record and proxy"),
