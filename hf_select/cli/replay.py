@@ -37,6 +37,11 @@ from hf_select.errors import InputError
 )
 @click.option("--cost", default="epochs", show_default=True, help="epochs or seconds.")
 @click.option("--preset", metavar="NAME", help="`paper`: raw scores.")
+@click.option(
+    "--figure",
+    metavar="FILE.svg",
+    help="Draw price against regret, a point a policy, into FILE.svg.",
+)
 @options.common
 def command(
     results: str,
@@ -48,6 +53,7 @@ def command(
     top: str,
     cost: str,
     preset: str | None,
+    figure: str | None,
     output: Output,
 ) -> None:
     """Replay every benchmark of a record as if it were the target, leaving it out of the record.
@@ -57,6 +63,7 @@ def command(
     """
     from hf_select import pipeline
 
+    _check_figure(figure, phase)
     document = pipeline.replay(
         results,
         task,
@@ -69,6 +76,13 @@ def command(
         preset=preset,
         say=output.message,
     )
+
+    if figure is not None:
+        from hf_select.report.price import write_price_svg
+
+        heading = f"{task}: {len(document['targets'])} benchmarks, each left out in turn"
+        write_price_svg(document["summary"], figure, heading=heading)
+        output.message(f"{figure}: price against regret")
 
     def show(out: Output) -> None:
         summary = document["summary"]
@@ -102,6 +116,18 @@ def _shown(row: dict[str, Any], column: str) -> Any:
     if not interval or not isinstance(value, float) or math.isnan(value):
         return value
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def _check_figure(figure: str | None, phase: str) -> None:
+    """Refuse, before anything is replayed, what can't be drawn."""
+    if figure is None:
+        return
+    if phase != "selection":
+        raise InputError(
+            "--figure draws price against regret", hint="only `--phase selection` has both"
+        )
+    if not figure.endswith(".svg"):
+        raise InputError(f"--figure is {figure!r}, but must end in .svg")
 
 
 def _numbers(text: str) -> list[int]:

@@ -107,6 +107,7 @@ def selection_document(
         "funnel": {
             "record": num_models,
             "recalled": recalled,
+            "trained": len({field.get(m, (m,))[0] for m, c in result.curves.items() if len(c)}),
             "finalists": len(finalists),
             "winner": 1,
         },
@@ -170,10 +171,23 @@ def clean(value: Any) -> Any:
 def epochs_text(epochs: float) -> str:
     """A number of epochs in words: "1/8 epoch", "1 epoch", "2 epochs"."""
     plural = "" if 0 < epochs <= 1 else "s"
-    return f"{_number(epochs)} epoch{plural}"
+    return f"{number_text(epochs)} epoch{plural}"
 
 
-def _number(value: float) -> str:
+def percent_text(chance: float) -> str:
+    """A chance in words that promise no more than a forecast can tell."""
+    if chance < 0.01:
+        return "less than 1 %"
+    return "more than 99 %" if chance > 0.99 else f"{100 * chance:.0f} %"
+
+
+def candidate_name(row: Mapping[str, Any]) -> str:
+    """A row's name in curves and rungs: the model's, with the learning rate where several ran."""
+    return str(row.get("candidate") or row["model"])
+
+
+def number_text(value: float) -> str:
+    """A number of epochs: a fraction below 1, else four digits."""
     exact = Fraction(value).limit_denominator(64)
     if 0 < value < 1 and abs(float(exact) - value) < 1e-6:
         return f"{exact.numerator}/{exact.denominator}"
@@ -235,9 +249,31 @@ def _baseline(epochs: float, horizon: float) -> dict[str, float]:
 
 
 def _finalists(result: SelectionResult) -> list[str]:
-    """Who was live at the last decision between two or more; the winner alone without one."""
+    """Who was live at the last decision between two or more; the winner alone without one.
+
+    Where candidates went at their own pace, only those that were trained at all.
+    """
     contested = [rung for rung in result.rungs if len(rung.live) > 1]
-    return list(contested[-1].live) if contested else [result.winner]
+    if not contested:
+        return [result.winner]
+    live = list(contested[-1].live)
+    if not _own_pace([rung.reached for rung in result.rungs]):
+        return live
+    return [m for m in live if m == result.winner or contested[-1].reached.get(m)]
+
+
+def own_pace(document: Mapping[str, Any]) -> bool:
+    """Whether the candidates were trained one by one, each as far as it was worth.
+
+    False for policies that train all who are live to the same epoch, and for older documents.
+    """
+    return _own_pace([rung.get("reached") or {} for rung in document.get("rungs", [])])
+
+
+def _own_pace(reached: Sequence[Mapping[str, float]]) -> bool:
+    """Whether there was a decision before any training, or with candidates at unequal epochs."""
+    ends = [{round(epoch, 6) for epoch in at.values()} for at in reached if at]
+    return any(len(epochs) > 1 or epochs == {0.0} for epochs in ends)
 
 
 def _ranking(
@@ -247,12 +283,16 @@ def _ranking(
     commits: Mapping[str, str],
     field: Mapping[str, tuple[str, float]],
 ) -> list[dict[str, Any]]:
-    """Every candidate: the winner first, then by how long it lasted, then by its last score."""
+    """Every candidate: the winner first, then by how long it lasted, then by its last score.
+
+    The untrained follow by how many decisions they lasted, then by their chance.
+    """
     dropped = {
         d.model: (rung.reached.get(d.model, rung.epoch), d.reason)
         for rung in result.rungs
         for d in rung.dropped
     }
+    lasted = {d.model: step for step, rung in enumerate(result.rungs) for d in rung.dropped}
     failed = {row.repo_id: row.reason for row in result.failed}
     recalled = list(field) or [c.model for c in recall.candidates]
     names = _unique(recalled, result.curves, dropped, failed)
@@ -296,7 +336,9 @@ def _ranking(
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
         level = {"winner": 0, "finished": 1, "dropped": 2, "failed": 3, "untrained": 4}
         val = -math.inf if math.isnan(row["val"]) else metric.direction * row["val"]
-        return level[row["status"]], -(row["dropped_at"] or 0.0), -val
+        hope = row["p_best"] if math.isfinite(row["p_best"]) else 0.0
+        last = (-lasted.get(row["candidate"], 0), -hope) if row["status"] == "untrained" else ()
+        return level[row["status"]], -(row["dropped_at"] or 0.0), -val, *last
 
     return sorted(rows, key=order)
 
@@ -318,26 +360,38 @@ def _interval(result: SelectionResult, name: str) -> list[float] | None:
 
 
 def _why_it_won(result: SelectionResult, metric: Metric) -> str:
-    chance = _last(result, "p_best", result.winner)
-    if math.isfinite(chance) and len(result.curves) + len(result.rungs[0].live) > 2:
-        trained = epochs_text(float(result.curves[result.winner].epochs[-1]))
-        return (
-            f"Trained for {trained}, validation {score_text(result.val, metric.name)}; the best of "
-            f"the candidates with {100 * chance:.0f} %, by the forecast."
-        )
-    contested = [rung for rung in result.rungs if len(rung.live) > 1]
     score = score_text(result.val, metric.name)
-    end = f"trained for {epochs_text(result.horizon)}"
+    trained = float(result.curves[result.winner].epochs[-1])
+    end = f"trained for {epochs_text(trained)}"
+    if trained < result.horizon - 1e-9:
+        end = f"trained for {number_text(trained)} of {epochs_text(result.horizon)}"
+    contested = [rung for rung in result.rungs if len(rung.live) > 1]
+    chance = _last(result, "p_best", result.winner)
+    if result.ended:
+        likely = f", the best with {percent_text(chance)}" if math.isfinite(chance) else ""
+        return f"Ahead when the budget was used up{likely}; {end}, validation {score}."
     if not contested:
         return f"The only candidate; {end}, validation score {score}."
     last = contested[-1]
+    at = last.reached.get(result.winner, last.epoch)
     left = [m for m in last.live if m not in {d.model for d in last.dropped}]
-    if left == [result.winner] and last.epoch < result.horizon - 1e-9:
-        return f"The last one standing after {epochs_text(last.epoch)}; {end}, validation {score}."
+    if left == [result.winner] and at < result.horizon - 1e-9:
+        return f"The last one standing {_after(at)}; {end}, validation {score}."
+    if math.isfinite(chance):
+        return (
+            f"The best of the {len(last.live)} still possible with {percent_text(chance)}, by the "
+            f"forecast; {end}, validation {score}."
+        )
+    if _own_pace([rung.reached for rung in result.rungs]):
+        return f"The best of those that came this far; {end}, validation {score}."
     others = [last.val[m] for m in last.live if m in last.val and m != result.winner]
     if all(metric.direction * (result.val - other) >= 0 for other in others):
         return f"The best validation score ({score}) of the {len(last.live)} {end}."
     return f"Chosen among the last {len(last.live)}; {end}, validation {score}."
+
+
+def _after(epoch: float) -> str:
+    return f"after {epochs_text(epoch)}" if epoch > 0 else "before any training"
 
 
 def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:

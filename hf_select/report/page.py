@@ -5,24 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_select.files import write_atomic
 from hf_select.metrics import METRICS
-from hf_select.report.document import epochs_text, metric_text, score_text
-from hf_select.report.figures import (
+from hf_select.report import story
+from hf_select.report.curves import (
     Series,
-    asset,
     better_is_higher,
     curve_series,
-    esc,
     learning_curves_svg,
-    matrix_svg,
-    short_names,
     tick_text,
 )
+from hf_select.report.document import (
+    candidate_name,
+    epochs_text,
+    metric_text,
+    own_pace,
+    score_text,
+)
+from hf_select.report.heatmap import matrix_svg
+from hf_select.report.price import price_svg
+from hf_select.report.svg import asset, esc, short_names
 
 MAX_DOTS = 120
 """Above that many models the funnel counts in words only: dots would say nothing."""
@@ -62,6 +69,7 @@ def render(document: Mapping[str, Any]) -> str:
             _fates(document),
             _evidence(document),
             _cost(document),
+            _replayed(document),
             _record(document),
             _details(document),
         )
@@ -193,7 +201,7 @@ def _answer(document: Mapping[str, Any]) -> str:
         f'<header>\n<p class="kicker">Model selection <span>·</span> {esc(task)}</p>\n'
         f"<h1{long}>For {esc(target)}, choose <em>{esc(name)}</em></h1>\n"
         f'<p class="standfirst">{_standfirst(document, metric)}</p>\n'
-        f"{_numbers(document, metric)}{_funnel(document)}</header>\n"
+        f"{_ended(document)}{_numbers(document, metric)}{_funnel(document)}</header>\n"
     )
 
 
@@ -202,11 +210,17 @@ def _standfirst(document: Mapping[str, Any], metric: str) -> str:
     rows = (document.get("data") or {}).get("rows", {}).get("test")
     where = f"{rows:,} test rows" if rows else "the test rows"
     test = f"{score_text(winner.get('test'), metric)} {esc(metric_text(metric))}"
-    out = [f"Fine-tuned, it scores <b>{test}</b> on {where} that no decision had seen"]
+    how = "Fine-tuned"
+    tried = story.rates(document)
+    if tried:
+        how += f" with a learning rate of {_rate(winner.get('learning_rate'))}, of "
+        how += f"{_and([_rate(rate) for rate in tried])} tried"
+    out = [f"{how}, it scores <b>{test}</b> on {where} that no decision had seen"]
     trivial = (document.get("trivial") or {}).get("test")
     if trivial is not None:
-        how = METRICS.get(metric)
-        guess = "the mean" if how is not None and how.kind == "regression" else "the majority class"
+        known = METRICS.get(metric)
+        mean = known is not None and known.kind == "regression"
+        guess = "the mean" if mean else "the majority class"
         out.append(f"; always answering {guess} scores {score_text(trivial, metric)}")
     if not better_is_higher(document):
         out.append(" (lower is better)")
@@ -225,6 +239,21 @@ def _standfirst(document: Mapping[str, Any], metric: str) -> str:
             )
         out.append(".")
     return "".join(out) + _oracle(document, metric)
+
+
+def _rate(rate: float | None) -> str:
+    return "–" if rate is None else f"{rate:g}"
+
+
+def _ended(document: Mapping[str, Any]) -> str:
+    """That the budget ended it, where it did."""
+    if not document.get("ended"):
+        return ""
+    why = str(document["ended"])
+    return (
+        '<p class="ended"><b>The budget was used up before it was over.</b> '
+        f"{esc(why[:1].upper() + why[1:])}.</p>\n"
+    )
 
 
 def _oracle(document: Mapping[str, Any], metric: str) -> str:
@@ -262,31 +291,24 @@ def _numbers(document: Mapping[str, Any], metric: str) -> str:
 
 
 def _funnel(document: Mapping[str, Any]) -> str:
-    funnel = document.get("funnel") or {}
-    total = funnel.get("record")
-    if not total:
+    found = story.stages(document)
+    if not found:
         return ""
-    stages = (
-        ("record", "in the record", "fine-tuned earlier, on other data"),
-        ("recalled", "recalled", "worth a look, by record and proxy"),
-        ("finalists", "at the last decision", "still there when it was made"),
-        ("winner", "winner", "trained to the end and tested"),
-    )
+    total = found[0].count
     out = []
-    for key, label, more in stages:
-        count = funnel.get(key) or 0
-        dots = _dots(count, total) if total <= MAX_DOTS else ""
+    for stage in found:
+        dots = _dots(stage.count, total) if total <= MAX_DOTS else ""
         out.append(
-            f'<li class="{key}"><span class="count">{count:,}</span> '
-            f"<b>{esc(label)}</b>{dots}<small>{esc(more)}</small></li>"
+            f'<li class="{stage.key}"><span class="count">{stage.count:,}</span> '
+            f"<b>{esc(stage.label)}</b>{dots}<small>{esc(stage.more)}</small></li>"
         )
     return f'<ol class="funnel" aria-label="From the record to the winner">{"".join(out)}</ol>\n'
 
 
 def _dots(count: int, total: int) -> str:
     """The models as dots, those still there filled."""
-    across = 12 if total > 8 else max(total, 1)
-    down = -(-total // across)
+    down = max(1, -(-total // 12))
+    across = max(1, -(-total // down))
     on: list[str] = []
     off: list[str] = []
     for k in range(total):
@@ -314,19 +336,16 @@ def _learning(document: Mapping[str, Any]) -> str:
         f'<span class="name">{esc(s.model)} <small>{esc(_until(s))}</small></span></button></li>'
         for s in series
     )
-    caption = (
-        "Each line is one candidate; it ends where the candidate was let go (×). The numbers on "
-        "top count the candidates that were live at each decision. Scores are on the validation "
-        "split; the test split was used once, for the winner."
-    )
     return _section(
         "learning",
         "How they learned",
-        f'<p class="lede">{_lede(document)}</p>\n',
+        f'<p class="lede">{esc(story.course(document))}</p>\n',
         f'<figure class="chart">\n<div class="wide">{wide}</div>\n<div class="narrow">{narrow}'
         f'</div>\n<div class="tip" hidden></div>\n<ul class="legend">{legend}</ul>\n'
         f'<p class="keys">Hover, or tab to a line and use the arrow keys, to read its points; '
-        f"press a name to hide it.</p>\n<figcaption>{esc(caption)}</figcaption>\n</figure>\n",
+        "press a name to hide it.</p>\n"
+        f"<figcaption>{esc(_caption(document))}</figcaption>\n</figure>\n",
+        _steps(document),
     )
 
 
@@ -339,24 +358,57 @@ def _until(line: Series) -> str:
     return f"to {tick_text(line.epochs[-1])}"
 
 
-def _lede(document: Mapping[str, Any]) -> str:
-    """The story of the rungs in one or two sentences."""
-    winner = esc(_winner(document).get("model", "–"))
-    horizon = document.get("horizon") or 0.0
-    steps = [r for r in document.get("rungs", []) if r["dropped"] and r["epoch"] < horizon - 1e-9]
-    if not steps:
-        return f"No candidate was dropped on the way; {winner} was the best at the end."
-    first = steps[0]
-    said = (
-        f"After {epochs_text(first['epoch'])}, {len(first['dropped'])} of "
-        f"{_count(len(first['live']), 'candidate')} were let go"
+def _caption(document: Mapping[str, Any]) -> str:
+    said = ["Each line is one candidate; it ends where the candidate was let go (×)."]
+    if not own_pace(document):
+        said.append("The numbers on top count the candidates that were live at each decision.")
+    said.append("Scores are on the validation split; the test split was used once, for the winner.")
+    ranking = document.get("ranking", [])
+    forecast = [row for row in ranking if row.get("interval") and row.get("predicted") is not None]
+    if forecast:
+        said.append(
+            "On the right is what was last expected of each candidate’s test score when fully "
+            "trained (dot) with its 95 % interval; the diamond is the winner’s test score."
+        )
+        if any(not row.get("epochs") for row in forecast):
+            said.append(
+                "Thin ones were never trained; of those, as many are drawn as there is room for."
+            )
+    return " ".join(said)
+
+
+def _steps(document: Mapping[str, Any]) -> str:
+    """Every decision of the policy, folded away."""
+    found = story.steps(document)
+    if not found:
+        return ""
+    chances, notes = any(step.chance for step in found), any(step.note for step in found)
+    heads = ["step", "trained", "to", "validation", "ahead then"]
+    heads += ["P(best)"] if chances else []
+    heads += ["dropped"]
+    heads += ["and next"] if notes else []
+    head = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
+    body = "".join(_step(step, chances, notes) for step in found)
+    return (
+        f'<details class="steps"><summary>How it went, in {_count(len(found), "step")}</summary>\n'
+        f'<table class="fates"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+        "</details>\n"
     )
-    rest = [f"{len(r['dropped'])} more after {epochs_text(r['epoch'])}" for r in steps[1:]]
-    if rest:
-        said += ", " + ", ".join(rest[:3])
-    if len(rest) > 3:
-        said += f", and {sum(len(r['dropped']) for r in steps[4:])} later"
-    return f"{said}. {winner} trained on to {epochs_text(horizon)}."
+
+
+def _step(step: story.Step, chances: bool, notes: bool) -> str:
+    """A step's line in the table."""
+    cells = [
+        _cell(str(step.number), "rank"),
+        _cell(step.trained, "name"),
+        _cell(step.to, "num", "to"),
+        _cell(step.val, "num", "validation"),
+        _cell(step.leader or "–", "num", "ahead then"),
+    ]
+    cells += [_cell(step.chance or "–", "num", "P(best)")] if chances else []
+    cells += [_cell(str(step.dropped), "num", "dropped")]
+    cells += [_cell(step.note, "why")] if notes else []
+    return f"<tr>{chr(10).join(cells)}</tr>\n"
 
 
 # ------------------------------------------------------------------------------ who was dropped
@@ -371,31 +423,13 @@ def _fates(document: Mapping[str, Any]) -> str:
     heads += ["forecast"] if forecast else []
     heads += ["P(best)"] if p_best else []
     heads += ["why"]
-    groups: dict[str, list[str]] = {}
-    for rank, row in enumerate(ranking, 1):
-        cells = [
-            _cell(str(rank), "rank"),
-            _cell(row["model"], "name"),
-            _cell(epochs_text(row["epochs"]) if row.get("epochs") else "–", "num", "trained"),
-            _cell(score_text(row.get("val"), metric), "num", "validation"),
-        ]
-        if forecast:
-            text = score_text(row.get("predicted"), metric)
-            interval = row.get("interval")
-            if interval:
-                text += f" ({score_text(interval[0], metric)}–{score_text(interval[1], metric)})"
-            cells.append(_cell(text, "num", "forecast"))
-        if p_best:
-            chance = row.get("p_best")
-            cells.append(_cell("–" if chance is None else f"{chance:.2f}", "num", "P(best)"))
-        cells.append(_cell(row.get("reason") or "–", "why"))
-        line = f'<tr class="{esc(row.get("status", ""))}">{chr(10).join(cells)}</tr>\n'
-        groups.setdefault(_group(row), []).append(line)
-    body = "".join(
-        f'<tbody><tr class="group"><th colspan="{len(heads)}" scope="rowgroup">{esc(name)}</th>'
-        f"</tr>\n{''.join(rows)}</tbody>\n"
-        for name, rows in groups.items()
-    )
+    body = ""
+    for name, group in story.fates(document).items():
+        lines = "".join(_fate(rank, row, metric, forecast, p_best) for rank, row in group)
+        body += (
+            f'<tbody><tr class="group"><th colspan="{len(heads)}" scope="rowgroup">{esc(name)}</th>'
+            f"</tr>\n{lines}</tbody>\n"
+        )
     head = "".join(f'<th scope="col">{esc(h)}</th>' for h in heads)
     policy = esc(document.get("policy", ""))
     any_dropped = any(row.get("status", "dropped") == "dropped" for row in ranking)
@@ -407,20 +441,37 @@ def _fates(document: Mapping[str, Any]) -> str:
     )
 
 
-def _group(row: Mapping[str, Any]) -> str:
-    status = row.get("status", "dropped")
-    if status == "dropped":
-        return f"Dropped after {epochs_text(row.get('dropped_at') or 0)}"
-    names = {
-        "winner": "Winner",
-        "finished": "Trained to the end, not chosen",
-        "failed": "Failed",
-        "untrained": "Never trained",
-    }
-    return names.get(status, status)
+def _fate(rank: int, row: Mapping[str, Any], metric: str, forecast: bool, p_best: bool) -> str:
+    """A candidate's line in the table."""
+    cells = [
+        _cell(str(rank), "rank"),
+        _cell(candidate_name(row), "name"),
+        _cell(epochs_text(row["epochs"]) if row.get("epochs") else "–", "num", "trained"),
+        _cell(score_text(row.get("val"), metric), "num", "validation"),
+    ]
+    if forecast:
+        cells.append(_forecast_cell(row, metric))
+    if p_best:
+        chance = row.get("p_best")
+        cells.append(_cell("–" if chance is None else f"{chance:.2f}", "num", "P(best)"))
+    cells.append(_cell(row.get("reason") or "–", "why"))
+    return f'<tr class="{esc(row.get("status", ""))}">{chr(10).join(cells)}</tr>\n'
+
+
+def _forecast_cell(row: Mapping[str, Any], metric: str) -> str:
+    """The forecast with its interval, which ends where the metric does."""
+    text, interval = esc(score_text(row.get("predicted"), metric)), row.get("interval")
+    if interval and None not in interval:
+        how = METRICS.get(metric)
+        least, most = how.bounds if how is not None else (-math.inf, math.inf)
+        low, high = (score_text(min(most, max(least, end)), metric) for end in interval)
+        text += f" <small>({esc(low)} to {esc(high)})</small>"
+    return f'<td class="num" data-label="forecast">{text}</td>'
 
 
 def _cell(text: str, kind: str, label: str = "") -> str:
+    if kind == "why":
+        text = text.replace(" %", "\N{NO-BREAK SPACE}%")
     named = f' data-label="{esc(label)}"' if label else ""
     return f'<td class="{kind}"{named}>{esc(text)}</td>'
 
@@ -572,6 +623,9 @@ def _cost(document: Mapping[str, Any]) -> str:
     record, recalled = funnel.get("record") or 0, funnel.get("recalled") or 0
     proxy = cost.get("proxy_epochs") or 0.0
     rows = [("This selection", cost["epochs"] + proxy, price, "mine")]
+    expected = (document.get("expected") or {}).get("price")
+    if expected is not None and horizon:
+        rows.append(("What was expected of it", expected * horizon, expected, "expected"))
     for key, label in (
         ("halving_recalled", f"Successive halving over the {recalled} recalled"),
         ("brute_force_recalled", f"Brute force over the {recalled} recalled"),
@@ -598,10 +652,54 @@ def _cost(document: Mapping[str, Any]) -> str:
     return _section(
         "cost",
         "What choosing cost",
-        f"<p>{esc(words)}</p>\n",
+        f"<p>{esc(words)}{esc(_expected(document))}</p>\n",
         '<table class="bars"><thead><tr><th scope="col">way to choose</th><th></th>'
         f'<th scope="col">price</th><th scope="col">epochs</th></tr></thead>\n'
         f"<tbody>{lines}</tbody></table>\n",
+    )
+
+
+def _expected(document: Mapping[str, Any]) -> str:
+    """What it was expected to cost before it began, against what it did."""
+    expected = document.get("expected") or {}
+    if expected.get("price") is None:
+        return ""
+    parts = []
+    if expected.get("looks"):
+        parts.append(f"{_count(expected['looks'], 'model')} looked at")
+    if expected.get("trainings") is not None:
+        parts.append(f"{expected['trainings']:.1f} full trainings")
+    said = f" Expected before it began: a price of {_times(expected['price'])}"
+    said += f" ({_and(parts)})" if parts else ""
+    if expected.get("seconds") is not None:
+        said += f", about {seconds_text(expected['seconds'])}"
+    return f"{said}; it came to {_times(document.get('price'))}."
+
+
+def _replayed(document: Mapping[str, Any]) -> str:
+    """Price against regret of every policy, where the record was replayed."""
+    found = document.get("replayed")
+    if not found:
+        return ""
+    ours = str(document.get("policy", ""))
+    wide = price_svg(found, ours=ours, width=960, height=470, standalone=False)
+    narrow = price_svg(found, ours=ours, width=372, height=460, standalone=False)
+    rows = "".join(
+        f"<tr>{_cell(str(name), 'name')}{_cell(_amount(row.get('regret')), 'num')}"
+        f"{_cell(_times(row.get('price')), 'num')}</tr>\n"
+        for name, row in found.items()
+    )
+    return _section(
+        "replayed",
+        "What choosing costs, policy by policy",
+        "<p>Every policy, replayed on the record with each benchmark left out in turn: what "
+        "choosing cost, and how far the chosen model’s test score was from the best of all. "
+        "Cheap and good is bottom left; on the dashed line are those that none beats on both "
+        "counts.</p>\n",
+        f'<figure class="plane"><div class="wide">{wide}</div>\n<div class="narrow">{narrow}</div>'
+        "</figure>\n<details><summary>The numbers</summary>\n"
+        '<table><thead><tr><th scope="col">policy</th><th scope="col">regret, points</th>'
+        f'<th scope="col">price</th></tr></thead>\n<tbody>{rows}</tbody></table></details>\n',
     )
 
 
@@ -658,6 +756,9 @@ def _clusters(document: Mapping[str, Any], clusters: Mapping[str, Any]) -> str:
 def _details(document: Mapping[str, Any]) -> str:
     data, recipe = document.get("data") or {}, dict(document.get("recipe") or {})
     rows = [(f"{split} rows", f"{n:,}") for split, n in (data.get("rows") or {}).items()]
+    early, full = data.get("early_rows"), (data.get("rows") or {}).get("validation")
+    if early and full and early < full:
+        rows.append(("validation rows before epoch 1", f"{early:,}"))
     if data.get("fingerprint"):
         rows.append(("fingerprint", str(data["fingerprint"])))
     notes = data.get("notes") or []
@@ -680,7 +781,8 @@ def _details(document: Mapping[str, Any]) -> str:
     ]
     if document.get("created"):
         origin.append(("made", str(document["created"])))
-    commits = [(row["model"], row.get("revision") or "–") for row in document.get("ranking", [])]
+    ranking = document.get("ranking", [])
+    commits = list({row["model"]: row.get("revision") or "–" for row in ranking}.items())
     return _section(
         "details",
         "Data, recipe, provenance",

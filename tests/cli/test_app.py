@@ -63,6 +63,16 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(
     assert f"| `{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_replay_draws_its_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = tmp_path / "new" / "price.svg"
+    command = ["replay", "--results", "demo", "--task", "text-classification", "--json"]
+    assert run([*command, "--policies", "halving,asha", "--figure", str(figure)]) == 0
+    assert set(json.loads(capsys.readouterr().out)["summary"]) == {"halving", "asha"}
+    drawn = figure.read_text(encoding="utf-8")
+    assert drawn.count("<circle") == 2
+    assert "text-classification: 9 benchmarks" in drawn
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
@@ -77,6 +87,17 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(
         (
             ["replay", "--results", "demo", "--task", "image-classification", "--policies", "luck"],
             "unknown policy 'luck'",
+        ),
+        (
+            ["replay", "--results", "demo", "--task", "text-classification", "--figure", "a.png"],
+            "must end in .svg",
+        ),
+        (
+            [
+                *("replay", "--results", "demo", "--task", "text-classification"),
+                *("--phase", "recall", "--figure", "a.svg"),
+            ],
+            "--figure draws price against regret",
         ),
         (["demo", "--task", "audio"], "unknown demo task 'audio'"),
         (["benchmark", "--catalog", "nowhere.json", "--results", "r"], "no catalog"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report.stepwise import as_of_old, make_stepwise
 
 from hf_select.records import (
     Candidate,
@@ -167,3 +168,13 @@ def regression_document() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def bare_document() -> dict[str, Any]:
     return make_document(bare=True)
+
+
+@pytest.fixture(scope="session")
+def stepwise() -> dict[str, Any]:
+    return make_stepwise()
+
+
+@pytest.fixture(scope="session")
+def old_document(document) -> dict[str, Any]:
+    return as_of_old(document)

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from report.stepwise import make_stepwise
 
 from hf_select.metrics import get_metric
 from hf_select.records import (
@@ -20,7 +21,14 @@ from hf_select.records import (
     Rung,
     SelectionResult,
 )
-from hf_select.report.document import _clusters, clean, epochs_text, score_text, selection_document
+from hf_select.report.document import (
+    _clusters,
+    clean,
+    epochs_text,
+    percent_text,
+    score_text,
+    selection_document,
+)
 
 PROMISED = {
     "target": str,
@@ -91,7 +99,7 @@ def test_every_promised_key_is_there(document):
         assert promised <= set(row)
 
 
-@pytest.mark.parametrize("name", ["document", "regression_document", "bare_document"])
+@pytest.mark.parametrize("name", ["document", "regression_document", "bare_document", "stepwise"])
 def test_it_is_plain_json_without_nan(name, request):
     document = request.getfixturevalue(name)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
@@ -109,7 +117,8 @@ def test_by_hand():
     assert document["winner"]["revision"] == "f" * 40
     assert document["price"] == (3.0 + 0.5) / 2.0
     assert document["cost"]["seconds"] == 1.235
-    assert document["funnel"] == {"record": 9, "recalled": 3, "finalists": 2, "winner": 1}
+    funnel = {"record": 9, "recalled": 3, "trained": 2, "finalists": 2, "winner": 1}
+    assert document["funnel"] == funnel
     assert document["recall"]["candidates"][0]["cluster"] is None
     assert document["recall"]["candidates"][0]["predicted_score"] == pytest.approx(0.6)
     assert document["recall"]["candidates"][0]["predicted_spread"] == pytest.approx(0.08)
@@ -172,6 +181,42 @@ def test_what_was_never_measured_is_none():
     document = tiny(test=math.nan, seconds=math.inf)
     assert document["winner"]["test"] is None
     assert document["cost"]["seconds"] is None
+
+
+def test_untrained_candidates_follow_by_how_long_they_lasted(stepwise):
+    rows = [(row["model"], row["status"]) for row in stepwise["ranking"]]
+    assert rows == [
+        ("zoo/c0", "winner"),
+        ("zoo/c1", "dropped"),
+        ("zoo/c2", "dropped"),
+        ("zoo/c6", "failed"),
+        ("zoo/c3", "untrained"),
+        ("zoo/c4", "untrained"),
+        ("zoo/c5", "untrained"),
+    ]
+    assert [row["dropped_at"] for row in stepwise["ranking"][1:3]] == [0.5, 0.125]
+    assert stepwise["finalists"] == ["zoo/c0", "zoo/c2"]
+
+
+def test_the_winner_of_a_forecast_won_by_it(stepwise):
+    assert stepwise["ranking"][0]["reason"] == (
+        "The best of the 3 still possible with 33 %, by the forecast; trained for 2 epochs, "
+        "validation 0.900."
+    )
+
+
+def test_the_winner_of_a_budget_was_ahead():
+    assert make_stepwise(ended="3 epochs")["ranking"][0]["reason"] == (
+        "Ahead when the budget was used up, the best with 33 %; trained for 1 of 2 epochs, "
+        "validation 0.850."
+    )
+
+
+@pytest.mark.parametrize(
+    ("chance", "text"), [(0.0, "less than 1 %"), (0.426, "43 %"), (0.999, "more than 99 %")]
+)
+def test_percent_text(chance, text):
+    assert percent_text(chance) == text
 
 
 def test_clean():

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from report.stepwise import make_stepwise
 
-from hf_select.report import figures
-from hf_select.report.figures import (
-    asset,
-    curve_series,
-    esc,
-    learning_curves_svg,
-    matrix_svg,
-    price_svg,
-    short_names,
-)
+from hf_select.metrics import METRICS
+from hf_select.report import curves, heatmap
+from hf_select.report.curves import curve_series, learning_curves_svg
+from hf_select.report.forecasts import fitting, forecasts
+from hf_select.report.heatmap import matrix_svg
+from hf_select.report.svg import asset, esc, overlap, short_names
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<script>alert('x')</script>&\"]]>\x00\ud800"
-REPLAY = {
-    "phase": "selection",
-    "summary": {
-        "brute-force": {"price": 24.0, "regret": 0.6, "regret_ci": [0.2, 1.0]},
-        "halving": {"price": 9.2, "regret": 0.4},
-        "paper": {"price": 3.0, "regret": 0.5},
-        "worse": {"price": 4.0, "regret": 0.9},
-        "no-price": {"price": None, "regret": 0.1},
-        EVIL: {"price": 2.0, "regret": 2.0},
-    },
-}
 
 
 def parse(svg: str) -> ElementTree.Element:
     return ElementTree.fromstring(svg.encode("utf-8"))
 
 
-@pytest.mark.parametrize("name", ["document", "regression_document", "bare_document"])
+def plot_of(document):
+    series = curve_series(document)
+    shown = curves._score_range(series, (), None)
+    return curves._Plot.around(series, (0, 0, 800, 400), shown)
+
+
+@pytest.mark.parametrize(
+    "name", ["document", "regression_document", "bare_document", "old_document", "stepwise"]
+)
 def test_standalone_figures_are_valid_xml(name, request):
     document = request.getfixturevalue(name)
     for svg in (learning_curves_svg(document), matrix_svg(document)):
@@ -55,7 +52,7 @@ def test_a_hostile_name_stays_text(document):
     evil["matrix"]["metrics"] = [EVIL] * 10
     evil["clusters"]["groups"][0]["models"][0] = EVIL
     evil["clusters"]["groups"][0]["id"] = EVIL
-    for svg in (learning_curves_svg(evil), matrix_svg(evil), price_svg(REPLAY)):
+    for svg in (learning_curves_svg(evil), matrix_svg(evil)):
         root = parse(svg)
         assert not list(root.iter(f"{SVG}script"))
         assert "<script" not in svg
@@ -92,7 +89,94 @@ def test_labels_stay_in_the_picture_and_off_each_other(name, request):
         assert a[2] < 970
         assert a[1] > 0
         assert a[3] < 470
-        assert not any(figures._overlap(a, b) for b in boxes[:i])
+        assert not any(overlap(a, b) for b in boxes[:i])
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("options", [{}, {"ended": "the budget"}, {"rates": True}])
+def test_forecasts_stand_in_columns_beside_the_curves(options, named):
+    document = make_stepwise(**options)
+    width = 960 if named else 372
+    root = parse(learning_curves_svg(document, width=width, named=named))
+    columns = [g for g in root.iter(f"{SVG}g") if "forecast" in g.get("class", "").split()]
+    roles = [g.get("class").split()[1] for g in columns]
+    assert roles[:3] == ["winner", "finalist", "dropped"] or roles[:3] == [
+        "winner",
+        "dropped",
+        "finalist",
+    ]
+    assert set(roles[3:]) == {"untrained"}
+    places = [float(g.find(f"{SVG}circle").get("cx")) for g in columns]
+    assert places == sorted(places)
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 14
+    assert max(places) < width
+    horizon = max(float(p[0]) for p in points_of(root))
+    assert min(places) > horizon
+    assert columns[0].get("aria-label").startswith(f"1. {document['winner']['candidate']}: 0.950")
+
+
+def points_of(root):
+    for group in root.iter(f"{SVG}g"):
+        if "series" in group.get("class", "").split():
+            yield from re.findall(r"([\d.]+) ([\d.]+)", group.findall(f"{SVG}path")[1].get("d"))
+
+
+def test_labels_keep_clear_of_the_columns_and_of_each_other(stepwise):
+    root = parse(learning_curves_svg(stepwise))
+    strip = next(p for p in root.iter(f"{SVG}path") if p.get("class") == "wash").get("d")
+    left = float(re.match(r"M([\d.]+)", strip)[1])
+    boxes = []
+    for tag in (g for g in root.iter(f"{SVG}g") if g.get("class") == "tag"):
+        text = tag.find(f"{SVG}text")
+        x, y, long = float(text.get("x")), float(text.get("y")), 6 * len(text.text)
+        start = x - long if "end" in text.get("class").split() else x
+        boxes.append((start, y - 9, start + long, y + 2))
+    assert len(boxes) == 3
+    for i, box in enumerate(boxes):
+        assert box[2] <= left
+        assert not any(overlap(box, other) for other in boxes[:i])
+
+
+def test_intervals_end_where_the_metric_does(stepwise):
+    high = copy.deepcopy(stepwise)
+    for row in high["ranking"]:
+        row["interval"] = [-0.5, 1.5] if row["interval"] else None
+    found = forecasts(high, {})
+    assert {(f.low, f.high) for f in found} == {(0.0, 1.0)}
+    series = curve_series(high)
+    assert curves._score_range(series, found, METRICS["accuracy"])[1] <= 1.05
+
+
+def test_wide_intervals_do_not_flatten_the_curves(stepwise):
+    series = curve_series(stepwise)
+    narrow = curves._score_range(series, (), METRICS["accuracy"])
+    found = [replace(f, low=0.0, high=1.0, role="winner") for f in forecasts(stepwise, {})]
+    wide = curves._score_range(series, found, METRICS["accuracy"])
+    assert wide[1] - wide[0] < 2.1 * (narrow[1] - narrow[0])
+
+
+def test_untrained_forecasts_outside_the_picture_are_left_out(stepwise):
+    found = forecasts(stepwise, {1: "winner", 2: "dropped", 3: "dropped"})
+    assert [f.rank for f in fitting(found, (0.55, 1.0), 9)] == [1, 2, 3, 4, 5, 6]
+    assert [f.rank for f in fitting(found, (0.55, 1.0), 4)] == [1, 2, 3, 4]
+
+
+def test_guides_of_common_rungs_are_not_drawn_for_single_steps(stepwise, old_document):
+    assert ">live<" not in learning_curves_svg(stepwise)
+    assert ">live<" in learning_curves_svg(old_document)
+
+
+def test_the_axis_reaches_the_horizon_where_the_budget_ended():
+    root = parse(learning_curves_svg(make_stepwise(ended="the budget")))
+    ticks = [t.text for t in root.iter(f"{SVG}text") if "tick" in (t.get("class") or "")]
+    assert ticks[-2:] == ["1", "2"] or ticks[:2] == ["2", "1"]
+
+
+def test_one_candidate_makes_a_figure(stepwise):
+    single = copy.deepcopy(stepwise)
+    single["ranking"] = single["ranking"][:1]
+    parse(learning_curves_svg(single))
+    parse(learning_curves_svg(single, width=372, named=False))
 
 
 def test_a_better_score_is_higher_on_the_page_and_a_lower_error_lower(document):
@@ -104,7 +188,7 @@ def test_a_better_score_is_higher_on_the_page_and_a_lower_error_lower(document):
 
 
 def test_the_epoch_axis_gives_every_doubling_the_same_room(document):
-    plot = figures._Plot.around(curve_series(document), (0, 0, 800, 400))
+    plot = plot_of(document)
     steps = [plot.x(b) - plot.x(a) for a, b in ((0.125, 0.25), (0.25, 0.5), (1, 2), (2, 4))]
     assert steps == pytest.approx([steps[0]] * 4)
 
@@ -113,7 +197,7 @@ def test_a_diverged_run_does_not_flatten_the_others(document):
     wild = copy.deepcopy(document)
     loser = wild["ranking"][3]["model"]
     wild["curves"][loser]["val"] = [-1e6] * len(wild["curves"][loser]["val"])
-    plot = figures._Plot.around(curve_series(wild), (0, 0, 800, 400))
+    plot = plot_of(wild)
     assert plot.y_range[0] > 0
     assert plot.y(-1e6) == 400
     assert "off the scale" in learning_curves_svg(wild)
@@ -127,7 +211,7 @@ def test_one_point_is_enough(document):
     parse(learning_curves_svg(short))
 
 
-@pytest.mark.parametrize("figure", [learning_curves_svg, matrix_svg, price_svg])
+@pytest.mark.parametrize("figure", [learning_curves_svg, matrix_svg])
 def test_an_empty_document_gives_a_small_valid_figure(figure):
     assert parse(figure({})).tag == f"{SVG}svg"
 
@@ -159,20 +243,12 @@ def test_a_large_matrix_is_cut_to_its_recalled_models_first(document):
 
 
 def test_rows_stand_by_cluster(document):
-    skill = figures.np.array(
-        [[figures.np.nan if v is None else v for v in row] for row in document["matrix"]["skill"]]
+    skill = np.array(
+        [[np.nan if v is None else v for v in row] for row in document["matrix"]["skill"]]
     )
-    rows, groups = figures._matrix_rows(document, skill)
+    rows, groups = heatmap._matrix_rows(document, skill)
     order = [groups[i] for i in rows]
     assert order == sorted(order, key=lambda g: (isinstance(g, str), g))
-
-
-def test_the_front_of_price_and_regret_is_what_nothing_beats():
-    svg = price_svg(REPLAY)
-    root = parse(svg)
-    on = [c.find(f"{SVG}title").text for c in root.iter(f"{SVG}circle") if "on" in c.get("class")]
-    assert [title.split(":")[0] for title in on][1:] == ["paper", "halving"]
-    assert "no-price" not in svg
 
 
 def test_short_names_stay_apart():

@@ -12,6 +12,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from report.stepwise import make_stepwise
 
 from hf_select.report.page import embed_json, render, seconds_text, write_report
 
@@ -66,7 +67,9 @@ def poison(value, keep=()):
     return f"{value}{EVIL}" if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("name", ["document", "regression_document", "bare_document"])
+@pytest.mark.parametrize(
+    "name", ["document", "regression_document", "bare_document", "old_document", "stepwise"]
+)
 def test_every_candidate_and_reason_appears(name, request):
     document = request.getfixturevalue(name)
     words = Page(render(document)).words
@@ -131,6 +134,64 @@ def test_only_our_script_may_run(document):
     assert "unsafe" not in script
 
 
+def test_a_stepwise_selection_is_told_as_it_went(stepwise):
+    words = Page(render(stepwise)).words
+    assert "3 trained at all" in words
+    assert "were dropped by recall’s word alone, without any training" in words
+    assert "The numbers on top" not in words
+    assert "How it went, in 7 steps" in words
+    assert "0.950 (0.870 to 1.000)" in words
+    assert "validation rows before epoch 1 200" in words
+    assert "used up" not in words
+
+
+def test_what_was_expected_stands_beside_what_it_cost(stepwise, old_document):
+    words = Page(render(stepwise)).words
+    assert (
+        "Expected before it began: a price of 1.4× (24 models looked at and 1.2 full trainings), "
+        "about 15 s; it came to 1.5×."
+    ) in words
+    assert "What was expected of it" in words
+    assert "xpected" not in Page(render(old_document)).words.replace("expected in", "")
+
+
+def test_a_budget_that_ended_it_is_said_at_the_top():
+    ended = "the rest of 3 epochs pays for no further step; zoo/c0 was trained for 1 of 2 epochs"
+    document = make_stepwise(ended=ended)
+    words = Page(render(document)).words
+    assert words.index("The budget was used up before it was over. The rest of 3") < 600
+    assert "trained for 1 of 2 epochs and tested" in words
+    assert "Ahead when the budget was used up, the best with 33 %" in words
+    assert "trained to the end" not in words
+
+
+def test_learning_rates_are_named_where_several_ran():
+    document = make_stepwise(rates=True)
+    words = Page(render(document)).words
+    assert "Fine-tuned with a learning rate of 0.0001, of 0.0001 and 5e-05 tried" in words
+    for row in document["ranking"]:
+        assert row["candidate"] in words
+    assert document["funnel"]["trained"] == 2
+    drawn = re.findall(r'class="series (\w+)"', render(document))
+    assert len(drawn) == 2 * 3
+
+
+def test_replayed_policies_are_drawn_with_their_numbers(stepwise):
+    evil = "<b>luck</b>"
+    replayed = {
+        "trend": {"regret": 0.3, "regret_ci": [0.1, 0.5], "price": 1.8},
+        evil: {"regret": 2.0, "regret_ci": None, "price": 1.0},
+        "halving": {"regret": 0.4, "price": 9.0},
+    }
+    text = render({**stepwise, "replayed": replayed})
+    words = Page(text).words
+    assert "What choosing costs, policy by policy" in words
+    assert "policy by policy" not in Page(render(stepwise)).words
+    assert evil in words
+    assert evil not in text
+    assert text.count('class="point on ours"') == 2
+
+
 def test_hostile_text_stays_text(document):
     keep = ("status", "metric", "created")
     text = render(poison(copy.deepcopy(document), keep))
@@ -147,6 +208,15 @@ def test_hostile_text_stays_text(document):
     assert html.escape(EVIL[:25]) in text
     assert "\x00" not in text
     text.encode("utf-8")
+
+
+def test_hostile_text_of_a_stepwise_selection_stays_text(stepwise):
+    shown = {**stepwise, "ended": "spent", "replayed": {"trend": {"regret": 1.0, "price": 2.0}}}
+    text = render(poison(copy.deepcopy(shown), ("status", "metric", "created")))
+    parsed = Page(text)
+    assert [t for t, _ in parsed.tags].count("script") == 2
+    assert "<script>alert" not in text
+    assert not [t for t, _ in parsed.tags if t == "img"]
 
 
 def test_a_hostile_metric_and_status_stay_text(document):
@@ -297,7 +367,9 @@ def browse(path, tmp_path, *flags: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("hostile", [False, True])
-def test_a_browser_finds_no_fault(document, hostile, tmp_path):
+@pytest.mark.parametrize("name", ["document", "stepwise"])
+def test_a_browser_finds_no_fault(name, hostile, request, tmp_path):
+    document = request.getfixturevalue(name)
     shown = poison(copy.deepcopy(document), ("status", "metric")) if hostile else document
     done = browse(write_report(shown, tmp_path / "page.html"), tmp_path)
     assert "CONSOLE" not in done.stderr

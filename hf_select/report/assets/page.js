@@ -89,8 +89,7 @@
     button.addEventListener("click", () => {
       const off = button.getAttribute("aria-pressed") === "true";
       button.setAttribute("aria-pressed", String(!off));
-      chart.querySelectorAll(`.series[data-i="${i}"], .tag[data-i="${i}"]`)
-        .forEach((n) => n.classList.toggle("off", off));
+      every(i).forEach((n) => n !== button && n.classList.toggle("off", off));
       if (off) calm();
       else heat(i);
     });
