@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from hf_select.errors import InputError
 from hf_select.records import LearningCurve
 
@@ -115,7 +117,9 @@ class Purse:
         if budget.seconds is None:
             return True
         need = sum(length * _pace(model, seen) for model, length in steps.items())
-        spent = self._spent_seconds + self._clock() - self._began
+        # what an earlier run has trained is in the curves, not on this clock
+        trained = sum(float(np.nan_to_num(c.seconds[-1])) for c in seen.values() if len(c))
+        spent = self._spent_seconds + max(self._clock() - self._began, trained)
         if spent + need > budget.seconds:
             self.why = f"the rest of {budget.seconds:g} s pays for no further step"
             return False

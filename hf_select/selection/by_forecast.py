@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hf_select.records import Array, CurveSet, Drop
-from hf_select.selection.forecast import Finals, Forecaster, Seen, learn
+from hf_select.selection.forecast import LEVEL_LEAST, Finals, Forecaster, Seen, learn
 from hf_select.selection.state import EPS, Decision, SelectionState, reached
 from hf_select.selection.worth import chances, gain
 
@@ -40,12 +40,15 @@ def trend(
     training a gain of one tolerance is worth; a step must promise more than it costs. A candidate's
     training isn't wasted if it wins, so its cost counts by the chance that it doesn't.
 
-    With too little on record to learn from it is successive halving, and says so.
+    With too little on record to learn from it is successive halving, and says so; likewise on raw
+    errors, which have no common scale.
     """
     record = state.record
+    if not state.bounded:
+        return _as_halving(state, "raw errors can't be forecast")
     learned = None if record is None else learn(record, state.expected)
     if learned is None or record is None:
-        return _without_record(state)
+        return _as_halving(state, "there is too little on record to forecast from")
     diverged = [model for model in state.live if _has_diverged(state, model)]
     if 0 < len(diverged) < len(state.live):
         rest = tuple(model for model in state.live if model not in diverged)
@@ -68,17 +71,17 @@ def trend(
     return replace(said, dropped=tuple(dropped), advance={model: view.next_rung(model)}, note=note)
 
 
-def _without_record(state: SelectionState) -> Decision:
+def _as_halving(state: SelectionState, why: str) -> Decision:
     from hf_select.selection.policies import halving
 
     decision = halving(state)
-    words = "with too little on record to forecast from, successive halving keeps"
+    words = f"{why}, so as in successive halving it keeps"
     return replace(
         decision,
         dropped=tuple(
             Drop(d.model, d.reason.replace("halving keeps", words)) for d in decision.dropped
         ),
-        note="there is too little on record to forecast from: this is successive halving",
+        note=f"{why}: this is successive halving",
     )
 
 
@@ -261,7 +264,7 @@ def _finals(state: SelectionState, learned: Forecaster) -> Finals:
         state.row_variance,
         rows,
         level=level[0],
-        level_deviation=level[1] * state.doubt,
+        level_deviation=max(level[1], LEVEL_LEAST) * state.doubt,
     )
 
 

@@ -113,6 +113,11 @@ class Scale:
             return POINT
         return POINT / (self.metric.perfect - self.trivial)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the policy's scores go from about 0 to 1: skill, and raw ones that do."""
+        return self.is_skill or (self.metric.higher_is_better and self.metric.perfect == 1.0)
+
     def row_variance(self, score: Array) -> Array:
         """The variance that one row has, for scores as the policy sees them."""
         if self.is_skill:
@@ -442,6 +447,7 @@ class _Run:
             self.scale.row_variance,
             self.scale.point,
             self.doubt,
+            self.scale.is_bounded,
         )
 
     def _end(self, leader: str, live: tuple[str, ...]) -> str:

@@ -40,7 +40,8 @@ class SelectionState:
     For policies that forecast: `expected` is what recall expects of the candidates; `rows(epoch)`
     how many validation rows a score at that epoch rests on (inf = no noise); `row_variance(score)`
     the variance that one row has; `point` how much of a score is one point for the user; `doubt` by
-    what factor a record of another recipe counts as less certain.
+    what factor a record of another recipe counts as less certain; `bounded` whether scores go from
+    about 0 (trivial) to 1 (perfect), which raw errors don't.
     """
 
     models: tuple[str, ...]
@@ -54,6 +55,7 @@ class SelectionState:
     row_variance: Callable[[Array], Array] = field(default=_binomial, compare=False)
     point: float = POINT
     doubt: float = 1.0
+    bounded: bool = True
 
 
 @dataclass(frozen=True)

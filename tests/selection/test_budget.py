@@ -129,10 +129,14 @@ def test_a_first_step_is_no_longer_than_the_training():
 
 
 def test_seconds_by_a_fake_clock():
-    """100 s, of which 30 were spent before; a takes 10 s an epoch, b 20."""
+    """100 s, of which 30 went by while a was trained for 10 s and b for 20, an epoch each."""
     now = [1000.0]
     seen = {"a": curve(1.0, 10.0), "b": curve(1.0, 20.0)}
-    mine = purse(Budget(seconds=100), now=now, spent_seconds=30)
+    mine = purse(Budget(seconds=100), now=now)
+    resumed = purse(Budget(seconds=100), now=now)  # what was trained before is on no clock
+    assert resumed.furthest("a", seen) == mine.furthest("a", seen) == 4.0
+    assert not mine.can_pay("b", 3.1, "a", seen)
+    now[0] += 30
     # a needs 30 s, of 70: 40 are left for b, two epochs.
     assert mine.can_pay("b", 3.0, "a", seen)
     assert not mine.can_pay("b", 3.1, "a", seen)

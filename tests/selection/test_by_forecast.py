@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from synthetic import GRID, FakeTrial, Planted, expectation, expected_of, make_curves
+from test_policies import drive
 
 from hf_select.metrics import get_metric
 from hf_select.records import CurveSet, Expectation, LearningCurve
@@ -314,7 +315,7 @@ def test_without_a_record_it_is_successive_halving_and_says_so(what):
     )
     assert works["trend"] == works["halving"]
     assert (ours.winner, ours.price) == (halving.winner, halving.price)
-    said = "with too little on record to forecast from, successive halving keeps"
+    said = "there is too little on record to forecast from, so as in successive halving it keeps"
     for mine, theirs in zip(ours.rungs, halving.rungs, strict=True):
         assert [d.reason.replace(said, "halving keeps") for d in mine.dropped] == [
             d.reason for d in theirs.dropped
@@ -325,6 +326,17 @@ def test_without_a_record_it_is_successive_halving_and_says_so(what):
         )
         assert mine.forecast == mine.p_best == {}
     assert any(said in d.reason for rung in ours.rungs for d in rung.dropped)
+
+
+def test_raw_errors_are_halved_and_the_note_says_so():
+    """The paper's preset on RMSE: no common scale, so that a forecast would see nothing."""
+
+    curves = make_curves(8, 4, 2, metric="rmse")
+    result = drive(curves, "trend", raw=True)
+    assert result.epochs == drive(curves, "halving", raw=True).epochs
+    assert {rung.note for rung in result.rungs} == {
+        "raw errors can't be forecast: this is successive halving"
+    }
 
 
 # -------------------------------------------------------------------------------- parameters
