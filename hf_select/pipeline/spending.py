@@ -123,7 +123,8 @@ def check_affordable(budget: Budget, speed: Speed) -> None:
 @dataclass(frozen=True)
 class Expected:
     """What a selection is expected to spend. trainings: multiples of one full training, without
-    looks, from replays on `replayed` benchmarks (low to high); looks: models looked at."""
+    looks, from replays on `replayed` benchmarks (low to high); looks: models looked at; rates: how
+    many learning rates there are, where all else is for one."""
 
     looks: int
     trainings: float
@@ -132,6 +133,7 @@ class Expected:
     replayed: int
     horizon: float
     speed: Speed
+    rates: int = 1
 
     @property
     def price(self) -> float:
@@ -151,6 +153,7 @@ class Expected:
             **{key: round(v, 3) if np.isfinite(v) else None for key, v in values.items()},
             "looks": self.looks,
             "replayed": self.replayed,
+            "rates": self.rates,
         }
 
     def __str__(self) -> str:
@@ -162,6 +165,9 @@ class Expected:
         text += f", a price of about {self.price:.1f}"
         if np.isfinite(self.seconds):
             text += f"; {_in_words(self.seconds)} at the speed of the record's machines"
+        if self.rates > 1:
+            text += f". That is for one learning rate: {self.rates} of them cost more, up to "
+            text += f"about {self.rates} times as much training"
         return text
 
 
@@ -172,6 +178,7 @@ def expected_spending(
     settings: RecallSettings,
     horizon: float,
     speed: Speed,
+    rates: int = 1,
 ) -> Expected | None:
     """What the selection will spend, by replaying it on some benchmarks; None if that can't be."""
     from hf_select.pipeline.compare import replay_trainings
@@ -191,7 +198,7 @@ def expected_spending(
     if not spent:
         return None
     return Expected(
-        looks, float(np.mean(spent)), min(spent), max(spent), len(spent), horizon, speed
+        looks, float(np.mean(spent)), min(spent), max(spent), len(spent), horizon, speed, rates
     )
 
 
