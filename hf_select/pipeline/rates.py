@@ -169,9 +169,9 @@ def _not_tried(family: str, bad: Sequence[LeftOut]) -> str:
     for one in bad:
         low, high = one.effect.interval
         parts.append(
-            f"{one.rate:g} (on record {one.better:g} gave {one.effect.mean:.3f} more skill, for "
-            f"one model on new data {low:.3f} to {high:.3f} with 95 %, by {one.effect.cells} pairs "
-            f"of runs of {one.effect.models} models on {one.effect.datasets} benchmarks)"
+            f"{one.rate:g} (on record {one.better:g} gave {one.effect.mean:.3f} more skill, "
+            f"{low:.3f} to {high:.3f} with 95 %, by {one.effect.cells} pairs of runs of "
+            f"{one.effect.models} models on {one.effect.datasets} benchmarks)"
         )
     return f"{family or 'models of unknown family'}: not tried with learning rate " + ", nor ".join(
         parts

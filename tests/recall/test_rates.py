@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_select.recall.rates import PER_DECADE, RateRecord, not_worth_trying
+from hf_select.recall.rates import PER_DECADE, RateEffect, RateRecord, not_worth_trying
 from hf_select.records import PerformanceMatrix
 
 LOW, USUAL, HIGH = 1e-4, 1e-3, 1e-2
@@ -39,7 +39,14 @@ def record(
 
 
 def drawn(
-    seed: int, models: int, datasets: int, *, mean: float, model: float, dataset: float
+    seed: int,
+    models: int,
+    datasets: int,
+    *,
+    mean: float,
+    model: float,
+    dataset: float,
+    rest: float = 0.01,
 ) -> np.ndarray:
     """Differences (M, D) of models and datasets that differ in what a rate does to them."""
     rng = np.random.default_rng(seed)
@@ -47,7 +54,7 @@ def drawn(
         mean
         + rng.normal(0, model, (models, 1))
         + rng.normal(0, dataset, (1, datasets))
-        + rng.normal(0, 0.01, (models, datasets))
+        + rng.normal(0, rest, (models, datasets))
     )
 
 
@@ -88,7 +95,8 @@ def test_a_rate_that_some_datasets_like_is_tried() -> None:
     differences = drawn(3, 10, 40, mean=-0.1, model=0.0, dataset=0.15)
     effect = record(differences).compare(USUAL, LOW).of("a")
     assert effect.mean - 3 * effect.error > 0
-    assert not effect.surely_matters
+    assert effect.regret > 0.01
+    assert not effect.settles
 
 
 def test_families_differ_where_much_is_measured() -> None:
@@ -99,15 +107,15 @@ def test_families_differ_where_much_is_measured() -> None:
     assert compared.of("b").mean == pytest.approx(0.2, abs=0.03)
     new = compared.of("somebody else")
     assert abs(new.mean) < 0.1
-    assert new.error > 3 * compared.of("a").error
+    assert new.error > 2 * compared.of("a").error
 
 
 def test_a_family_with_one_cell_is_drawn_to_the_mean_over_all() -> None:
-    many = drawn(4, 20, 10, mean=-0.1, model=0.01, dataset=0.01)
+    many = drawn(4, 20, 10, mean=-0.1, model=0.05, dataset=0.02, rest=0.05)
     single = np.where(np.arange(10) < 1, 0.2, np.nan)[None, :]
     compared = record(np.concatenate([many, single]), "a" * 10 + "b" * 10 + "c").compare(LOW, USUAL)
-    assert compared.of("a").mean == pytest.approx(-0.1, abs=0.01)
-    assert -0.09 < compared.of("c").mean < 0.15
+    assert compared.of("a").mean == pytest.approx(-0.1, abs=0.02)
+    assert -0.09 < compared.of("c").mean < 0.1
     assert compared.of("c").error > 2 * compared.of("a").error
 
 
@@ -173,18 +181,25 @@ def test_models_and_datasets_of_one_rate_only_and_other_metrics_say_nothing() ->
     assert known.compare(LOW, USUAL).of("").cells == 0
 
 
-def test_what_is_left_out_was_worse_as_often_as_is_said() -> None:
-    """Over many small records, of rates left out at 95 % hardly more than 5 % were better."""
-    out = wrong = 0
+def test_what_is_lost_by_leaving_out_is_little() -> None:
+    """Over many small records: on a dataset that wasn't seen, at most half a point in the mean."""
+    lost, out = [], 0
     for seed in range(300):
         rng = np.random.default_rng(1000 + seed)
         shape = (int(rng.integers(1, 6)), int(rng.integers(1, 6)) + 1)
-        mean = rng.normal(0, 0.25)
-        differences = drawn(seed, *shape, mean=mean, model=0.03, dataset=0.08)
-        bad = not_worth_trying(record(differences[:, 1:]), ["a"], [LOW, USUAL])["a"]
-        for one in bad:
+        differences = drawn(seed, *shape, mean=rng.normal(0, 0.2), model=0.03, dataset=0.08)
+        for one in not_worth_trying(record(differences[:, 1:]), ["a"], [LOW, USUAL])["a"]:
+            gained = differences[:, 0].mean() * (1 if one.rate == LOW else -1)
+            lost.append(max(0.0, gained))
             out += 1
-            gained = differences[:, 0].mean()  # on the dataset that wasn't seen
-            wrong += (gained if one.rate == LOW else -gained) > 0
-    assert out >= 30
-    assert wrong / out <= 0.07
+    assert out >= 50
+    assert np.mean(lost) < 0.005
+    assert np.mean(np.array(lost) > 0) < 0.15
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.1, 0.1), (0.0, 0.2), (-0.1, 0.05)])
+def test_the_regret_is_that_of_draws(mean: float, deviation: float) -> None:
+    draws = np.random.default_rng(0).normal(mean, deviation, 200_000)
+    expected = np.maximum(-draws, 0).mean()
+    assert RateEffect(mean, 0.0, deviation, 0.0).regret == pytest.approx(expected, abs=1e-3)
+    assert RateEffect(mean, 0.0, 0.0, 0.0).regret == max(0.0, -mean)
