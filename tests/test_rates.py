@@ -24,18 +24,21 @@ from hf_select.pipeline.rates import (
     curves_of_entrants,
     expected_of_entrants,
     main_recipe,
+    rate_record,
     recorded_rates,
     with_rates,
 )
 from hf_select.records import CurveSet, Expectation
 from hf_select.results.repo import ResultsRepo
+from hf_select.tasks.data import load_target
 
 SLOW, USUAL = 1e-4, RECIPE.learning_rate
 
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with catalog.json, a `record` of one rate, one of `both`, and a `target.csv`."""
+    """A folder with catalog.json, a `target.csv`, and three records: the `record` of one rate, that
+    of `both`, and the `clear` one, where the slow rate is far behind."""
     folder = tmp_path_factory.mktemp("zoo")
     tiny_catalog(folder)
     tiny_text_csv(folder / "target.csv", 90, seed=3)
@@ -43,6 +46,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     benchmark(folder, "record", USUAL, MODELS)
     shutil.copytree(folder / "record", folder / "both")
     benchmark(folder, "both", SLOW, MODELS[:3])
+    make_clear(ResultsRepo.open(folder / "both"), folder / "clear")
     return folder
 
 
@@ -52,6 +56,18 @@ def benchmark(zoo: Path, record: str, rate: float, names: Sequence[str]) -> None
     options += ["--recipe", str(zoo / "recipe.json"), "--learning-rate", str(rate)]
     options += ["--models", ",".join(f"tiny/{name}" for name in names)]
     assert run(["benchmark", *options, "--no-proxies", "--jobs", "2", "--quiet"]) == 0
+
+
+def make_clear(both: ResultsRepo, folder: Path) -> None:
+    """The same runs with other scores."""
+    test = {RECIPE.digest(): 0.9}
+    ResultsRepo.create(folder).append(
+        runs=[replace(one, test=test.get(one.key.recipe, 0.55)) for one in both.runs(TASK)],
+        models=both.models(TASK),
+        datasets=both.datasets(TASK),
+        recipes=[replace(RECIPE, learning_rate=rate) for rate in recorded_rates(both, TASK)],
+        submitter="test",
+    )
 
 
 def command(zoo: Path, out: Path, *more: str, record: str = "record") -> list[str]:
@@ -82,10 +98,11 @@ def test_every_model_is_a_candidate_with_every_rate(
     if policy == "brute-force":
         assert document["price"] == 4
     winner = document["winner"]
-    assert winner["learning_rate"] == document["recipe"]["learning_rate"] == USUAL
-    assert winner["candidate"] == f"{winner['model']} lr=0.03"
+    rate = document["recipe"]["learning_rate"]
+    assert winner["learning_rate"] == rate
+    assert winner["candidate"] == f"{winner['model']} lr={rate}"
     assert (out / "model.safetensors").read_bytes() == trained_alone(
-        zoo, tmp_path / "alone", winner["model"], USUAL
+        zoo, tmp_path / "alone", winner["model"], rate
     )
     # The same command again has nothing to do; another list is another selection.
     assert run(command(zoo, out, "--learning-rate", "1e-4,3e-2", "--policy", policy)) == 0
@@ -96,7 +113,6 @@ def test_every_model_is_a_candidate_with_every_rate(
 
 def trained_alone(zoo: Path, folder: Path, model: str, rate: float) -> bytes:
     """The weights of one uninterrupted training."""
-    from hf_select.tasks.data import load_target
     from hf_select.training.trial import AccelerateTrial
 
     location = Catalog.load(zoo / "catalog.json").location(model)
@@ -130,13 +146,13 @@ def test_stopped_anywhere_it_goes_on_to_the_same_end(zoo: Path, tmp_path: Path) 
     whole = select(zoo, tmp_path / "whole", policy="halving")
     asked, stopped, parts = [0], [], None
 
-    def every_ninth() -> bool:
+    def every_fortieth() -> bool:
         asked[0] += 1
-        return asked[0] % 9 == 0
+        return asked[0] % 40 == 0
 
     while parts is None:
         try:
-            parts = select(zoo, tmp_path / "parts", policy="halving", should_stop=every_ninth)
+            parts = select(zoo, tmp_path / "parts", policy="halving", should_stop=every_fortieth)
         except StoppedError as error:
             stopped.append(error.so_far)
     assert 1 < len(stopped) < 200
@@ -196,46 +212,41 @@ def test_each_rate_counts_once_and_is_above_zero() -> None:
 # ---------------------------------------------------------------------- what the record decides
 
 
-def test_a_rate_that_the_record_speaks_against_is_not_tried(zoo: Path, tmp_path: Path) -> None:
-    """Filled by `benchmark --learning-rate`; by the slow rate tiny models learn nothing."""
+def test_a_benchmark_fills_a_record_with_several_rates(zoo: Path) -> None:
     record = ResultsRepo.open(zoo / "both")
     assert set(recorded_rates(record, TASK)) == {SLOW, USUAL}
-    assert main_recipe(record, TASK) == RECIPE  # it has most runs
+    assert main_recipe(record, TASK) == pipeline.record_recipe(record, TASK) == RECIPE
     assert record.matrix(TASK).models == tuple(f"tiny/{name}" for name in MODELS)
-    said: list[str] = []
-    document = select(zoo, tmp_path / "out", "both", policy="halving", top=4, say=said.append)
-    lines = [line for line in said if "not tried" in line]
-    tried = [(row["model"], row["learning_rate"]) for row in document["ranking"]]
-    assert {model for model, _ in tried} == {f"tiny/{name}" for name in MODELS}
-    assert all((f"tiny/{name}", USUAL) in tried for name in MODELS)
-    assert len(tried) < 2 * len(MODELS)
-    assert 1 <= len(lines) <= 2  # a line a family
-    assert "0.0001 (on record 0.03 gave" in lines[0]
-    assert f"{len(DATASETS)} benchmarks" in lines[0]
+    target = load_target(zoo / "target.csv")
+    known = rate_record(record, target)
+    assert known.compare(SLOW, USUAL).of("").cells == 3 * len(DATASETS)
+    own = rate_record(record, load_target(zoo / "data" / "news.csv"))
+    assert own.compare(SLOW, USUAL).of("").datasets == len(DATASETS) - 1  # not the target itself
+    alone = rate_record(ResultsRepo.open(zoo / "record"), target)
+    assert (alone.rates, alone.compare(SLOW, USUAL).of("").cells) == ((USUAL,), 0)
 
 
-def test_a_target_of_the_record_says_nothing_of_its_rates(zoo: Path, tmp_path: Path) -> None:
+def test_a_rate_that_the_record_speaks_against_is_not_tried(zoo: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    pipeline.select(
-        zoo / "data" / "news.csv",
-        zoo / "both",
-        tmp_path / "out",
-        catalog=zoo / "catalog.json",
-        method="mean",
-        top=1,
-        policy="constant-epoch",
-        learning_rates=[SLOW, USUAL],
-        say=said.append,
+    document = select(
+        zoo, tmp_path / "out", "clear", policy="constant-epoch", top=4, say=said.append
     )
     lines = [line for line in said if "not tried" in line]
-    assert all(f"{len(DATASETS) - 1} benchmarks" in line for line in lines)
+    assert len(lines) == 2  # a line a family
+    assert "Bert" in lines[0]
+    assert "0.0001 (on record 0.03 gave" in lines[0]
+    assert "by 9 pairs of runs of 3 models on 3 benchmarks" in lines[0]
+    assert {(row["model"], row["learning_rate"]) for row in document["ranking"]} == {
+        (f"tiny/{name}", USUAL) for name in MODELS
+    }
+    assert document["winner"]["candidate"].endswith("lr=0.03")
 
 
 def test_another_recipe_rules_nothing_out(zoo: Path, tmp_path: Path) -> None:
     said: list[str] = []
     other = replace(RECIPE, epochs=1)
     document = select(
-        zoo, tmp_path / "out", "both", recipe=other, policy="brute-force", say=said.append
+        zoo, tmp_path / "out", "clear", recipe=other, policy="brute-force", say=said.append
     )
     assert len(document["ranking"]) == 4
     assert not [line for line in said if "not tried" in line]

@@ -86,7 +86,7 @@ def _same_but_rate(one: Recipe, other: Recipe) -> bool:
     return replace(one, learning_rate=other.learning_rate).digest() == other.digest()
 
 
-def _rate_record(record: Record, target: TargetData) -> RateRecord:
+def rate_record(record: Record, target: TargetData) -> RateRecord:
     """The skills by rate without the target, of models that have runs by more than one."""
     from hf_select.recall.rates import RateRecord
 
@@ -132,7 +132,7 @@ def entrants(
     family = {name: recalled.entries[name].architecture for name in models}
     known = None
     if len(rates) > 1 or curves_apply(record, target.task, recipe, several=False):
-        known = _rate_record(record, target)
+        known = rate_record(record, target)
     out: Mapping[str, tuple[LeftOut, ...]] = {}
     if known is not None and main is not None and _same_but_rate(recipe, main):
         out = not_worth_trying(known, list(family.values()), rates)
