@@ -88,7 +88,7 @@ def _same_but_rate(one: Recipe, other: Recipe) -> bool:
 
 def rate_record(record: Record, target: TargetData) -> RateRecord:
     """The skills by rate without the target, of models that have runs by more than one."""
-    from hf_select.recall.rates import RateRecord
+    from hf_select.recall.rates import RateRecord, family_of
 
     digests = recorded_rates(record, target.task)
     matrices = {rate: record.matrix(target.task, recipe=name) for rate, name in digests.items()}
@@ -104,7 +104,9 @@ def rate_record(record: Record, target: TargetData) -> RateRecord:
             matrix = matrix.without_dataset(column)
         matrices[rate] = matrix.only_models([name for name in names if name in matrix.models])
     entries = record.models(target.task, names)
-    return RateRecord.of(matrices, {entry.repo_id: entry.architecture for entry in entries})
+    return RateRecord.of(
+        matrices, {entry.repo_id: family_of(entry.architecture) for entry in entries}
+    )
 
 
 # ------------------------------------------------------------------------------- candidates
@@ -124,14 +126,16 @@ def entrants(
     What is on record counts fully where the recipe is the record's up to the rate; otherwise it
     rules nothing out.
     """
-    from hf_select.recall.rates import not_worth_trying
+    from hf_select.recall.rates import family_of, not_worth_trying
 
     main = main_recipe(record, target.task)
     usual = recipe.learning_rate if main is None else main.learning_rate
     models = [candidate.model for candidate in recalled.result.candidates]
-    family = {name: recalled.entries[name].architecture for name in models}
+    family = {name: family_of(recalled.entries[name].architecture) for name in models}
     known = None
-    if len(rates) > 1 or curves_apply(record, target.task, recipe, several=False):
+    if len(rates) > 1 or (
+        rates[0] != usual and curves_apply(record, target.task, recipe, several=False)
+    ):
         known = rate_record(record, target)
     out: Mapping[str, tuple[LeftOut, ...]] = {}
     if known is not None and main is not None and _same_but_rate(recipe, main):
@@ -173,9 +177,8 @@ def _not_tried(family: str, bad: Sequence[LeftOut]) -> str:
             f"{low:.3f} to {high:.3f} with 95 %, by {one.effect.cells} pairs of runs of "
             f"{one.effect.models} models on {one.effect.datasets} benchmarks)"
         )
-    return f"{family or 'models of unknown family'}: not tried with learning rate " + ", nor ".join(
-        parts
-    )
+    who = f"{family} models" if family else "models of unknown family"
+    return f"{who} aren't tried with learning rate {', nor '.join(parts)}"
 
 
 # ---------------------------------------------------------------- what a forecast starts from

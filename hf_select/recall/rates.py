@@ -15,6 +15,7 @@ all. How much each part varies is learned by expectation maximisation, from what
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,15 @@ SURER = 1.645  # below which 95 % lie
 MATTERS = 0.005
 """Half a point: skill by which another rate must be better for one not to be tried."""
 EPS = 1e-9
+
+
+def family_of(architecture: str) -> str:
+    """The family of an architecture: its name without the head.
+
+    >>> family_of("BertForMaskedLM"), family_of("GPT2LMHeadModel"), family_of("BertModel")
+    ('Bert', 'GPT2', 'Bert')
+    """
+    return re.sub(r"(For[A-Z]\w*|(LMHead|PreTrained)?Model)$", "", architecture)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ class Comparison:
 @dataclass(frozen=True, eq=False)
 class RateRecord:
     """Skill by learning rate. rates (R,), rising; skill (R, M, D), NaN = not measured; families
-    (M,): each model's architecture, "" = unknown."""
+    (M,): `family_of` each model, "" = unknown."""
 
     rates: tuple[float, ...]
     skill: Array
