@@ -119,6 +119,7 @@ def select_for(
         task=task,
         top=top,
         method="paper",  # three benchmarks are few to learn weights from
+        policy="paper",
         recipe=SIDES[task].recipe,
         catalog=catalog,
         say=say,

@@ -104,7 +104,9 @@ def measure(work: Path, zoo: Path, recipe: Recipe, top: int, jobs: int) -> dict[
     recall = hf_select("recall", *target, "--top", str(top))
     out = folder / "chosen"
     chosen = hf_select(
-        "select", *target, "--top", str(top), "--recipe", str(file), "--out", str(out)
+        "select",
+        *target,
+        *("--top", str(top), "--policy", "paper", "--recipe", str(file), "--out", str(out)),
     )
     hf_select("benchmark", "--catalog", str(oracle), "--results", brute, *how)
 

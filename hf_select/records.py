@@ -107,7 +107,9 @@ class Recipe:
 
     `global_batch_size` is over all processes and accumulation steps. `fractions` are the
     evaluation points inside the first epoch; every whole epoch is evaluated as well. They
-    don't change the training, so they don't change the digest.
+    don't change the training, so they don't change the digest. `group_by_length` puts rows of
+    about the same length into a batch (see `training.sampling.BatchOrder`), so that less is
+    padding; it is part of digest and JSON only where it is on.
     """
 
     learning_rate: float = 5e-5
@@ -123,6 +125,7 @@ class Recipe:
     max_eval_samples: int = 0  # of the validation split; the test split is always whole
     precision: str = "no"  # no | bf16 | fp16
     fractions: tuple[float, ...] = (0.125, 0.25, 0.5)
+    group_by_length: bool = False
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -149,7 +152,7 @@ class Recipe:
 
     def digest(self) -> str:
         """16 hex digits that name the recipe."""
-        values = asdict(self)
+        values = self.to_dict()
         del values["fractions"]
         return digest(values)
 
@@ -159,7 +162,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values; `Recipe.from_dict` reads them back."""
-        return {**asdict(self), "fractions": list(self.fractions)}
+        values = {**asdict(self), "fractions": list(self.fractions)}
+        if not self.group_by_length:  # a setting that came later: old digests and readers stay
+            del values["group_by_length"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -187,6 +193,10 @@ def _setting(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, str):
         if not isinstance(value, str):
             raise _bad_setting(name, value, "a string")
+        return value
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise _bad_setting(name, value, "true or false")
         return value
     if isinstance(default, int):
         if not isinstance(value, Integral) or isinstance(value, bool):

@@ -1,10 +1,12 @@
 """The frozen dataclasses: digests, checks, derived values."""
 
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import hf_select
 from hf_select.errors import InputError
 from hf_select.records import (
     NAN,
@@ -20,6 +22,7 @@ from hf_select.records import (
     canonical_json,
     digest,
 )
+from hf_select.results.repo import ResultsRepo
 
 
 def test_canonical_json_has_one_spelling():
@@ -48,10 +51,30 @@ def test_every_field_but_the_evaluation_points_changes_the_digest():
         "max_train_samples": 100,
         "max_eval_samples": 100,
         "precision": "bf16",
+        "group_by_length": True,
     }
     digests = {Recipe(**{name: value}).digest() for name, value in changed.items()}
     assert len(digests | {Recipe().digest()}) == len(changed) + 1
     assert Recipe(fractions=()).digest() == Recipe().digest()
+
+
+def test_grouping_by_length_is_told_only_where_it_is_on():
+    """Older records and older readers know nothing of it."""
+    off, on = Recipe(), Recipe(group_by_length=True)
+    assert "group_by_length" not in off.to_dict()
+    assert on.to_dict()["group_by_length"] is True
+    assert Recipe.from_dict(on.to_dict()) == on
+    assert Recipe.from_dict({"group_by_length": False}).digest() == off.digest()
+
+
+def test_the_shipped_records_recipes_have_their_digests():
+    repo = ResultsRepo(Path(hf_select.__file__).parent / "demo" / "results")
+    found = {name: repo.recipe(name) for task in repo.tasks() for name in repo.recipes(task)}
+    assert found
+    for name, recipe in found.items():
+        assert recipe is not None
+        assert recipe.digest() == name
+        assert not recipe.group_by_length
 
 
 def test_rungs_rise_and_end_with_the_epochs():
@@ -106,6 +129,8 @@ def test_a_recipe_that_makes_no_sense(name, value):
         ("max_grad_norm", -1.0, "0 or more"),
         ("precision", ["no"], "a string"),
         ("optimizer", None, "a string"),
+        ("group_by_length", 1, "true or false"),
+        ("group_by_length", "yes", "true or false"),
         ("fractions", 0.5, "a list of numbers"),
         ("fractions", "0.5", "a list of numbers"),
         ("fractions", {"a": 0.5}, "a list of numbers"),

@@ -235,6 +235,12 @@ def _recipe(function: Command, several_rates: bool) -> Command:
         click.option("--max-length", type=int, help="Tokens per text."),
         click.option("--max-train-samples", type=int, help="Train rows to use; 0 = all."),
         click.option("--precision", help="no, bf16 or fp16."),
+        click.option(
+            "--group-by-length",
+            is_flag=True,
+            default=None,
+            help="Rows of about the same length in a batch: less padding.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -248,6 +254,7 @@ RECIPE_OPTIONS = (
     "max_length",
     "max_train_samples",
     "precision",
+    "group_by_length",
 )
 
 

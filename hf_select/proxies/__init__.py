@@ -22,6 +22,7 @@ from hf_select.proxies.linear_probe import linear_probe
 from hf_select.proxies.logme import logme
 from hf_select.proxies.nleep import nleep
 from hf_select.proxies.prepared import Prepared
+from hf_select.proxies.threads import few_threads
 from hf_select.proxies.transrate import transrate
 from hf_select.records import Features
 
@@ -178,7 +179,8 @@ def score_all(
             continue
         options = {"regression": kind == "regression"} if "regression" in proxy.kinds else {}
         shared = prepared if seen is prepared else None
-        value, seconds = _timed(partial(proxy.function, seen, labels, **options), shared)
+        with few_threads(*(features.last if seen is None else seen).shape):
+            value, seconds = _timed(partial(proxy.function, seen, labels, **options), shared)
         reason = "" if np.isfinite(value) else f"{proxy.name} is undefined for it"
         if reason:
             value = float("nan")

@@ -322,6 +322,7 @@ def describe(recipe: Recipe | None, task: str = "") -> str:
         f"gradients clipped at {recipe.max_grad_norm:g}" if recipe.max_grad_norm else "no clipping",
         *([f"texts cut at {recipe.max_length} tokens"] if task.startswith("text") else []),
         f"at most {rows:,} train rows" if rows else "all train rows",
+        *(["rows of about the same length together"] if recipe.group_by_length else []),
         precision.get(recipe.precision, f"{recipe.precision} mixed precision"),
     ]
     return "; ".join(parts) + "."

@@ -101,6 +101,10 @@ class Scale:
             return self.metric.unskill(score, self.trivial)
         return self.metric.direction * np.asarray(score, dtype=np.float64)
 
+    def possible(self, score: float) -> float:
+        """A policy's score in the user's units, within what the metric can be."""
+        return float(np.clip(self.to_raw(score), *self.metric.bounds))
+
     @property
     def point(self) -> float:
         """How much of a policy's score is one point: 0.01 of a metric whose best score is 1, else
@@ -117,7 +121,7 @@ class Scale:
 
     def show(self, score: float) -> str:
         """A policy's score in the user's units."""
-        return f"{float(self.to_raw(score)):.4f}" if np.isfinite(score) else "no score"
+        return f"{self.possible(score):.4f}" if np.isfinite(score) else "no score"
 
 
 def through(curve: LearningCurve, to: float) -> LearningCurve:
@@ -309,7 +313,7 @@ def run_selection(
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
         )
-        winner, trial, test = run.to_the_end()
+        winner, _, test = run.to_the_end()
         for model in [m for m in entrants.opened if m != winner]:
             entrants.close(model)
     except BaseException:
@@ -487,7 +491,7 @@ class _Run:
             epoch=max(at.values()),
             live=state.live,
             val=val,
-            forecast={m: float(self.scale.to_raw(f)) for m, f in decision.forecast.items()},
+            forecast={m: self.scale.possible(f) for m, f in decision.forecast.items()},
             p_best=dict(decision.p_best),
             dropped=decision.dropped,
             interval={m: self._raw_interval(*ends) for m, ends in decision.interval.items()},
@@ -500,7 +504,7 @@ class _Run:
 
     def _raw_interval(self, low: float, high: float) -> tuple[float, float]:
         """An interval in the user's units, rising."""
-        ends = (float(self.scale.to_raw(low)), float(self.scale.to_raw(high)))
+        ends = (self.scale.possible(low), self.scale.possible(high))
         return min(ends), max(ends)
 
 

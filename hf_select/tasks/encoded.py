@@ -44,10 +44,19 @@ class Encoded(ABC, _Dataset):
         """A batch (B, ...) of rows, padded to the longest of them; includes `labels` (B,)."""
 
     def inputs(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        """What a model takes of those rows (B,): as `collate` gives it, without labels."""
+        """What a model takes of those rows (B,): as `collate` gives it, without labels.
+
+        The tasks of this package do it without a step in Python for each row.
+        """
         batch = self.collate([self[int(i)] for i in rows])
         del batch["labels"]
         return batch
+
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """`inputs` and `labels` (B,) of those rows: what `collate` makes of them one by one."""
+        import torch
+
+        return {**self.inputs(rows), "labels": torch.from_numpy(self.labels[rows])}
 
     def work(self) -> NDArray[np.int64]:
         """How much a model has to do for each row (N,), in tokens."""

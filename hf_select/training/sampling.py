@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+
+MEGA = 50
+"""Batches that are sorted by length together: enough to save most of the padding, few enough that
+what a batch holds stays a matter of chance."""
 
 EARLY_ROWS = 500
 """Validation rows that a selection's score before epoch 1 rests on."""
@@ -55,20 +57,46 @@ def steps_in_epoch(rows: int, batch_size: int) -> int:
     return max(1, full + (rest > 1 or (rest == 1 and batch_size == 1)))
 
 
-def batch_rows(step: int, *, rows: int, batch_size: int, seed: int) -> Rows:
-    """The rows of global batch number `step`, counted from the start of training."""
-    steps = steps_in_epoch(rows, batch_size)
-    epoch, index = divmod(step, steps)
-    order = _epoch_order(rows, seed, epoch)
-    end = None if index == steps - 1 else (index + 1) * batch_size
-    return order[index * batch_size : end]
+class BatchOrder:
+    """Which of `rows` rows stand in which global batch: every row once an epoch.
 
+    It depends on `seed` and the epoch, not on who trains. Without `lengths` the rows are shuffled.
+    With `lengths` (N,), in tokens, rows of about the same length stand together: the shuffled rows
+    are cut into mega-batches of `MEGA` batches, each is sorted by length and cut into batches, and
+    those are shuffled over the whole epoch. A short last batch stays last, and is drawn before
+    anything is sorted, so it holds rows of any length.
+    """
 
-@lru_cache(maxsize=16)
-def _epoch_order(rows: int, seed: int, epoch: int) -> Rows:
-    order = np.random.default_rng([seed, epoch]).permutation(rows)
-    order.flags.writeable = False
-    return order
+    def __init__(
+        self, rows: int, batch_size: int, seed: int, *, lengths: NDArray[np.int64] | None = None
+    ) -> None:
+        self._rows, self._batch_size, self._seed, self._lengths = rows, batch_size, seed, lengths
+        self._epoch = -1
+        self._order: Rows = np.empty(0, dtype=np.int64)
+
+    def batch(self, step: int) -> Rows:
+        """The rows of global batch number `step`, counted from the start of training."""
+        steps = steps_in_epoch(self._rows, self._batch_size)
+        epoch, index = divmod(step, steps)
+        if epoch != self._epoch:
+            self._order, self._epoch = self._epoch_order(epoch), epoch
+        end = None if index == steps - 1 else (index + 1) * self._batch_size
+        return self._order[index * self._batch_size : end]
+
+    def _epoch_order(self, epoch: int) -> Rows:
+        numbers = np.random.default_rng([self._seed, epoch])
+        order = numbers.permutation(self._rows)
+        if self._lengths is not None:
+            full = self._rows // self._batch_size
+            whole, rest = np.split(order, [full * self._batch_size])
+            size = MEGA * self._batch_size
+            for start in range(0, len(whole), size):
+                part = whole[start : start + size]
+                part[:] = part[np.argsort(self._lengths[part], kind="stable")]
+            batches = whole.reshape(full, self._batch_size)[numbers.permutation(full)]
+            order = np.concatenate([batches.reshape(-1), rest])
+        order.flags.writeable = False
+        return order
 
 
 def learning_rate_factor(step: int, *, total: int, warmup: float) -> float:

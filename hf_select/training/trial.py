@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -29,15 +30,17 @@ from hf_select.tasks.base import get_task
 from hf_select.tasks.encoded import EncodedRows, processor_digest
 from hf_select.tasks.models import quiet
 from hf_select.training import checkpoint, rng
+from hf_select.training.ahead import AHEAD, Ahead, Sent, Transfer
 from hf_select.training.sampling import (
     CLOSE,
-    batch_rows,
+    BatchOrder,
     learning_rate_factor,
     rows_scored,
     steps_in_epoch,
     stratified_rows,
 )
 from hf_select.training.seeds import MAX_SEED, check_seed
+from hf_select.training.throughput import Throughput
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
@@ -59,6 +62,17 @@ class EncodingCache:
         if found is None:
             found = self._splits[key] = make()
         return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows of one backward pass: how many, each row's weight in the gradient, tokens and cells."""
+
+    batch: Sent
+    rows: int
+    weight: float  # 0: the rows only keep the processes together
+    tokens: int
+    cells: int
 
 
 class AccelerateTrial:
@@ -142,11 +156,21 @@ class AccelerateTrial:
         self._early_rows = _stratified(self._validation_rows, early_rows)
         self._steps_per_epoch = steps_in_epoch(len(self._train_rows), recipe.global_batch_size)
         self._total_steps = recipe.epochs * self._steps_per_epoch
-        self._network, self._optimizer = self._accelerator.prepare(
-            module.float(), _adamw(module, recipe, self._accelerator.device)
+        self._order = BatchOrder(
+            len(self._train_rows),
+            recipe.global_batch_size,
+            seed,
+            lengths=self._train_rows.lengths if recipe.group_by_length else None,
         )
-        self._loss_sum = torch.zeros((), device=self._accelerator.device)
+        self._device: torch.device = self._accelerator.device
+        self._transfer = Transfer(self._device)
+        self._network, self._optimizer = self._accelerator.prepare(
+            module.float(), _adamw(module, recipe, self._device)
+        )
+        self._weights = list(self._network.parameters())
+        self._loss_sum = torch.zeros((), device=self._device)
         self._loss_rows = 0
+        self._throughput = Throughput()
 
     # ------------------------------------------------------------------------ what it has done
 
@@ -170,6 +194,11 @@ class AccelerateTrial:
         """Seconds spent in `advance` and `test`, over all resumes, checkpoints not counted."""
         now = 0.0 if math.isnan(self._began) else time.perf_counter() - self._began
         return self._seconds + now
+
+    @property
+    def throughput(self) -> Throughput:
+        """Samples, padding, and seconds in and outside the steps, so far, of this process."""
+        return replace(self._throughput)
 
     @property
     def num_bytes(self) -> int:
@@ -276,6 +305,7 @@ class AccelerateTrial:
 
     def close(self) -> None:
         """Free the model's memory. The curve stays; nothing else can be called."""
+        self._weights.clear()
         self._network = self._optimizer = None
         self._accelerator.free_memory()  # what it holds of them, and the rest by the collector
 
@@ -283,62 +313,96 @@ class AccelerateTrial:
 
     def _train(self, until: int) -> None:
         self._network.train()
-        while self._step < until:
-            rows = batch_rows(
-                self._step,
-                rows=len(self._train_rows),
-                batch_size=self.recipe.global_batch_size,
-                seed=self.seed,
-            )
-            self._backward(rows)
-            if self.recipe.max_grad_norm:
-                self._accelerator.clip_grad_norm_(
-                    self._network.parameters(), self.recipe.max_grad_norm
-                )
-            factor = learning_rate_factor(
-                self._step, total=self._total_steps, warmup=self.recipe.warmup
-            )
-            for group in self._optimizer.param_groups:
-                group["lr"] = self.recipe.learning_rate * factor
-            self._optimizer.step()
-            self._optimizer.zero_grad()
-            self._step += 1
-            if self.on_step is not None:
-                before = time.perf_counter()
-                self.on_step(self)
-                self._began += time.perf_counter() - before
+        aside = 0.0
+        began = time.perf_counter()
+        try:
+            with Ahead(self._parts, until, depth=AHEAD.get(self._device.type, 0)) as batches:
+                while self._step < until:
+                    self._backward(batches)
+                    self._update()
+                    self._step += 1
+                    if self.on_step is not None:
+                        before = time.perf_counter()
+                        self.on_step(self)
+                        seconds = time.perf_counter() - before
+                        self._began, aside = self._began + seconds, aside + seconds
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # what is under way counts as training
+        finally:
+            self._throughput.training_seconds += time.perf_counter() - began - aside
 
-    def _backward(self, rows: NDArray[np.int64]) -> None:
-        """Gradients of the mean loss over the global batch `rows`, in as many parts as needed."""
+    def _update(self) -> None:
+        """One optimizer step with the gradients that are there. The host doesn't wait for it."""
+        if self.recipe.max_grad_norm:
+            self._accelerator.clip_grad_norm_(self._weights, self.recipe.max_grad_norm)
+        factor = learning_rate_factor(
+            self._step, total=self._total_steps, warmup=self.recipe.warmup
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * factor
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def _parts(self, step: int) -> list[_Part]:
+        """This process's share of a step's global batch, in as many parts as memory asks for."""
+        rows = self._order.batch(step)
         mine = rows[self._accelerator.process_index :: self._world]
-        weight = 1.0
+        weight = 1.0 / len(rows)
         if not len(mine):  # a short batch: take part in the exchange with nothing to say
             mine, weight = rows[:1], 0.0
+        size = self._micro_batch or len(mine)
+        return [
+            self._part(mine[start : start + size], weight) for start in range(0, len(mine), size)
+        ]
+
+    def _part(self, rows: NDArray[np.int64], weight: float) -> _Part:
+        lengths = self._train_rows.lengths[rows]
+        batch = self._sent(self._train_rows, rows)
+        cells = len(rows) * int(lengths.max())
+        return _Part(batch, len(rows), weight, int(lengths.sum()), cells)
+
+    def _backward(self, batches: Ahead[list[_Part]]) -> None:
+        """Gradients of the mean loss over the step's global batch, in as many parts as needed."""
         while True:
-            size = self._micro_batch or len(mine)
+            parts: list[_Part] = []
             try:
-                loss = self._backward_parts(mine, size, weight / len(rows))
+                before = time.perf_counter()
+                parts = batches.get(self._step)
+                self._throughput.waiting_seconds += time.perf_counter() - before
+                loss = self._backward_parts(parts)
             except torch.OutOfMemoryError:
                 loss = None
             if loss is not None:
                 self._loss_sum += loss
-                self._loss_rows += len(mine) if weight else 0
+                self._count([part for part in parts if part.weight])
                 return
             # outside the handler: its traceback would keep the big tensors alive
-            self._shrink(min(size, len(mine)))
+            size = max((part.rows for part in parts), default=self._micro_batch or self._share())
+            del parts
+            batches.forget()
+            self._shrink(size)
 
-    def _backward_parts(self, mine: NDArray[np.int64], size: int, weight: float) -> torch.Tensor:
+    def _share(self) -> int:
+        """Rows of a full global batch that this process takes."""
+        return math.ceil(self.recipe.global_batch_size / self._world)
+
+    def _count(self, parts: list[_Part]) -> None:
+        rows = sum(part.rows for part in parts)
+        self._loss_rows += rows
+        self._throughput.samples += rows
+        self._throughput.tokens += sum(part.tokens for part in parts)
+        self._throughput.cells += sum(part.cells for part in parts)
+
+    def _backward_parts(self, parts: list[_Part]) -> torch.Tensor:
         total = torch.zeros_like(self._loss_sum)
-        for start in range(0, len(mine), size):
-            part = mine[start : start + size]
-            last = start + size >= len(mine)
-            batch = self._batch(self._train_rows, part)
+        for part in parts:
+            last = part is parts[-1]
             with nullcontext() if last else self._accelerator.no_sync(self._network):
-                loss = self._network(**batch).loss
+                loss = self._network(**part.batch.take()).loss
                 # the processes' gradients are averaged, so each scales its sum of losses by their
                 # number: what comes out is the mean over all rows, however they are shared out
-                self._accelerator.backward(loss * (len(part) * self._world * weight))
-            total += loss.detach() * (len(part) if weight else 0)
+                self._accelerator.backward(loss * (part.rows * self._world * part.weight))
+            total += loss.detach() * (part.rows if part.weight else 0)
         return total
 
     def _shrink(self, size: int) -> None:
@@ -356,11 +420,14 @@ class AccelerateTrial:
             )
         self._micro_batch = math.ceil(size / 2)
 
-    def _batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        batch = encoded.collate([encoded[int(i)] for i in rows])
+    def _sent(self, encoded: Encoded, rows: NDArray[np.int64]) -> Sent:
+        batch = encoded.batch(rows)
         if self.task.kind == "regression":
             batch["labels"] = self._standardised(batch["labels"].float())
-        return {name: tensor.to(self._accelerator.device) for name, tensor in batch.items()}
+        return self._transfer.send(batch)
+
+    def _batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        return self._sent(encoded, rows).take()
 
     def _standardised(self, labels: Any) -> Any:
         return (labels - self.target.label_mean) / self._label_std
@@ -399,7 +466,9 @@ class AccelerateTrial:
 
     def _evaluate(self, encoded: Encoded) -> tuple[float, float]:
         """Raw score and mean loss over every row of a split, each counted exactly once."""
+        before = time.perf_counter()
         rows, logits = self._logits(encoded)
+        self._throughput.evaluation_seconds += time.perf_counter() - before
         if not torch.isfinite(logits).all():
             raise TrialError(f"{self.model}: its outputs are not finite", status="diverged")
         references = np.asarray(encoded.labels)[rows]
@@ -432,7 +501,7 @@ class AccelerateTrial:
                 with torch.inference_mode():
                     batch = self._batch(encoded, rows)
                     del batch["labels"]
-                    parts.append(module(**batch).logits.float().cpu())
+                    parts.append(module(**batch).logits.float())
             except torch.OutOfMemoryError as error:
                 if self._eval_batch == 1:
                     raise TrialError(
@@ -441,7 +510,8 @@ class AccelerateTrial:
                 self._eval_batch //= 2
                 continue
             done += len(rows)
-        gathered = gather_object([(mine, torch.cat(parts))] if parts else [])
+        # to the CPU all at once: until then the host doesn't wait for the device
+        gathered = gather_object([(mine, torch.cat(parts).cpu())] if parts else [])
         all_rows = np.concatenate([rows for rows, _ in gathered])
         if len(all_rows) != len(encoded) or len(np.unique(all_rows)) != len(encoded):
             raise TrialError(f"evaluated {len(all_rows)} rows of {len(encoded)}")
@@ -487,7 +557,8 @@ class AccelerateTrial:
         self._rng = None  # it is the process's now
         self._began = time.perf_counter()
         try:
-            yield
+            with _fast_matmuls(self._device):
+                yield
         finally:
             self._seconds, self._began = self.seconds, math.nan
             self._rng = rng.capture()
@@ -532,6 +603,26 @@ def _unit_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
             hint="leave it out, or choose a model whose head has a bias (BERT-like ones do)",
         )
     return linear[-1]
+
+
+@contextmanager
+def _fast_matmuls(device: torch.device) -> Iterator[None]:
+    """TF32 for float32 matrix products on a GPU that has it; the process's setting stays.
+
+    One who has set the precision by torch's newer switches has chosen: it is left alone.
+    """
+    before = ""
+    if device.type == "cuda":
+        with suppress(RuntimeError):
+            before = torch.get_float32_matmul_precision()
+    if before != "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _adamw(module: torch.nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.AdamW:

@@ -122,6 +122,7 @@ def commands(text: str) -> list[list[str]]:
         Recipe(),
         Recipe(epochs=2, learning_rate=3e-4, max_length=32, precision="bf16"),
         Recipe(warmup=0.25, epochs=2),
+        Recipe(group_by_length=True),
     ],
 )
 def test_the_command_of_the_card_benchmarks_with_the_records_recipe(recipe, tmp_path, monkeypatch):
@@ -148,4 +149,5 @@ def test_a_recipe_in_words():
         "weight decay 0.01; no clipping; at most 2,000 train rows; 32-bit numbers."
     )
     assert "texts cut at 128 tokens" in describe(Recipe(), TASK)
+    assert "same length together" in describe(Recipe(group_by_length=True), TASK)
     assert "fp16 mixed precision" in describe(Recipe(precision="fp16"))

@@ -45,9 +45,13 @@ def test_row_by_row_is_the_same(target: TargetData, resnet: Path) -> None:
     for i in range(len(whole)):
         assert np.array_equal(whole[i]["pixel_values"], lazy[i]["pixel_values"])
     rows = np.array([3, 0, 1])
-    expected = whole.collate([whole[i] for i in rows])["pixel_values"]
+    expected = whole.collate([whole[i] for i in rows])
     for encoded in (whole, lazy):
-        assert torch.equal(encoded.inputs(rows)["pixel_values"], expected)
+        batch = encoded.batch(rows)
+        assert list(batch) == list(expected)
+        for name, values in expected.items():
+            assert torch.equal(batch[name], values)
+            assert batch[name].dtype == values.dtype
 
 
 def test_an_image_is_as_much_work_as_its_patches(target: TargetData, resnet: Path) -> None:

@@ -62,17 +62,22 @@ def test_padding_follows_the_tokenizers_side(bert: Path) -> None:
     assert batch["input_ids"][0].tolist() == [0, 0, 2, processor.vocab["film"], 3]
 
 
+@pytest.mark.parametrize("labels", [[0, 2, 1, 0, 1], [0.5, -1.0, 0.1, 3.0, 7.0]])
+@pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_rows_by_number_are_the_batch_of_those_rows(bert: Path, side: str) -> None:
+def test_rows_by_number_are_the_batch_of_those_rows(
+    bert: Path, side: str, paired: bool, labels: list
+) -> None:
     processor = TASK.load_processor(bert)
     processor.padding_side = side
     texts = ["film", "a very bad plot", "good film", "film " * 30, ""]
-    encoded = TASK.encode(processor, split(texts, ["odd", "the", "a", "b", "c"]), max_length=24)
+    pairs = ["odd", "the", "a", "b", "c"] if paired else None
+    encoded = TASK.encode(processor, split(texts, pairs, labels), max_length=24)
     for rows in ([0], [3, 1], [4, 0, 2, 1, 3], [2, 2]):
         expected = encoded.collate([encoded[i] for i in rows])
-        del expected["labels"]
-        found = encoded.inputs(np.array(rows))
-        assert set(found) == set(expected)
+        found = encoded.batch(np.array(rows))
+        assert list(found) == list(expected)
+        assert list(encoded.inputs(np.array(rows))) == [n for n in found if n != "labels"]
         for name, values in expected.items():
             assert torch.equal(found[name], values)
             assert found[name].dtype == values.dtype

@@ -12,11 +12,12 @@ from hf_select.tasks.data import load_target
 from hf_select.training.trial import AccelerateTrial
 
 
-def main(model, data, out, *, processes=1, pause_at=0.0, batch_size=8):
+def main(model, data, out, *, processes=1, pause_at=0.0, batch_size=8, group_by_length=False):
     torch.set_num_threads(1)
     folder = Path(out)
     target = load_target(data, task="text-classification")
-    recipe = replace(tinytrial.RECIPE, global_batch_size=batch_size)
+    changes = {"global_batch_size": batch_size, "group_by_length": group_by_length}
+    recipe = replace(tinytrial.RECIPE, **changes)
 
     def build():
         return AccelerateTrial("tiny", model, target, recipe, expected_processes=processes)

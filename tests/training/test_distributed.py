@@ -62,6 +62,16 @@ def test_two_processes_train_as_one(one, two):
     assert two[0]["test"] == pytest.approx(one["test"], abs=0.05)
 
 
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_rows_grouped_by_length(inputs, one, tmp_path):
+    whole = alone(inputs, tmp_path / "one", group_by_length=True)
+    shared = together(inputs, tmp_path / "two", group_by_length=True)
+    assert whole["weights"] != one["weights"]
+    for name in ("val", "val_loss", "train_loss"):
+        np.testing.assert_allclose(shared[0]["curve"][name], whole["curve"][name], rtol=2e-3)
+    np.testing.assert_allclose(shared[0]["logits"], whole["logits"], atol=2e-3)
+
+
 def test_every_row_is_evaluated_once_over_the_processes(one, two):
     assert one["rows"] == two[0]["rows"] == two[1]["rows"] == list(range(21))
 

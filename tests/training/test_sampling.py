@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hf_select.training.sampling import (
-    batch_rows,
+    BatchOrder,
     learning_rate_factor,
     rows_scored,
     steps_in_epoch,
@@ -51,29 +51,56 @@ def test_stratified_rows_of_all_or_more_are_all(count):
     assert stratified_rows(np.zeros(7, dtype=int), count, seed=0).tolist() == list(range(7))
 
 
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize(
     ("rows", "batch_size", "steps"),
-    [(16, 8, 2), (17, 8, 2), (18, 8, 3), (3, 8, 1), (1, 8, 1), (5, 1, 5)],
+    [(16, 8, 2), (17, 8, 2), (18, 8, 3), (3, 8, 1), (1, 8, 1), (5, 1, 5), (1700, 8, 213)],
 )
-def test_an_epoch_has_every_row_once(rows, batch_size, steps):
+def test_an_epoch_has_every_row_once(rows, batch_size, steps, grouped):
+    lengths = np.random.default_rng(0).integers(1, 90, rows) if grouped else None
+    order = BatchOrder(rows, batch_size, 5, lengths=lengths)
     assert steps_in_epoch(rows, batch_size) == steps
     for epoch in range(2):
-        batches = [
-            batch_rows(epoch * steps + i, rows=rows, batch_size=batch_size, seed=5)
-            for i in range(steps)
-        ]
+        batches = [order.batch(epoch * steps + i) for i in range(steps)]
         assert sorted(np.concatenate(batches).tolist()) == list(range(rows))
     sizes = [len(batch) for batch in batches]
     assert 1 not in sizes or rows == 1 or batch_size == 1  # batch normalisation needs two
+    assert set(sizes[:-1]) <= {batch_size}
 
 
-def test_epochs_and_seeds_have_their_own_order():
-    def order(step, seed):
-        return batch_rows(step, rows=32, batch_size=32, seed=seed).tolist()
+@pytest.mark.parametrize("grouped", [False, True])
+def test_epochs_and_seeds_have_their_own_order(grouped):
+    lengths = np.arange(64) % 9 if grouped else None
 
-    assert order(0, 1) == order(0, 1)
-    assert order(0, 1) != order(1, 1)
-    assert order(0, 1) != order(0, 2)
+    def rows(step, seed):
+        return BatchOrder(64, 8, seed, lengths=lengths).batch(step).tolist()
+
+    assert rows(0, 1) == rows(0, 1)
+    assert rows(0, 1) != rows(8, 1)
+    assert rows(0, 1) != rows(0, 2)
+
+
+def test_the_order_of_a_shuffled_epoch_is_the_recorded_one():
+    """The shipped record was trained in this order."""
+    expected = np.random.default_rng([7, 1]).permutation(20)
+    order = BatchOrder(20, 8, 7)
+    assert np.concatenate([order.batch(3), order.batch(4), order.batch(5)]).tolist() == (
+        expected.tolist()
+    )
+    assert order.batch(0).tolist() == np.random.default_rng([7, 0]).permutation(20)[:8].tolist()
+
+
+def test_grouped_batches_hold_rows_of_one_length_and_come_in_any_order():
+    lengths = np.random.default_rng(0).integers(1, 100, 1003)
+    order = BatchOrder(1003, 10, 3, lengths=lengths)
+    batches = [lengths[order.batch(i)] for i in range(steps_in_epoch(1003, 10))]
+    spreads = [np.ptp(batch) for batch in batches[:-1]]
+    assert max(spreads) <= 25  # of a mega-batch of 500 rows, ten neighbours
+    assert np.mean(spreads) < 4
+    means = np.array([batch.mean() for batch in batches[:-1]])
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
+    shuffled = BatchOrder(1003, 10, 3)
+    assert order.batch(100).tolist() == shuffled.batch(100).tolist()  # the short one
 
 
 def test_the_schedule_warms_up_and_falls_to_zero_at_the_horizon():

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -5,9 +6,11 @@ import numpy as np
 import pytest
 import tinytrial
 import torch
+from accelerate.state import AcceleratorState
 
 from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.records import Recipe
+from hf_select.training import trial as trial_module
 from hf_select.training.trial import AccelerateTrial, EncodingCache
 
 RECIPE = tinytrial.RECIPE
@@ -359,6 +362,102 @@ def test_the_saved_model_names_its_labels_and_gives_the_test_score(make, target,
     answers = [answer["label"] for answer in classify(list(target.test["text"]))]
     names = [target.label_names[i] for i in target.test["label"]]
     assert np.mean([a == b for a, b in zip(answers, names, strict=True)]) == trial.test()
+
+
+# --------------------------------------------------------------------------------- throughput
+
+
+@pytest.fixture
+def in_a_thread(monkeypatch):
+    """Batches made ahead, as on a GPU."""
+    monkeypatch.setitem(trial_module.AHEAD, "cpu", 2)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, group_by_length=True)])
+def test_batches_made_ahead_train_the_same_bit_by_bit(make, in_a_thread, monkeypatch, recipe):
+    ahead = make(recipe)
+    ahead.advance(0.7)
+    ahead.advance(2)
+    monkeypatch.setitem(trial_module.AHEAD, "cpu", 0)
+    straight = make(recipe)
+    straight.advance(0.7)
+    straight.advance(2)
+    assert same(ahead, straight)
+
+
+def test_out_of_memory_makes_the_batches_ahead_anew(still_model, target, in_a_thread):
+    trial = AccelerateTrial("tiny", still_model, target, RECIPE)
+    sizes = out_of_memory_above(trial, 3)
+    trial.advance(1)
+    assert trial.micro_batch == 2
+    assert sizes[:10] == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    assert trial.throughput.samples == 52
+
+
+def test_no_memory_for_a_batch_made_ahead_is_no_memory_for_the_step(make, in_a_thread):
+    trial = make()
+    send = trial._transfer.send
+
+    def limited(batch):
+        if len(batch["input_ids"]) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return send(batch)
+
+    trial._transfer.send = limited
+    trial._eval_batch = 3
+    trial.advance(1)
+    assert trial.micro_batch == 2
+
+
+def test_grouping_by_length_pads_less_and_takes_every_row(make):
+    shuffled, grouped = make(), make(replace(RECIPE, group_by_length=True))
+    for trial in (shuffled, grouped):
+        trial.advance(1)
+        assert trial.throughput.samples == 52
+    one, other = shuffled.throughput, grouped.throughput
+    assert one.tokens == other.tokens == shuffled._train_rows.lengths.sum()
+    assert 0 < other.padding_share < 0.6 * one.padding_share
+    assert not same_weights(weights(shuffled), weights(grouped))
+
+
+def test_the_throughput_adds_up(make):
+    trial = make()
+    assert np.isnan(trial.throughput.samples_per_second)
+    assert np.isnan(trial.throughput.padding_share)
+    assert np.isnan(trial.throughput.overhead_share)
+    trial.advance(2)
+    seen = trial.throughput
+    assert seen.samples == 104
+    assert seen.samples_per_second == pytest.approx(104 / seen.training_seconds)
+    assert 0 < seen.waiting_seconds < seen.training_seconds
+    assert seen.training_seconds + seen.evaluation_seconds < trial.seconds
+    assert 0 < seen.overhead_share < 1
+    trial.test()
+    assert trial.throughput.evaluation_seconds > seen.evaluation_seconds
+
+
+def test_what_is_done_between_steps_is_not_training(make):
+    trial = make(on_step=lambda trial: time.sleep(0.02))
+    trial.advance(1)
+    assert trial.throughput.training_seconds < trial.seconds < 7 * 0.02
+
+
+@pytest.fixture
+def half_precision():
+    """Accelerate keeps one precision a process."""
+    AcceleratorState._reset_state()
+    yield "bf16"
+    AcceleratorState._reset_state()
+
+
+def test_half_precision_is_used_in_evaluation_too(make, half_precision):
+    trial = make(replace(RECIPE, precision=half_precision))
+    layer = next(m for m in trial.module.modules() if isinstance(m, torch.nn.Linear))
+    seen = []
+    layer.register_forward_hook(lambda *call: seen.append((trial.module.training, call[2].dtype)))
+    trial.advance(0.5)
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}
+    assert next(trial.module.parameters()).dtype == torch.float32
 
 
 # ------------------------------------------------------------------------------------- faults
