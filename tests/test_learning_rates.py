@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,10 @@ from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
 from hf_select import pipeline
 from hf_select.catalog import Catalog
 from hf_select.cli.app import run
+from hf_select.cli.select import command as select_command
 from hf_select.errors import InputError, StoppedError
+from hf_select.hub.winner.cards import CardFacts, winner_card
+from hf_select.hub.winner.cards import command as command_of
 from hf_select.pipeline.rates import (
     Entrant,
     curves_apply,
@@ -29,6 +33,7 @@ from hf_select.pipeline.rates import (
     with_rates,
 )
 from hf_select.records import CurveSet, Expectation
+from hf_select.results.markdown import escape
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import load_target
 
@@ -97,6 +102,10 @@ def test_every_model_is_a_candidate_with_every_rate(
     assert document["price"] == pytest.approx(trained / RECIPE.epochs)
     if policy == "brute-force":
         assert document["price"] == 4
+    if policy == "paper":  # what was recorded is of the record's own rate
+        forecast = {name for rung in document["rungs"] for name in rung["forecast"]}
+        assert forecast
+        assert all(name.endswith("lr=0.03") for name in forecast)
     winner = document["winner"]
     rate = document["recipe"]["learning_rate"]
     assert winner["learning_rate"] == rate
@@ -104,6 +113,11 @@ def test_every_model_is_a_candidate_with_every_rate(
     assert (out / "model.safetensors").read_bytes() == trained_alone(
         zoo, tmp_path / "alone", winner["model"], rate
     )
+    words = shlex.split(command_of(document))[2:]
+    asked = select_command.make_context("select", words).params
+    assert (asked["learning_rate"], asked["policy"]) == ("0.0001,0.03", policy)
+    card = winner_card(document, CardFacts("somebody/winner"))
+    assert all(card.count(f"{escape(row['candidate'])} |") == 1 for row in rows)
     # The same command again has nothing to do; another list is another selection.
     assert run(command(zoo, out, "--learning-rate", "1e-4,3e-2", "--policy", policy)) == 0
     assert json.loads(capsys.readouterr().out) == document
@@ -272,6 +286,22 @@ def test_a_forecast_widens_for_other_recipes_only(zoo: Path, tmp_path: Path) -> 
     assert "another recipe" not in said("several", learning_rates=[1e-2, USUAL])
     assert "another recipe" in said("unknown", learning_rates=[1e-2])
     assert "another recipe" in said("epochs", recipe=replace(RECIPE, epochs=1))
+
+
+def test_a_card_says_the_budget_as_the_command_line_takes_it(zoo: Path, tmp_path: Path) -> None:
+    document = select(
+        zoo,
+        tmp_path / "out",
+        learning_rates=[],
+        policy="trend",
+        tolerance=1.0,
+        budget="30m",
+        max_epochs=3,
+        max_cost=2.5,
+    )
+    asked = select_command.make_context("select", shlex.split(command_of(document))[2:]).params
+    assert (asked["budget"], asked["max_epochs"], asked["max_cost"]) == ("1800s", 3, 2.5)
+    assert (asked["tolerance"], asked["confidence"], asked["learning_rate"]) == (1.0, None, None)
 
 
 # ------------------------------------------------------------------------------- as arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -91,13 +92,12 @@ def rate_record(record: Record, target: TargetData) -> RateRecord:
     from hf_select.recall.rates import RateRecord, family_of
 
     digests = recorded_rates(record, target.task)
+    if len(digests) < 2:
+        return RateRecord(tuple(digests), np.empty((len(digests), 0, 0)), ())
     matrices = {rate: record.matrix(target.task, recipe=name) for rate, name in digests.items()}
-    main, *others = matrices.values() if len(matrices) > 1 else (None,)
-    if main is None:
-        empty = np.empty((len(digests), 0, 0))
-        return RateRecord(tuple(sorted(digests)), empty, ())
-    names = sorted({name for matrix in others for name in matrix.models})
-    names = names[:: -(-len(names) // LEARNT_FROM)]
+    runs = Counter(name for matrix in matrices.values() for name in matrix.models)
+    names = sorted(name for name, rates in runs.items() if rates > 1)
+    names = names[:: max(1, -(-len(names) // LEARNT_FROM))]
     hidden = columns_of(target, record)
     for rate, matrix in matrices.items():
         for column in hidden:

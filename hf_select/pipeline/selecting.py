@@ -51,6 +51,7 @@ from hf_select.pipeline.spending import (
     check_affordable,
     choose_policy,
     expected_spending,
+    spending_options,
     spending_settings,
 )
 from hf_select.records import (
@@ -156,9 +157,9 @@ def select(
     asked = {
         **data_options,
         **settings.to_dict(),
-        **spending_settings(limits, chosen_policy),
+        **spending_options(limits, chosen_policy),
         "recipe": recipe.digest(),
-        "learning_rates": list(rates),
+        "learning_rate": ",".join(map(repr, rates)) if len(rates) > 1 else None,
     }
     facts = record_facts(record)
     folder = SelectionFolder(

@@ -212,3 +212,15 @@ def _in_words(seconds: float) -> str:
 def spending_settings(budget: Budget, policy: NamedPolicy) -> Mapping[str, Any]:
     """What a selection that goes on must have been asked, too."""
     return {"budget": budget.to_dict(), "policy": policy.name, **dict(policy.parameters)}
+
+
+def spending_options(budget: Budget, policy: NamedPolicy) -> Mapping[str, Any]:
+    """The same as options of the command line, by which somebody else can do it again."""
+    known = ("tolerance", "confidence")
+    return {
+        "policy": policy.name,
+        **{name: policy.parameters[name] for name in known if name in policy.parameters},
+        "budget": None if budget.seconds is None else f"{budget.seconds:g}s",
+        "max_epochs": budget.epochs,
+        "max_cost": budget.price,
+    }
