@@ -17,7 +17,7 @@ from hf_select.results.matrix import default_recipe
 if TYPE_CHECKING:
     from hf_select.pipeline.base import Record, Say
     from hf_select.pipeline.recalling import Recalled
-    from hf_select.recall.rates import LeftOut, RateRecord
+    from hf_select.recall.rates import Comparison, LeftOut, RateRecord
     from hf_select.tasks.data import TargetData
 
 
@@ -143,6 +143,9 @@ def entrants(
     for name, bad in out.items():
         if bad:
             say(_not_tried(name, bad))
+    compared = {}
+    if known is not None:
+        compared = {rate: known.compare(rate, usual) for rate in rates if rate != usual}
     found = {}
     for model in models:
         gone = {bad.rate for bad in out.get(family[model], ())}
@@ -151,18 +154,15 @@ def entrants(
                 continue
             name = model if len(rates) == 1 else f"{model} lr={rate!r}"
             one = Entrant(name, model, replace(recipe, learning_rate=rate))
-            if known is not None:
-                one = _with_effect(one, known, family[model], usual)
-            found[name] = one
+            found[name] = _with_effect(one, compared.get(rate), family[model])
     return found
 
 
-def _with_effect(one: Entrant, known: RateRecord, family: str, usual: float) -> Entrant:
-    """The entrant with what its rate adds to the usual one."""
-    rate = one.recipe.learning_rate
-    if rate == usual:
+def _with_effect(one: Entrant, compared: Comparison | None, family: str) -> Entrant:
+    """The entrant with what its rate adds to the usual one; None: it is that one."""
+    if compared is None:
         return one
-    effect = known.compare(rate, usual).of(family)
+    effect = compared.of(family)
     own = float(np.hypot(effect.error, effect.own))
     return replace(one, effect=effect.mean, deviation=own, shared=effect.shared)
 
