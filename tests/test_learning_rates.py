@@ -278,12 +278,17 @@ def test_curves_apply_up_to_a_rate_that_is_reckoned_with(zoo: Path) -> None:
 
 
 def test_a_forecast_widens_for_other_recipes_only(zoo: Path, tmp_path: Path) -> None:
+    unknown = "nothing is on record of learning rate 0.01: taken to be as good as 0.03, give or"
+
     def said(name: str, **options: Any) -> str:
         lines: list[str] = []
         select(zoo, tmp_path / name, top=1, policy="trend", say=lines.append, **options)
         return " ".join(lines)
 
-    assert "another recipe" not in said("several", learning_rates=[1e-2, USUAL])
+    several = said("several", learning_rates=[1e-2, USUAL])
+    assert "another recipe" not in several
+    assert f"{unknown} take 0.14 in skill" in several
+    assert "nothing is on record" not in said("one", learning_rates=[USUAL])
     assert "another recipe" in said("unknown", learning_rates=[1e-2])
     assert "another recipe" in said("epochs", recipe=replace(RECIPE, epochs=1))
 

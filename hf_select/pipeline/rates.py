@@ -146,6 +146,7 @@ def entrants(
     compared = {}
     if known is not None:
         compared = {rate: known.compare(rate, usual) for rate in rates if rate != usual}
+        _say_unknown(compared, usual, say)
     found = {}
     for model in models:
         gone = {bad.rate for bad in out.get(family[model], ())}
@@ -165,6 +166,18 @@ def _with_effect(one: Entrant, compared: Comparison | None, family: str) -> Entr
     effect = compared.of(family)
     own = float(np.hypot(effect.error, effect.own))
     return replace(one, effect=effect.mean, deviation=own, shared=effect.shared)
+
+
+def _say_unknown(compared: Mapping[float, Comparison], usual: float, say: Say) -> None:
+    """Which rates nothing is on record of, so that what is expected of them is a guess."""
+    unknown = [rate for rate, found in compared.items() if not found.cells]
+    if unknown:
+        guess = max(compared[rate].of("").deviation for rate in unknown)
+        say(
+            f"nothing is on record of learning rate {' and '.join(f'{r:g}' for r in unknown)}: "
+            f"taken to be as good as {usual:g}, give or take {guess:.2f} in skill. `hf-select "
+            "benchmark` with that rate and else the record's recipe tells more"
+        )
 
 
 def _not_tried(family: str, bad: Sequence[LeftOut]) -> str:
