@@ -260,8 +260,10 @@ RECIPE_OPTIONS = (
 
 def rates(text: str | None) -> list[float]:
     """The learning rates in `1e-3,3e-4`; none if nothing was given."""
+    if text is None:
+        return []
     try:
-        return [float(rate) for rate in (text or "").split(",") if rate.strip()]
+        return [float(rate) for rate in text.split(",")]
     except ValueError as error:
         raise InputError(
             f"--learning-rate: {text!r} is not a number, nor a list of them",

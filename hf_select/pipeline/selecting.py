@@ -33,7 +33,15 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
-from hf_select.pipeline.rates import Entrant, entrants, expected_of_entrants, with_rates
+from hf_select.pipeline.rates import (
+    Entrant,
+    curves_apply,
+    curves_of_entrants,
+    entrants,
+    expected_of_entrants,
+    main_recipe,
+    with_rates,
+)
 from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
 from hf_select.pipeline.so_far import hand_over_so_far
 from hf_select.pipeline.spending import (
@@ -43,6 +51,7 @@ from hf_select.pipeline.spending import (
     check_affordable,
     choose_policy,
     expected_spending,
+    spending_options,
     spending_settings,
 )
 from hf_select.records import (
@@ -150,9 +159,9 @@ def select(
     asked = {
         **data_options,
         **settings.to_dict(),
-        **spending_settings(limits, chosen_policy),
+        **spending_options(limits, chosen_policy),
         "recipe": recipe.digest(),
-        "learning_rates": list(rates),
+        "learning_rate": ",".join(map(repr, rates)) if len(rates) > 1 else None,
     }
     facts = record_facts(record)
     folder = SelectionFolder(
@@ -176,7 +185,7 @@ def select(
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
     expected = expected_spending(
-        record, target, chosen_policy, settings, float(recipe.epochs), speed
+        record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
     if expected is not None:
         say(f"{expected}.")
@@ -192,7 +201,7 @@ def select(
         should_stop=should_stop,
         say=say,
     )
-    field = entrants(recalled, record, target.task, recipe, rates, say)
+    field = entrants(recalled, record, target, recipe, rates, say)
     from hf_select.training.live import LiveTrials  # torch, once all that is bad is refused
 
     trials = LiveTrials(
@@ -384,7 +393,8 @@ def _fine_select(
     )
     for column in columns_of(target, record):
         curves = curves.without_dataset(column)
-    doubt = _doubt(record, target.task, trials.recipe, policy, say)
+    several = any(one.name != one.model for one in field.values())
+    doubt = _doubt(record, target.task, trials.recipe, policy, say, several_rates=several)
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
     epoch = _epoch_seconds(curves)
     result = run_selection(
@@ -393,7 +403,7 @@ def _fine_select(
         horizon=float(trials.recipe.epochs),
         metric=get_metric(target.metric),
         val_trivial=target.trivial("validation"),
-        record=curves,
+        record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
         expected=None if expected is None else expected_of_entrants(expected, field),
         rows=lambda at: float(trials.val_rows(at)),
         doubt=doubt,
@@ -413,11 +423,18 @@ def _fine_select(
     return replace(result, proxy_epochs=epochs)
 
 
-def _doubt(record: Record, task: str, recipe: Recipe, policy: NamedPolicy, say: Say) -> float:
-    """By what factor the forecast is widened: above 1 where the record used another recipe."""
-    counts = record.recipes(task)
-    usual = max(counts, key=lambda name: counts[name], default="")
-    if not policy.forecasts or usual == recipe.digest():
+def _doubt(
+    record: Record,
+    task: str,
+    recipe: Recipe,
+    policy: NamedPolicy,
+    say: Say,
+    *,
+    several_rates: bool,
+) -> float:
+    """By what factor the forecast is widened: above 1 where the record used another recipe, but
+    for learning rates whose effect is reckoned with."""
+    if not policy.forecasts or curves_apply(record, task, recipe, several=several_rates):
         return 1.0
     say(
         "the record's curves were made with another recipe: what they say of this one is taken "

@@ -132,7 +132,8 @@ def check_affordable(budget: Budget, speed: Speed) -> None:
 @dataclass(frozen=True)
 class Expected:
     """What a selection is expected to spend. trainings: multiples of one full training, without
-    looks, from replays on `replayed` benchmarks (low to high); looks: models looked at."""
+    looks, from replays on `replayed` benchmarks (low to high); looks: models looked at; rates: how
+    many learning rates there are, where all else is for one."""
 
     looks: int
     trainings: float
@@ -141,6 +142,7 @@ class Expected:
     replayed: int
     horizon: float
     speed: Speed
+    rates: int = 1
 
     @property
     def price(self) -> float:
@@ -160,6 +162,7 @@ class Expected:
             **{key: round(v, 3) if np.isfinite(v) else None for key, v in values.items()},
             "looks": self.looks,
             "replayed": self.replayed,
+            "rates": self.rates,
         }
 
     def __str__(self) -> str:
@@ -171,6 +174,9 @@ class Expected:
         text += f", a price of about {self.price:.1f}"
         if np.isfinite(self.seconds):
             text += f"; {_in_words(self.seconds)} at the speed of the record's machines"
+        if self.rates > 1:
+            text += f". That is for one learning rate: {self.rates} of them cost more, up to "
+            text += f"about {self.rates} times as much training"
         return text
 
 
@@ -181,6 +187,7 @@ def expected_spending(
     settings: RecallSettings,
     horizon: float,
     speed: Speed,
+    rates: int = 1,
 ) -> Expected | None:
     """What the selection will spend, by replaying it on some benchmarks; None if that can't be."""
     from hf_select.pipeline.compare import replay_trainings
@@ -200,7 +207,7 @@ def expected_spending(
     if not spent:
         return None
     return Expected(
-        looks, float(np.mean(spent)), min(spent), max(spent), len(spent), horizon, speed
+        looks, float(np.mean(spent)), min(spent), max(spent), len(spent), horizon, speed, rates
     )
 
 
@@ -214,3 +221,15 @@ def _in_words(seconds: float) -> str:
 def spending_settings(budget: Budget, policy: NamedPolicy) -> Mapping[str, Any]:
     """What a selection that goes on must have been asked, too."""
     return {"budget": budget.to_dict(), "policy": policy.name, **dict(policy.parameters)}
+
+
+def spending_options(budget: Budget, policy: NamedPolicy) -> Mapping[str, Any]:
+    """The same as options of the command line, by which somebody else can do it again."""
+    known = ("tolerance", "confidence")
+    return {
+        "policy": policy.name,
+        **{name: policy.parameters[name] for name in known if name in policy.parameters},
+        "budget": None if budget.seconds is None else f"{budget.seconds:g}s",
+        "max_epochs": budget.epochs,
+        "max_cost": budget.price,
+    }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_select.recall.rates import family_of
 from hf_select.records import ModelEntry
 
 Array = NDArray[np.float64]
@@ -270,7 +271,7 @@ def _architecture(
     alike: _Alike, rows: Sequence[ModelEntry], columns: Sequence[ModelEntry]
 ) -> Array:
     def bag(entry: ModelEntry) -> Bag:
-        name = re.sub(r"(For[A-Z]\w*|(LMHead|PreTrained)?Model)$", "", entry.architecture).lower()
+        name = family_of(entry.architecture).lower()
         return {name: 1.0} if name else {}
 
     return _cosine([bag(entry) for entry in rows], [bag(entry) for entry in columns])

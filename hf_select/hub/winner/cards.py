@@ -237,7 +237,7 @@ def _choice(document: Mapping[str, Any], endpoint: str) -> str:
     rows = [
         (
             rank,
-            row["model"],
+            row.get("candidate", row["model"]),
             row["revision"][:8],
             _score(row["val"]),
             _short(row["epochs"]),
@@ -282,7 +282,8 @@ def _record(document: Mapping[str, Any], endpoint: str) -> str:
 
 
 def _training(document: Mapping[str, Any]) -> str:
-    curve = document["curves"][document["winner"]["model"]]
+    winner = document["winner"]
+    curve = document["curves"][winner.get("candidate", winner["model"])]
     columns = ("epochs", "train_loss", "val_loss", "val")
     rows = [
         (_short(epoch), _score(train), _score(loss), _score(val))

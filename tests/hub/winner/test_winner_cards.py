@@ -177,10 +177,11 @@ def evil_document(text: str) -> dict[str, Any]:
     document = finished(target=text)
     document["source"] = {"repo": None, "config": None, "revision": None, "splits": {}}
     document["record"] = {"name": text, "repo": None, "revision": None}
-    document["winner"]["model"] = text
+    document["winner"] |= {"model": text, "candidate": text}
     document["curves"][text] = document["curves"].pop(BASE)
     for row in document["ranking"]:
         row["model"] += text
+        row["candidate"] = row["model"]
         row["reason"] = text
     document["data"] |= {"label_column": text, "input_columns": [text], "notes": [text]}
     document["settings"] |= {"exclude": [text]}
