@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_select.errors import (
+    HfSelectError,
     InputError,
     RecordError,
     UnknownNameError,
@@ -128,25 +129,35 @@ def _replay_selection(
     )
 
 
-def replay_trainings(
+BRIEFLY = ("brute-force", "constant-epoch:1", "halving", "fractional-halving", "paper")
+"""What a selection's own policy is shown beside."""
+
+
+def replay_briefly(
     repo: Record, task: str, policy: NamedPolicy, settings: RecallSettings, *, most: int
-) -> list[float]:
-    """Full trainings' worth that a selection with these settings spends on up to `most` benchmarks
-    as targets, looks not counted; the first seed of each."""
-    from hf_select.selection.replay import replay_one, replicates
+) -> dict[str, Any]:
+    """A selection with these settings, and others beside it, on up to `most` benchmarks as targets.
+
+    The summary of a replay over the first seed of each; {} where the record can't be replayed.
+    """
+    from hf_select.selection.policies import get_policy
+    from hf_select.selection.replay import replay_selection
 
     curves = with_rows(repo.curves(task), repo, task)
-    recall = _recaller(repo, task, settings.top, settings.method, settings.raw)
-    twins = twin_columns(repo, task)
-    spent = []
-    for dataset in curves.datasets[:: -(-len(curves.datasets) // most)]:
-        cases = replicates(curves, dataset, openings=recall)
-        if cases:
-            result = replay_one(
-                curves, cases[0], policy, twins=twins.get(dataset, ()), raw=settings.raw
-            )
-            spent.append(result.epochs / result.horizon)
-    return spent
+    chosen = {policy.name: policy, **{name: get_policy(name) for name in BRIEFLY}}
+    try:
+        document = replay_selection(
+            curves,
+            chosen,
+            openings=_recaller(repo, task, settings.top, settings.method, settings.raw),
+            twins=twin_columns(repo, task),
+            raw=settings.raw,
+            only=curves.datasets[:: -(-len(curves.datasets) // most)],
+            one_seed=True,
+        )
+    except HfSelectError:
+        return {}
+    return document
 
 
 def _candidates(words: str) -> tuple[int | None, str]:

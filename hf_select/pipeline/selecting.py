@@ -260,6 +260,7 @@ def select(
         revisions={name: entry.revision for name, entry in recalled.entries.items()},
         entrants={name: (one.model, one.recipe.learning_rate) for name, one in field.items()},
         expected=None if expected is None else expected.to_dict(),
+        replayed=None if expected is None else expected.summary,
         early_rows=trials.val_rows(0.0),
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

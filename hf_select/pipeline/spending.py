@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_select.errors import HfSelectError, InputError
+from hf_select.errors import InputError
 from hf_select.pipeline.base import Record
 from hf_select.selection.budget import STEP, Budget, parse_seconds
 from hf_select.selection.policies import NamedPolicy, get_policy
@@ -131,9 +131,12 @@ def check_affordable(budget: Budget, speed: Speed) -> None:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a selection is expected to spend. trainings: multiples of one full training, without
-    looks, from replays on `replayed` benchmarks (low to high); looks: models looked at; rates: how
-    many learning rates there are, where all else is for one."""
+    """What a selection is expected to spend.
+
+    trainings: multiples of one full training, without looks, from replays on `replayed` benchmarks
+    (low to high). looks: models looked at. rates: how many learning rates there are, where all else
+    is for one. summary: policy -> how it did in those replays.
+    """
 
     looks: int
     trainings: float
@@ -143,6 +146,7 @@ class Expected:
     horizon: float
     speed: Speed
     rates: int = 1
+    summary: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def price(self) -> float:
@@ -190,7 +194,7 @@ def expected_spending(
     rates: int = 1,
 ) -> Expected | None:
     """What the selection will spend, by replaying it on some benchmarks; None if that can't be."""
-    from hf_select.pipeline.compare import replay_trainings
+    from hf_select.pipeline.compare import replay_briefly
 
     sizes = record.sizes(target.task)
     looks = 0
@@ -200,15 +204,12 @@ def expected_spending(
         looks = min(settings.looks or LIMIT, len(sizes)) if record.proxies(target.task) else 0
     if len(sizes) > MOST_MODELS:
         return None
-    try:
-        spent = replay_trainings(record, target.task, policy, settings, most=REPLAYED)
-    except HfSelectError:
+    document = replay_briefly(record, target.task, policy, settings, most=REPLAYED)
+    if not document:
         return None
-    if not spent:
-        return None
-    return Expected(
-        looks, float(np.mean(spent)), min(spent), max(spent), len(spent), horizon, speed, rates
-    )
+    spent = [rows[policy.name]["trainings"] for rows in document["targets"].values()]
+    mean, low, high = float(np.mean(spent)), min(spent), max(spent)
+    return Expected(looks, mean, low, high, len(spent), horizon, speed, rates, document["summary"])
 
 
 def _in_words(seconds: float) -> str:

@@ -50,6 +50,7 @@ def selection_document(
     revisions: Mapping[str, str],
     entrants: Mapping[str, tuple[str, float]] | None = None,
     expected: Mapping[str, Any] | None = None,
+    replayed: Mapping[str, Any] | None = None,
     early_rows: int = 0,
     fingerprint: str = "",
     created: str = "",
@@ -59,7 +60,8 @@ def selection_document(
     `trivial` maps a split to the trivial predictor's raw score there, `split_rows` a split to its
     number of rows, `revisions` a model to its commit. `num_models` is how many models the record
     offered for the task. `entrants` maps a candidate to its model and learning rate, where one
-    model can be several; `expected` is what it was expected to spend; `early_rows` the validation
+    model can be several; `expected` is what it was expected to spend, `replayed` the
+    summary of the replays that say so; `early_rows` the validation
     rows that scores before epoch 1 rest on. `seconds` is the wall time of everything. Scores are
     raw and exact; times, shares and prices are rounded; NaN and infinities become None.
     """
@@ -91,6 +93,7 @@ def selection_document(
         "price": round(result.price, 6),
         "ended": result.ended,
         "expected": None if expected is None else dict(expected),
+        "replayed": dict(replayed or {}),
         "cost": {
             "epochs": round(result.epochs, 6),
             "seconds": _round(result.seconds, 3),

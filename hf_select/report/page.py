@@ -682,6 +682,7 @@ def _replayed(document: Mapping[str, Any]) -> str:
     if not found:
         return ""
     ours = str(document.get("policy", ""))
+    of = _count((document.get("expected") or {}).get("replayed") or 0, "benchmark")
     wide = price_svg(found, ours=ours, width=960, height=470, standalone=False)
     narrow = price_svg(found, ours=ours, width=372, height=460, standalone=False)
     rows = "".join(
@@ -692,8 +693,9 @@ def _replayed(document: Mapping[str, Any]) -> str:
     return _section(
         "replayed",
         "What choosing costs, policy by policy",
-        "<p>Every policy, replayed on the record with each benchmark left out in turn: what "
-        "choosing cost, and how far the chosen model’s test score was from the best of all. "
+        f"<p>Policies with the same recall, replayed on {of} of the record, each left out in "
+        "turn, one seed: what choosing cost, and how far the chosen model’s test score was from "
+        "the best of all. So few targets tell prices, and regrets only roughly. "
         "Cheap and good is bottom left; on the dashed line are those that none beats on both "
         "counts.</p>\n",
         f'<figure class="plane"><div class="wide">{wide}</div>\n<div class="narrow">{narrow}</div>'

@@ -204,6 +204,8 @@ def replay_selection(
     cost: str = "epochs",
     raw: bool = False,
     horizon: float | None = None,
+    only: Sequence[str] | None = None,
+    one_seed: bool = False,
     seed: int = 0,
     task: str = "",
 ) -> dict[str, Any]:
@@ -217,6 +219,8 @@ def replay_selection(
     cost over that of training the winner alone, in `cost`: "epochs" or "seconds". `regret_ci`: 95 %
     bootstrap interval over targets, drawn with `seed`. `calibration`: that of
     `calibration.calibration`.
+
+    `only` these datasets are targets; with `one_seed` the first seed of each alone.
 
     Raises `InputError` on an unknown cost, on a record without learning curves (of `task`, which
     only the message needs), or if no dataset can be replayed.
@@ -235,8 +239,9 @@ def replay_selection(
     skipped: dict[str, str] = {}
     same_seed = []
     judged: dict[str, list[tuple[SelectionResult, dict[str, float]]]] = {n: [] for n in policies}
-    for dataset in curves.datasets:
+    for dataset in curves.datasets if only is None else only:
         cases = replicates(curves, dataset, openings=openings, horizon=horizon)
+        cases = cases[:1] if one_seed else cases
         if not cases:
             skipped[dataset] = "no candidate has both a curve and a test score there"
             continue
@@ -297,6 +302,7 @@ def _account(curves: CurveSet, case: Replicate, result: SelectionResult) -> dict
         "regret": 100.0 * (best - float(mine)),
         "winner_rank": 1 + int(np.sum(gain > mine + EPS)),
         "epochs": result.epochs + result.proxy_epochs,
+        "trainings": result.epochs / result.horizon,
         "seconds": result.seconds,
         "price_epochs": result.price,
         # A proxy pass costs its share of an epoch of the winner.
@@ -317,6 +323,7 @@ def _mean_of(rows: list[dict[str, Any]], cost: str) -> dict[str, Any]:
         "regret": mean("regret"),
         "price": mean(f"price_{cost}"),
         "epochs": mean("epochs"),
+        "trainings": mean("trainings"),
         "seconds": mean("seconds"),
         "winner_rank": mean("winner_rank"),
         "winners": [row["winner"] for row in rows],
