@@ -17,6 +17,7 @@ from typing import Any
 
 from hf_select import pipeline
 from hf_select.errors import HfSelectError
+from hf_select.report.price import write_price_svg
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- price: begin -->", "<!-- price: end -->"
@@ -43,6 +44,8 @@ GROUPS = {
 }
 JUDGED = ("all", "recall:10", "recall")
 """Where ours is held against its rivals: the paper's recall looks at representatives alone."""
+DRAWN = {"all": "all models as candidates", "recall:10": "the 10 that the hybrid puts first"}
+"""The groups that a figure is drawn of."""
 COLUMNS = ("policy", "regret", "95 % interval", "worst", "price", "epochs", "winner's rank")
 
 
@@ -102,6 +105,11 @@ def table(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"{row['winner_rank']:.1f}",
         )
         yield "| " + " | ".join(cells) + " |"
+
+
+def figure_name(document: Mapping[str, Any], group: str) -> str:
+    """Where the page finds a group's figure."""
+    return f"figures/price-{document['task']}-{group.replace(':', '-')}.svg"
 
 
 def verdict(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -190,6 +198,12 @@ def page(documents: Sequence[Mapping[str, Any]], results: str) -> str:
         lines += ["", f"### {document['task']}: {shape} x {document['seeds']} seeds"]
         lines += ["", f"`{OURS}` against its rivals:", "", *verdicts(document)]
         lines += ["", "What its chances were worth:", "", *calibrations(document)]
+        lines += [
+            line
+            for group, words in DRAWN.items()
+            if "summary" in document["candidates"].get(group, {})
+            for line in ("", f"![Price against regret, {words}]({figure_name(document, group)})")
+        ]
         for candidates, found in document["candidates"].items():
             lines += ["", f"{GROUPS[candidates]}:", ""]
             if "error" in found:
@@ -218,12 +232,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", action="append", help="may be repeated; all if not given")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "price.json")
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures")
     options = parser.parse_args(arguments)
     try:
         tasks = options.task or pipeline.open_results(options.results).tasks()
         documents = [measure(options.results, task) for task in tasks]
     except HfSelectError as error:
         parser.exit(error.exit_code, f"{error.message}\n{error.hint}\n")
+    for document in documents:
+        for group, words in DRAWN.items():
+            found = document["candidates"].get(group, {})
+            if "summary" in found:
+                write_price_svg(
+                    found["summary"],
+                    options.figures / Path(figure_name(document, group)).name,
+                    ours=OURS,
+                    heading=f"{document['task']}: {words}",
+                )
     section = page(documents, options.results)
     print(section)
     options.json.parent.mkdir(parents=True, exist_ok=True)

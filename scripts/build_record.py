@@ -32,7 +32,6 @@ RECIPES = {
     "image": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32),
     "text": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32, max_length=32),
 }
-PROXY_ROWS = 600
 BENCHMARKS = {
     "image": [
         "animal",
@@ -71,8 +70,7 @@ def main() -> None:
         catalog = record_catalog(name, args.work)
         recipe = args.work / f"recipe-{name}.json"
         recipe.write_text(json.dumps(RECIPES[name].to_dict(), indent=1), encoding="utf-8")
-        proxies = ("--proxy-rows", str(PROXY_ROWS))
-        benchmark(catalog, RESULTS, name, recipe, args.jobs, *proxies)
+        benchmark(catalog, RESULTS, name, recipe, args.jobs)
         oracle = oracle_catalog(name, args.work)
         benchmark(oracle, ORACLE, name, recipe, args.jobs, "--no-proxies")
     for shipped in (RESULTS, ORACLE):
