@@ -269,12 +269,14 @@ def test_another_recipe_rules_nothing_out(zoo: Path, tmp_path: Path) -> None:
 def test_curves_apply_up_to_a_rate_that_is_reckoned_with(zoo: Path) -> None:
     record = ResultsRepo.open(zoo / "both")
     slow, third = (replace(RECIPE, learning_rate=rate) for rate in (SLOW, 1e-2))
-    assert curves_apply(record, TASK, RECIPE, several=False)
-    assert curves_apply(record, TASK, slow, several=False)
-    assert not curves_apply(record, TASK, third, several=False)
-    assert curves_apply(record, TASK, third, several=True)
-    assert not curves_apply(record, TASK, replace(RECIPE, epochs=3), several=True)
-    assert not curves_apply(ResultsRepo.open(zoo / "record"), TASK, slow, several=False)
+    own = RECIPE.learning_rate
+    assert curves_apply(record, TASK, RECIPE, [own])
+    assert curves_apply(record, TASK, slow, [own, slow.learning_rate])
+    assert not curves_apply(record, TASK, third, [third.learning_rate])
+    assert not curves_apply(record, TASK, RECIPE, [own, third.learning_rate])
+    assert not curves_apply(record, TASK, replace(RECIPE, epochs=3), [own])
+    known = ResultsRepo.open(zoo / "record")
+    assert not curves_apply(known, TASK, slow, [slow.learning_rate])
 
 
 def test_a_forecast_widens_for_other_recipes_only(zoo: Path, tmp_path: Path) -> None:

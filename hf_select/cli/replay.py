@@ -100,6 +100,9 @@ def command(
             ["policy" if phase == "selection" else "method", *columns],
             rows,
         )
+        for name, row in summary.items():
+            for line in _calibrated(name, row.get("calibration") or {}):
+                out.line(line)
         if phase == "recall":
             out.line(
                 "regret@k: points that the best of the first k is below the best of all, in "
@@ -116,6 +119,24 @@ def _shown(row: dict[str, Any], column: str) -> Any:
     if not interval or not isinstance(value, float) or math.isnan(value):
         return value
     return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def _calibrated(name: str, found: dict[str, Any]) -> list[str]:
+    """What the chances of a policy that gives any were worth."""
+    if not found:
+        return []
+    lines = [
+        f"{name}: its winners were the best candidate in {100 * found['winner_best']:.0f} % of "
+        f"{found['selections']} selections; it had promised {100 * found['winner_promised']:.0f} %"
+    ]
+    if found["dropped"]:
+        low, high = found["interval"]
+        lines.append(
+            f"{name}: of {found['dropped']} dropped as below 5 % to be the best, "
+            f"{100 * found['best']:.1f} % were ({100 * low:.1f} to {100 * high:.1f} % with 95 %); "
+            f"it had promised {100 * found['promised']:.1f} %"
+        )
+    return lines
 
 
 def _check_figure(figure: str | None, phase: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -74,13 +74,13 @@ def recorded_rates(record: Record, task: str) -> dict[float, str]:
     return found
 
 
-def curves_apply(record: Record, task: str, recipe: Recipe, *, several: bool) -> bool:
-    """Whether the record's curves are of this recipe, up to a learning rate of which the effect is
-    reckoned with: one of several, or one on record."""
+def curves_apply(record: Record, task: str, recipe: Recipe, rates: Collection[float]) -> bool:
+    """Whether the record's curves are of this recipe with one of these rates, or of one that
+    differs in nothing but the rate, and all of them are on record: then their effect is known."""
     main = main_recipe(record, task)
     if main is None or not _same_but_rate(recipe, main):
         return False
-    return several or recipe.learning_rate in recorded_rates(record, task)
+    return set(rates) <= set(recorded_rates(record, task))
 
 
 def _same_but_rate(one: Recipe, other: Recipe) -> bool:
@@ -133,9 +133,7 @@ def entrants(
     models = [candidate.model for candidate in recalled.result.candidates]
     family = {name: family_of(recalled.entries[name].architecture) for name in models}
     known = None
-    if len(rates) > 1 or (
-        rates[0] != usual and curves_apply(record, target.task, recipe, several=False)
-    ):
+    if len(rates) > 1 or (rates[0] != usual and curves_apply(record, target.task, recipe, rates)):
         known = rate_record(record, target)
     out: Mapping[str, tuple[LeftOut, ...]] = {}
     if known is not None and main is not None and _same_but_rate(recipe, main):

@@ -394,8 +394,8 @@ def _fine_select(
     )
     for column in columns_of(target, record):
         curves = curves.without_dataset(column)
-    several = any(one.name != one.model for one in field.values())
-    doubt = _doubt(record, target.task, trials.recipe, policy, say, several_rates=several)
+    rates = {one.recipe.learning_rate for one in field.values()}
+    doubt = _doubt(record, target.task, trials.recipe, rates, policy, say)
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
     epoch = _epoch_seconds(curves)
     result = run_selection(
@@ -428,18 +428,17 @@ def _doubt(
     record: Record,
     task: str,
     recipe: Recipe,
+    rates: Collection[float],
     policy: NamedPolicy,
     say: Say,
-    *,
-    several_rates: bool,
 ) -> float:
     """By what factor the forecast is widened: above 1 where the record used another recipe, but
-    for learning rates whose effect is reckoned with."""
-    if not policy.forecasts or curves_apply(record, task, recipe, several=several_rates):
+    for learning rates that are on record, too."""
+    if not policy.forecasts or curves_apply(record, task, recipe, rates):
         return 1.0
     say(
-        "the record's curves were made with another recipe: what they say of this one is taken "
-        f"as {DOUBT:g} times less certain"
+        "the record's curves were made with another recipe (or learning rate): what they say of "
+        f"this one is taken as {DOUBT:g} times less certain"
     )
     return DOUBT
 
