@@ -125,17 +125,15 @@ def _calibrated(name: str, found: dict[str, Any]) -> list[str]:
     """What the chances of a policy that gives any were worth."""
     if not found:
         return []
-    lines = [
-        f"{name}: its winners were the best candidate in {100 * found['winner_best']:.0f} % of "
-        f"{found['selections']} selections; it had promised {100 * found['winner_promised']:.0f} %"
-    ]
+    won, promised = 100 * found["winner_best"], 100 * found["winner_promised"]
+    of = found["selections"]
+    said = f"{name}: its winners were the best candidate in {won:.0f} % of {of} selections"
+    lines = [f"{said}; it had promised {promised:.0f} %"]
     if found["dropped"]:
-        low, high = found["interval"]
-        lines.append(
-            f"{name}: of {found['dropped']} dropped as below 5 % to be the best, "
-            f"{100 * found['best']:.1f} % were ({100 * low:.1f} to {100 * high:.1f} % with 95 %); "
-            f"it had promised {100 * found['promised']:.1f} %"
-        )
+        low, high = (100 * edge for edge in found["interval"])
+        said = f"{name}: of {found['dropped']} dropped as below 5 % to be the best, "
+        said += f"{100 * found['best']:.1f} % were ({low:.1f} to {high:.1f} % with 95 %)"
+        lines.append(f"{said}; it had promised {100 * found['promised']:.1f} %")
     return lines
 
 
