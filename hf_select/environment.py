@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 
 def is_main_process() -> bool:
@@ -12,7 +12,16 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+LIBRARIES = ("hf-select", "torch", "transformers", "accelerate", "datasets", "numpy")
+
+
 def library_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    names = ("hf-select", "torch", "transformers", "accelerate", "datasets", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    """Versions of what a result depends on; "not installed" for one that runs from its sources."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
