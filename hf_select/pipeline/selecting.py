@@ -387,6 +387,7 @@ def _fine_select(
     """Phase two over live trials; the proxy passes are added to the bill."""
     from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
+    from hf_select.training.agreement import agreed, agreed_clock
 
     candidates = [c.model for c in recalled.result.candidates]
     curves = curves_to_learn_from(
@@ -409,9 +410,10 @@ def _fine_select(
         rows=lambda at: float(trials.val_rows(at)),
         doubt=doubt,
         raw=raw,
-        proxy_epochs=recalled.proxy_seconds / epoch if epoch else 0.0,
+        proxy_epochs=agreed(recalled.proxy_seconds / epoch if epoch else 0.0),
         budget=limits,
-        spent_seconds=spent,
+        spent_seconds=agreed(spent),
+        clock=agreed_clock,
         policy_name=policy.name,
         journal=journal,
         write_journal=is_main_process(),

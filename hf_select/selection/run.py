@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -267,6 +268,7 @@ def run_selection(
     proxy_epochs: float = 0.0,
     budget: Budget | None = None,
     spent_seconds: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
     policy_name: str = "",
     journal: Path | None = None,
     write_journal: bool = True,
@@ -281,7 +283,7 @@ def run_selection(
     curves of other datasets. `raw=True` keeps raw scores (the paper's preset). `expected`,
     `rows(epoch)` and `doubt` are what `SelectionState` says. `budget`: when it can pay no more
     than to finish the leader, that is what is done, as far as it can; `spent_seconds` and
-    `proxy_epochs` were spent before.
+    `proxy_epochs` were spent before. `clock()`, in seconds, must tell several processes the same.
     `on_rung(rung)` is called after every decision, `on_advance(model, raw curve)` after every
     advance, `should_stop()` asked before each.
 
@@ -313,7 +315,7 @@ def run_selection(
             expected=expected,
             rows=rows or (lambda epoch: np.inf),
             doubt=doubt,
-            purse=Purse(budget or Budget(), horizon, proxy_epochs, spent_seconds),
+            purse=Purse(budget or Budget(), horizon, proxy_epochs, spent_seconds, clock),
             on_rung=on_rung or (lambda rung: None),
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),

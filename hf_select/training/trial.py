@@ -452,13 +452,16 @@ class AccelerateTrial:
         self._loss_sum.zero_()
         self._loss_rows = 0
         score, loss = self._evaluate(self._rows_at(epoch))
+        seconds = [self.seconds]
+        if self._world > 1:  # a policy may look at them, and must decide alike everywhere
+            broadcast_object_list(seconds)
         old = self.curve
         self.curve = LearningCurve(
             epochs=np.append(old.epochs, epoch),
             val=np.append(old.val, score),
             val_loss=np.append(old.val_loss, loss),
             train_loss=np.append(old.train_loss, train_loss),
-            seconds=np.append(old.seconds, self.seconds),
+            seconds=np.append(old.seconds, seconds[0]),
         )
 
     def _rows_at(self, epoch: float) -> Encoded:

@@ -20,7 +20,7 @@ def test_select_with_two_processes(tmp_path: Path) -> None:
     pipeline.benchmark(tmp_path / "record", tiny_catalog(tmp_path), recipe=RECIPE, jobs=2)
     target = tiny_text_csv(tmp_path / "target.csv", 90, seed=3)
     arguments = ["select", str(target), "--results", str(tmp_path / "record"), "--json"]
-    arguments += ["--catalog", str(tmp_path / "catalog.json"), "--top", "3"]
+    arguments += ["--catalog", str(tmp_path / "catalog.json"), "--top", "3", "--budget", "10m"]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     documents = {}
     for processes, start in ((1, [sys.executable]), (2, [*launcher, "--nproc_per_node", "2"])):
