@@ -171,7 +171,7 @@ def calibrations(document: Mapping[str, Any]) -> Iterator[str]:
     for group in JUDGED:
         found = document["candidates"][group]
         cal = {} if "error" in found else found["summary"][OURS]["calibration"]
-        if cal:
+        if cal and cal["dropped"]:
             low, high = cal["interval"]
             yield (
                 f"| {group} | {cal['dropped']} | {100 * cal['promised']:.1f} % | "

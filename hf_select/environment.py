@@ -12,6 +12,11 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def launched_processes() -> int:
+    """How many processes `accelerate launch` or torchrun has started together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 LIBRARIES = ("hf-select", "torch", "transformers", "accelerate", "datasets", "numpy")
 
 

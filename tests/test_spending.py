@@ -84,10 +84,14 @@ def test_a_budget_that_pays_for_no_step_is_refused(
 
 
 def test_a_time_in_which_no_step_can_be_taken_is_refused_by_the_record() -> None:
-    check_affordable(Budget(seconds=1.25), SPEED)  # 1/8 of an epoch
+    said: list[str] = []
+    check_affordable(Budget(seconds=1.25), SPEED, said.append)  # 1/8 of an epoch
+    assert not said
+    check_affordable(Budget(seconds=1.2), SPEED, said.append)  # other machines may be faster
+    assert "may end before the first score" in said[0]
     with pytest.raises(InputError, match="too small for one step"):
-        check_affordable(Budget(seconds=1.2), SPEED)
-    check_affordable(Budget(seconds=1.2), Speed(math.nan, 1.0))  # nothing is known
+        check_affordable(Budget(seconds=0.12), SPEED, said.append)
+    check_affordable(Budget(seconds=0.12), Speed(math.nan, 1.0), said.append)  # nothing is known
 
 
 def test_looks_take_a_part_of_what_may_be_spent() -> None:
@@ -185,6 +189,27 @@ def test_stopped_it_hands_over_the_best_so_far_and_goes_on(zoo: Path, tmp_path: 
     assert again["winner"]["test"] == whole["winner"]["test"]
     assert again["curves"].keys() == whole["curves"].keys()
     assert not place.exists()
+
+
+@pytest.mark.parametrize("policy", ["brute-force", "trend"])
+def test_before_the_first_decision_too_whoever_was_trained_is_handed_over(
+    zoo: Path, tmp_path: Path, policy: str
+) -> None:
+    journal = tmp_path / "out" / ".select" / "journal.jsonl"
+    with pytest.raises(StoppedError) as stopped:
+        select(
+            zoo,
+            tmp_path / "out",
+            policy=policy,
+            should_stop=lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 1,
+        )
+    so_far = stopped.value.so_far
+    assert so_far is not None
+    first = json.loads(journal.read_text().splitlines()[0])
+    assert so_far["model"] == first["model"]
+    assert so_far["val"] == first["curve"]["val"][-1]
+    assert so_far["trained"] >= so_far["epochs"]
+    AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / "best-so-far")
 
 
 def test_a_record_of_another_recipe_is_doubted(zoo: Path, tmp_path: Path) -> None:

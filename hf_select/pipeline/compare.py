@@ -31,6 +31,7 @@ from hf_select.pipeline.base import (
 )
 from hf_select.records import (
     TASK_KINDS,
+    CurveSet,
 )
 from hf_select.results.matrix import dataset_name
 from hf_select.selection.replay import Opening
@@ -155,7 +156,7 @@ def replay_briefly(
             only=curves.datasets[:: -(-len(curves.datasets) // most)],
             one_seed=True,
         )
-    except HfSelectError:
+    except (HfSelectError, ValueError):  # it only informs
         return {}
     return document
 
@@ -223,8 +224,7 @@ def _recaller(
                 )
             used = {scores.proxy}
         seconds = sum(spent_on(model, dataset, used) for model in wanted)
-        spent = curves.seconds[:, curves.datasets.index(dataset)]
-        epoch = float(np.nanmean(spent[..., -1])) / float(curves.epochs[-1])
+        epoch = _epoch_seconds(curves, dataset)
         found = recall_models(
             method,
             target=dataset,
@@ -238,9 +238,20 @@ def _recaller(
             raw=raw,
         )
         expected = found.expected or expected_by_record(hidden, raw=raw)
-        return Opening(tuple(c.model for c in found.candidates), seconds / epoch, expected)
+        cost = seconds / epoch if epoch else 0.0
+        return Opening(tuple(c.model for c in found.candidates), cost, expected)
 
     return choose
+
+
+def _epoch_seconds(curves: CurveSet, dataset: str) -> float:
+    """Mean seconds of a recorded epoch on a dataset, 0 where none was timed."""
+    spent = curves.seconds[:, curves.datasets.index(dataset)]
+    with np.errstate(invalid="ignore"):
+        pace = spent / curves.epochs
+    last = [row[np.isfinite(row)][-1:] for row in pace.reshape(-1, len(curves.epochs))]
+    known = np.concatenate(last) if last else np.empty(0)
+    return float(known.mean()) if known.size else 0.0
 
 
 def _spent(repo: Record, task: str) -> Callable[[str, str, Collection[str]], float]:

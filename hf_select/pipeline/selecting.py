@@ -43,7 +43,7 @@ from hf_select.pipeline.rates import (
     with_rates,
 )
 from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
-from hf_select.pipeline.so_far import hand_over_so_far
+from hf_select.pipeline.so_far import Told, hand_over_so_far
 from hf_select.pipeline.spending import (
     Speed,
     affordable_looks,
@@ -53,12 +53,12 @@ from hf_select.pipeline.spending import (
     expected_spending,
     spending_options,
     spending_settings,
+    told_beforehand,
 )
 from hf_select.records import (
     CurveSet,
     ModelEntry,
     Recipe,
-    Rung,
     SelectionResult,
     digest,
 )
@@ -150,8 +150,8 @@ def select(
         exclude=exclude,
         strangers=offered,
     )
-    speed = Speed.of(record, target)
-    check_affordable(limits, speed)
+    speed = Speed.of(record, target, recipe)
+    check_affordable(limits, speed, say)
     if settings.method == "hybrid":
         settings = replace(
             settings, looks=affordable_looks(limits, speed, recipe.epochs, settings.looks)
@@ -187,8 +187,7 @@ def select(
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
-    if expected is not None:
-        say(f"{expected}.")
+    say(told_beforehand(expected, limits, recipe.epochs))
     folder.start()
     recalled = recall_with(
         settings,
@@ -217,7 +216,7 @@ def select(
         checkpoint_every=checkpoint_every,
         should_stop=should_stop,
     )
-    told = _Told(target.metric, trials, on_rung)
+    told = Told(target.metric, trials, on_rung)
     try:
         result = _fine_select(
             recalled,
@@ -230,12 +229,12 @@ def select(
             folder.state / "journal.jsonl",
             spent=time.perf_counter() - started,
             raw=settings.raw,
-            on_rung=told,
+            told=told,
             should_stop=should_stop,
             say=say,
         )
     except StoppedError as error:
-        raise hand_over_so_far(error, folder, trials, told.last, field) from error
+        raise hand_over_so_far(error, folder, trials, told, field) from error
     winner = trials.opened[result.winner]
     tell_reading(record, say)
     shown = recalled
@@ -273,21 +272,6 @@ def select(
         winner.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()
     return Selected(document, folder.path)
-
-
-class _Told:
-    """Listens to the decisions: lets go of who was dropped, passes on, and keeps the last one."""
-
-    def __init__(self, metric: str, trials: LiveTrials, on_rung: OnRung | None) -> None:
-        self.metric, self.trials, self.on_rung = metric, trials, on_rung
-        self.last: Rung | None = None
-
-    def __call__(self, rung: Rung) -> None:
-        self.last = rung
-        for drop in rung.dropped:
-            self.trials.forget(drop.model)
-        if self.on_rung is not None and is_main_process():
-            self.on_rung(rung, self.metric)
 
 
 def _looked_by(
@@ -380,7 +364,7 @@ def _fine_select(
     *,
     spent: float,
     raw: bool,
-    on_rung: Callable[[Rung], None],
+    told: Told,
     should_stop: Callable[[], bool],
     say: Say,
 ) -> SelectionResult:
@@ -396,10 +380,11 @@ def _fine_select(
     for column in columns_of(target, record):
         curves = curves.without_dataset(column)
     rates = {one.recipe.learning_rate for one in field.values()}
-    doubt = _doubt(record, target.task, trials.recipe, rates, policy, say)
+    doubt = 1.0
+    if np.isfinite(curves.val).any():
+        doubt = _doubt(record, target.task, trials.recipe, rates, policy, say)
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
-    epoch = _epoch_seconds(curves)
-    result = run_selection(
+    return run_selection(
         trials.factories(list(field)),
         policy,
         horizon=float(trials.recipe.epochs),
@@ -410,20 +395,18 @@ def _fine_select(
         rows=lambda at: float(trials.val_rows(at)),
         doubt=doubt,
         raw=raw,
-        proxy_epochs=agreed(recalled.proxy_seconds / epoch if epoch else 0.0),
+        proxy_seconds=agreed(recalled.proxy_seconds),
+        usual_epoch=agreed(_epoch_seconds(curves)),
         budget=limits,
-        spent_seconds=agreed(spent),
+        spent_seconds=agreed(max(spent, recalled.proxy_seconds)),  # looks of an earlier run, too
         clock=agreed_clock,
         policy_name=policy.name,
         journal=journal,
         write_journal=is_main_process(),
-        on_rung=on_rung,
-        should_stop=should_stop,
+        on_rung=told,
+        on_advance=told.advanced,
+        should_stop=lambda: bool(agreed(should_stop())),
     )
-    # A forward pass is counted in epochs of the training that the same seconds would have bought.
-    seconds = recalled.proxy_seconds
-    epochs = seconds * result.epochs / result.seconds if result.seconds > 0 else 0.0
-    return replace(result, proxy_epochs=epochs)
 
 
 def _doubt(

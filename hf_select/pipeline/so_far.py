@@ -6,42 +6,87 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hf_select.environment import is_main_process
+import numpy as np
+
+from hf_select.environment import is_main_process, launched_processes
 from hf_select.errors import HfSelectError, StoppedError
 from hf_select.files import write_atomic
-from hf_select.records import Rung
+from hf_select.metrics import get_metric
+from hf_select.pipeline.base import OnRung
+from hf_select.records import LearningCurve, Rung
 from hf_select.report.document import clean
 from hf_select.selection.folder import SO_FAR, SelectionFolder
+from hf_select.selection.state import EPS
 
 if TYPE_CHECKING:
     from hf_select.pipeline.rates import Entrant
     from hf_select.training.live import LiveTrials
 
 
+class Told:
+    """Listens to a selection: lets go of who was dropped, passes decisions on, and knows the last
+    one and the curves (raw) so far."""
+
+    def __init__(self, metric: str, trials: LiveTrials, on_rung: OnRung | None) -> None:
+        self.metric, self.trials, self.on_rung = metric, trials, on_rung
+        self.last: Rung | None = None
+        self.curves: dict[str, LearningCurve] = {}
+
+    def __call__(self, rung: Rung) -> None:
+        """A decision."""
+        self.last = rung
+        for drop in rung.dropped:
+            self.trials.forget(drop.model)
+            self.curves.pop(drop.model, None)
+        if self.on_rung is not None and is_main_process():
+            self.on_rung(rung, self.metric)
+
+    def advanced(self, model: str, curve: LearningCurve) -> None:
+        """A candidate has been trained on."""
+        self.curves[model] = curve
+
+    @property
+    def best(self) -> str:
+        """The best candidate of those trained: the leader, else by forecast, else by last score."""
+        if not self.curves:
+            return ""
+        direction = get_metric(self.metric).direction
+        said = self.last.forecast if self.last is not None else {}
+        if self.last is not None and self.last.leader in self.curves:
+            return self.last.leader
+        known = [name for name in self.curves if name in said]
+        if known:
+            return max(known, key=lambda name: direction * said[name])
+        scores = {name: direction * float(curve.val[-1]) for name, curve in self.curves.items()}
+        return max(scores, key=lambda name: np.nan_to_num(scores[name], nan=-np.inf))
+
+
 def hand_over_so_far(
     error: StoppedError,
     folder: SelectionFolder,
     trials: LiveTrials,
-    last: Rung | None,
+    told: Told,
     field: Mapping[str, Entrant],
 ) -> StoppedError:
     """The error with the best candidate so far, which is put into OUT/best-so-far.
 
-    Nothing is put there where nobody was trained yet, by processes other than the first, or where
-    it fails: the selection can be gone on with all the same.
+    Nothing is put there where nobody was trained yet, where several processes train together, or
+    where it fails: the selection can be gone on with all the same.
     """
-    if last is None or not last.reached.get(last.leader) or not is_main_process():
+    name = told.best
+    if not name or launched_processes() > 1:
         return error
-    answer = _answer(last, field)
+    answer = _answer(name, told, field)
     place = folder.path / SO_FAR
     try:
-        trial = trials.open(last.leader)
-        if trial.num_processes > 1:
-            return error
+        trial = trials.open(name)
+        answer["trained"] = trial.trial.epochs_trained
+        if answer["trained"] < answer["epochs"] - EPS:
+            raise OSError("its checkpoint is older than its score")
         trial.save_pretrained(place)
         trial.close()
         write_atomic(place / "so-far.json", json.dumps(clean(answer), indent=1).encode())
-        where = f" It is in {place}."
+        where = f" It is in {place}, as it was after {answer['trained']:.3g} epochs."
     except (HfSelectError, OSError) as problem:
         where = f" It could not be saved: {problem}."
     found = StoppedError(
@@ -53,16 +98,17 @@ def hand_over_so_far(
     return found
 
 
-def _answer(rung: Rung, field: Mapping[str, Entrant]) -> dict[str, Any]:
-    name = rung.leader
+def _answer(name: str, told: Told, field: Mapping[str, Entrant]) -> dict[str, Any]:
+    """What is known of a candidate; `epochs` is where its last score was taken."""
+    curve, rung = told.curves[name], told.last
     return {
         "model": field[name].model,
         "learning_rate": field[name].recipe.learning_rate,
-        "epochs": rung.reached[name],
-        "val": rung.val.get(name),
-        "predicted": rung.forecast.get(name),
-        "interval": rung.interval.get(name),
-        "p_best": rung.p_best.get(name),
+        "epochs": float(curve.epochs[-1]),
+        "val": float(curve.val[-1]),
+        "predicted": rung.forecast.get(name) if rung else None,
+        "interval": rung.interval.get(name) if rung else None,
+        "p_best": rung.p_best.get(name) if rung else None,
     }
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_select.errors import InputError
-from hf_select.pipeline.base import Record
+from hf_select.pipeline.base import Record, Say
+from hf_select.records import Recipe
+from hf_select.results.matrix import dataset_name
 from hf_select.selection.budget import STEP, Budget, parse_seconds
 from hf_select.selection.policies import NamedPolicy, get_policy
 
@@ -21,6 +23,8 @@ REPLAYED = 4
 """Benchmarks that a selection is replayed on to tell what it will spend."""
 MOST_MODELS = 300
 """Models of a record up to which that takes no time worth the name."""
+SLOWER = 10
+"""By how much the machines that made a record may be slower than this one."""
 LOOKS_SHARE = 3
 """A budget in seconds leaves one part of this many for looking at models."""
 
@@ -76,12 +80,13 @@ class Speed:
     look: float
 
     @classmethod
-    def of(cls, record: Record, target: TargetData) -> Speed:
+    def of(cls, record: Record, target: TargetData, recipe: Recipe) -> Speed:
         """From the record's runs and proxy passes, by the number of train rows."""
         from hf_select.features import look_rows
 
         rows = len(target.train)
-        trained = {e.repo_id: e.splits.get("train", 0) for e in record.datasets(target.task)}
+        entries = record.datasets(target.task)
+        trained = {dataset_name(e.repo_id, e.config): e.splits.get("train", 0) for e in entries}
         curves = record.curves(target.task, models=list(record.sizes(target.task))[:MOST_MODELS])
         paces = []
         for j, name in enumerate(curves.datasets):
@@ -97,7 +102,9 @@ class Speed:
             if row.rows and np.isfinite(row.seconds)
         ]
         return cls(
-            float(np.median(paces)) * rows if paces else float("nan"),
+            float(np.median(paces)) * min(rows, recipe.max_train_samples or rows)
+            if paces
+            else float("nan"),
             float(np.median(looks)) * look_rows(rows) if looks else float("nan"),
         )
 
@@ -119,14 +126,21 @@ def affordable_looks(budget: Budget, speed: Speed, horizon: float, asked: int | 
     return most if asked is None else min(asked, most)
 
 
-def check_affordable(budget: Budget, speed: Speed) -> None:
-    """Refuse a time in which, by the record, no candidate could take a single step."""
+def check_affordable(budget: Budget, speed: Speed, say: Say) -> None:
+    """Refuse a time in which, by the record, no candidate could take a single step.
+
+    The record's machines may be slower: within a tenth of what they take it is only said.
+    """
     step = STEP * speed.epoch
-    if budget.seconds is not None and np.isfinite(step) and budget.seconds < step:
+    if budget.seconds is None or not np.isfinite(step) or budget.seconds >= step:
+        return
+    takes = f"by the record, {STEP:g} epochs take about {step:.1f} s on this target"
+    if budget.seconds < step / SLOWER:
         raise InputError(
             f"a budget of {budget.seconds:g} s is too small for one step of one candidate",
-            hint=f"by the record, {STEP:g} epochs take about {step:.1f} s on this target",
+            hint=takes,
         )
+    say(f"a budget of {budget.seconds:g} s may end before the first score: {takes}")
 
 
 @dataclass(frozen=True)
@@ -210,6 +224,25 @@ def expected_spending(
     spent = [rows[policy.name]["trainings"] for rows in document["targets"].values()]
     mean, low, high = float(np.mean(spent)), min(spent), max(spent)
     return Expected(looks, mean, low, high, len(spent), horizon, speed, rates, document["summary"])
+
+
+def told_beforehand(expected: Expected | None, budget: Budget, horizon: float) -> str:
+    """What is said of the spending before anything is fetched."""
+    if expected is None:
+        return "What this will spend isn't known: no replay on the record tells it."
+    limits = [
+        limit
+        for limit in (
+            budget.price,
+            None if budget.epochs is None else budget.epochs / horizon,
+            None if budget.seconds is None else budget.seconds / (horizon * expected.speed.epoch),
+        )
+        if limit is not None and np.isfinite(limit)
+    ]
+    text = f"{expected}."
+    if limits and min(limits) < expected.price:
+        text += f" You allow a price of about {min(limits):.1f}: it will be cut short."
+    return text
 
 
 def _in_words(seconds: float) -> str:

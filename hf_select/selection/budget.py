@@ -60,7 +60,10 @@ def parse_seconds(text: str) -> float:
 class Purse:
     """A budget while it is spent. `why` says which limit was in the way last.
 
-    `proxy_epochs` and `spent_seconds` were spent before; the clock runs from now.
+    `proxy_epochs` and `spent_seconds` were spent before; the clock runs from now. `looks` are
+    seconds of proxy passes, which count as the epochs of training that they would have bought: by
+    the curves so far, and before there is one by `usual` seconds an epoch (0 = unknown). What is
+    passed as `seen` holds all that was trained, failed candidates too.
     """
 
     def __init__(
@@ -70,8 +73,12 @@ class Purse:
         proxy_epochs: float = 0.0,
         spent_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        looks: float = 0.0,
+        usual: float = 0.0,
     ) -> None:
         self.budget, self.horizon, self.why = budget, horizon, ""
+        self._looks, self._usual = looks, usual
         self._proxy_epochs, self._spent_seconds = proxy_epochs, spent_seconds
         self._clock, self._began = clock, clock()
 
@@ -105,7 +112,8 @@ class Purse:
 
     def _fits(self, steps: Mapping[str, float], seen: Mapping[str, LearningCurve]) -> bool:
         budget = self.budget
-        epochs = self._proxy_epochs + sum(_reached(m, seen) for m in seen) + sum(steps.values())
+        trained = sum(_reached(model, seen) for model in seen)
+        epochs = self._looked(seen) + trained + sum(steps.values())
         for name, limit in (
             ("epochs", budget.epochs),
             ("price", None if budget.price is None else budget.price * self.horizon),
@@ -118,12 +126,22 @@ class Purse:
             return True
         need = sum(length * _pace(model, seen) for model, length in steps.items())
         # what an earlier run has trained is in the curves, not on this clock
-        trained = sum(float(np.nan_to_num(c.seconds[-1])) for c in seen.values() if len(c))
-        spent = self._spent_seconds + max(self._clock() - self._began, trained)
+        spent = self._spent_seconds + max(self._clock() - self._began, _seconds(seen))
         if spent + need > budget.seconds:
             self.why = f"the rest of {budget.seconds:g} s pays for no further step"
             return False
         return True
+
+    def _looked(self, seen: Mapping[str, LearningCurve]) -> float:
+        """The proxy passes, in epochs."""
+        epochs, seconds = sum(_reached(model, seen) for model in seen), _seconds(seen)
+        pace = seconds / epochs if seconds > 0 and epochs > 0 else self._usual
+        return self._proxy_epochs + (self._looks / pace if pace > 0 else 0.0)
+
+
+def _seconds(seen: Mapping[str, LearningCurve]) -> float:
+    """Seconds of training so far."""
+    return sum(float(np.nan_to_num(curve.seconds[-1])) for curve in seen.values() if len(curve))
 
 
 def _reached(model: str, seen: Mapping[str, LearningCurve]) -> float:

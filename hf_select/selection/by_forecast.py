@@ -16,11 +16,13 @@ import numpy as np
 from hf_select.records import Array, CurveSet, Drop
 from hf_select.selection.forecast import LEVEL_LEAST, Finals, Forecaster, Seen, learn
 from hf_select.selection.state import EPS, Decision, SelectionState, reached
-from hf_select.selection.worth import chances, gain
+from hf_select.selection.worth import chances, gain, hopeless
 
 SURE = 1.96  # standard deviations either side of 95 %
 HOPEFUL = 100
 """Candidates whose next steps are weighed, at most: those that could be the best at all."""
+LEAST_POINTS = 0.01
+"""A smaller tolerance makes a step no cheaper: otherwise none would ever be too dear."""
 LEAST_SHARE = 1e-3
 """Of a step's cost, what counts at least, however sure it is that it isn't wasted."""
 
@@ -34,9 +36,10 @@ def trend(
 ) -> Decision:
     """One step of the candidate whose score would tell most for its cost.
 
-    tolerance: points that don't matter to the user. confidence: a candidate is dropped when the
-    chance that it is within the tolerance of the best is below 1 - confidence, and nothing but the
-    leader is trained on once the leader is within it with `confidence`. worth: how much of a full
+    tolerance: points that don't matter to the user. confidence: candidates are dropped when the
+    chance is below 1 - confidence that one of them is within the tolerance of the best and all
+    that are kept aren't, for each alone as for all together; and nothing but the leader is trained
+    on once the leader is within it with `confidence`. worth: how much of a full
     training a gain of one tolerance is worth; a step must promise more than it costs. A candidate's
     training isn't wasted if it wins, so its cost counts by the chance that it doesn't.
 
@@ -129,7 +132,7 @@ class _View:
     @property
     def per_training(self) -> float:
         """What a full training must bring, in the units of scores."""
-        return self.tolerance / self.worth
+        return max(self.tolerance, LEAST_POINTS * self.state.point) / self.worth
 
     @property
     def value(self) -> Array:
@@ -162,11 +165,10 @@ class _View:
 
     def hopeless(self, delta: float) -> list[Drop]:
         """Those that are hardly ever within the tolerance of the best."""
-        return [
-            Drop(model, self._why(i, self.leader))
-            for i, model in enumerate(self.live)
-            if self.p_within[i] < delta and model != self.leader
-        ]
+        leader = self.live.index(self.leader)
+        finals = self.finals
+        gone = hopeless(finals.mean, finals.covariance, self.tolerance, delta, leader)
+        return [Drop(self.live[i], self._why(i, self.leader)) for i in gone]
 
     def lost(self, model: str) -> Drop:
         """One that has diverged. It is no part of the forecast: it says nothing of the others."""

@@ -148,6 +148,7 @@ class Journal:
         self.write = write and path is not None
         self._reached: dict[str, tuple[float, LearningCurve]] = {}
         self._failed: dict[str, TrialError] = {}
+        self.paid: dict[str, LearningCurve] = {}  # of those that failed
         if path is not None and path.exists():
             good = self._read(path.read_bytes())
             if self.write and good < path.stat().st_size:
@@ -169,6 +170,8 @@ class Journal:
     def _take(self, row: dict) -> None:
         if "failed" in row:
             self._failed[row["model"]] = TrialError(row["failed"], status=row["status"])
+            if row.get("paid"):
+                self.paid[row["model"]] = LearningCurve.from_dict(row["paid"])
         else:
             curve = LearningCurve.from_dict(row["curve"])
             self._reached[row["model"]] = (float(row["to"]), curve)
@@ -198,9 +201,13 @@ class Journal:
         """Keep what an advance gave."""
         self._add({"model": model, "to": to, "curve": curve.to_dict()})
 
-    def fail(self, model: str, to: float, error: TrialError) -> None:
-        """Keep that the trial failed on the way to `to`; it isn't tried again."""
-        self._add({"model": model, "to": to, "failed": error.message, "status": error.status})
+    def fail(
+        self, model: str, to: float, error: TrialError, curve: LearningCurve | None = None
+    ) -> None:
+        """Keep that the trial failed on the way to `to`, and what it had come to; it isn't tried
+        again."""
+        row = {"model": model, "to": to, "failed": error.message, "status": error.status}
+        self._add({**row, "paid": curve.to_dict()} if curve is not None and len(curve) else row)
 
 
 @dataclass
@@ -219,7 +226,12 @@ class _Field:
 
     def advance(self, model: str, to: float) -> LearningCurve:
         """The raw curve at `to`, from the journal or by training; raises `TrialError`."""
-        known = self.journal.get(model, to)
+        try:
+            known = self.journal.get(model, to)
+        except TrialError:
+            if model in self.journal.paid:
+                self.curves[model] = self.journal.paid[model]
+            raise
         if known is not None:
             self.curves[model] = known
             return known
@@ -234,9 +246,10 @@ class _Field:
             self.close(model)
             raise TrialError(error.message, hint=error.hint) from error
         except TrialError as error:
-            self.journal.fail(model, to, error)
-            if model in self.opened and len(self.opened[model].curve):
-                self.curves[model] = self.opened[model].curve  # it was paid for
+            curve = self.opened[model].curve if model in self.opened else LearningCurve.empty()
+            self.journal.fail(model, to, error, curve)
+            if len(curve):
+                self.curves[model] = curve  # it was paid for
             self.close(model)
             raise
         self.journal.add(model, to, curve)
@@ -266,6 +279,8 @@ def run_selection(
     doubt: float = 1.0,
     raw: bool = False,
     proxy_epochs: float = 0.0,
+    proxy_seconds: float = 0.0,
+    usual_epoch: float = 0.0,
     budget: Budget | None = None,
     spent_seconds: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
@@ -283,7 +298,9 @@ def run_selection(
     curves of other datasets. `raw=True` keeps raw scores (the paper's preset). `expected`,
     `rows(epoch)` and `doubt` are what `SelectionState` says. `budget`: when it can pay no more
     than to finish the leader, that is what is done, as far as it can; `spent_seconds` and
-    `proxy_epochs` were spent before. `clock()`, in seconds, must tell several processes the same.
+    `proxy_epochs` were spent before; `proxy_seconds` are of proxy passes that are to be counted in
+    epochs of this very training (before there is one: of `usual_epoch` seconds). `clock()`, in
+    seconds, must tell several processes the same.
     `on_rung(rung)` is called after every decision, `on_advance(model, raw curve)` after every
     advance, `should_stop()` asked before each.
 
@@ -315,7 +332,15 @@ def run_selection(
             expected=expected,
             rows=rows or (lambda epoch: np.inf),
             doubt=doubt,
-            purse=Purse(budget or Budget(), horizon, proxy_epochs, spent_seconds, clock),
+            purse=Purse(
+                budget or Budget(),
+                horizon,
+                proxy_epochs,
+                spent_seconds,
+                clock,
+                looks=proxy_seconds,
+                usual=usual_epoch,
+            ),
             on_rung=on_rung or (lambda rung: None),
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
@@ -327,16 +352,18 @@ def run_selection(
         entrants.close_all()
         raise
     curves = {m: entrants.curves[m] for m in trials if m in entrants.curves}
-    spent = [curve.seconds[-1] for curve in curves.values() if len(curve)]
+    epochs = float(sum(c.epochs[-1] for c in curves.values() if len(c)))
+    seconds = float(np.sum([c.seconds[-1] for c in curves.values() if len(c)]))
+    looked = proxy_seconds * epochs / seconds if proxy_seconds and seconds > 0 else 0.0
     return SelectionResult(
         winner=winner,
         val=float(curves[winner].val[-1]),
         test=float(test),
         rungs=tuple(run.rungs),
         curves=curves,
-        epochs=float(sum(c.epochs[-1] for c in curves.values() if len(c))),
-        seconds=float(np.sum(spent)),
-        proxy_epochs=proxy_epochs,
+        epochs=epochs,
+        seconds=seconds,
+        proxy_epochs=proxy_epochs + looked,
         horizon=float(horizon),
         policy=policy_name or getattr(policy, "name", getattr(policy, "__name__", "")),
         failed=tuple(run.failed),
@@ -413,14 +440,27 @@ class _Run:
                 leader = decision.leader
                 if leader not in live:
                     leader = best_so_far(self._state(models, live))
-                if not self.purse.can_pay(model, to, leader, self.seen):
-                    return self._end(leader, live)
+                if not self.purse.can_pay(model, to, leader, self.entrants.curves):
+                    return self._end(self._finishable(leader, live, decision), live)
                 try:
                     self.advance(model, to)
                 except TrialError as error:
                     self._fail(model, error)
                     live = tuple(m for m in live if m != model)
             live = self._or_again(live)
+
+    def _finishable(self, leader: str, live: tuple[str, ...], decision: Decision) -> str:
+        """The leader; where the budget can't finish it, the best that it can finish, if any."""
+        curves = self.entrants.curves
+        able = [m for m in live if self.purse.furthest(m, curves) >= self.horizon - EPS]
+        if leader in able or not able:
+            return leader
+        forecast = [m for m in able if m in decision.forecast]
+        if forecast:
+            return max(forecast, key=lambda m: decision.forecast[m])
+        trained = tuple(m for m in able if m in self.seen)
+        models = tuple(self.entrants.factories)
+        return best_so_far(self._state(models, trained)) if trained else leader
 
     def _or_again(self, live: tuple[str, ...]) -> tuple[str, ...]:
         """Who is live. Where all those have failed, whoever was dropped last is so again.
@@ -466,7 +506,7 @@ class _Run:
 
     def finish(self, winner: str) -> float:
         """Train the winner to the horizon, or as far as the budget goes; the epoch it came to."""
-        end = self.purse.furthest(winner, self.seen)
+        end = self.purse.furthest(winner, self.entrants.curves)
         if end < self.horizon - EPS:
             self.ended = self.ended or self.purse.why
             self.ended += f"; {winner} was trained for {end:g} of {self.horizon:g} epochs"

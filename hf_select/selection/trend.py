@@ -131,4 +131,5 @@ def as_skill(curves: CurveSet, *, raw: bool = False) -> CurveSet:
                 if raw
                 else metric.skill(source[:, j], curves.baselines[j])
             )
-    return replace(curves, val=val, test=test)
+    baselines = np.zeros(len(curves.metrics)) if raw else curves.baselines
+    return replace(curves, val=val, test=test, baselines=baselines)

@@ -19,15 +19,46 @@ def chances(mean: Array, covariance: Array, tolerance: float) -> tuple[Array, Ar
 
     From fixed draws, so the same forecast always gives the same answer.
     """
+    futures = _futures(mean, covariance)
+    best = futures.max(axis=0)
+    first = np.bincount(futures.argmax(axis=0), minlength=len(mean)) / futures.shape[1]
+    return first, (futures >= best - tolerance).mean(axis=1)
+
+
+def hopeless(
+    mean: Array, covariance: Array, tolerance: float, delta: float, leader: int
+) -> list[int]:
+    """Which of K normal finals can be given up, in rising order; never the leader.
+
+    Each is within the tolerance of the best with less than `delta`, and so is the best of all that
+    are given up together, measured against the best of those that are kept: among many that are
+    alike nobody is likely to be the best, but one of them is.
+    """
+    futures = _futures(mean, covariance)
+    best = futures.max(axis=0)
+    within = (futures >= best - tolerance).mean(axis=1)
+    worst_first = [int(i) for i in np.argsort(within, kind="stable") if i != leader]
+    kept = futures[leader]
+    tops = []  # the best of those kept when the first n + 1 are given up, from the last n on
+    for i in reversed(worst_first):
+        tops.append(kept)
+        kept = np.maximum(kept, futures[i])
+    gone = []
+    for i, top in zip(worst_first, reversed(tops), strict=True):
+        if within[i] >= delta or (top < best - tolerance).mean() > delta:
+            break
+        gone.append(i)
+    return sorted(gone)
+
+
+def _futures(mean: Array, covariance: Array) -> Array:
+    """Draws (K, DRAWS) of the finals, the same ones for the same forecast."""
     size = len(mean)
     scale = float(np.trace(covariance)) / size
     root = np.linalg.cholesky(covariance + (1e-9 * scale + 1e-15) * np.eye(size))
     drawn = np.random.default_rng(0).standard_normal((size, DRAWS // 2))
     drawn = np.concatenate([drawn, -drawn], axis=1)  # the means come out exactly
-    futures = mean[:, None] + root @ drawn
-    best = futures.max(axis=0)
-    first = np.bincount(futures.argmax(axis=0), minlength=size) / futures.shape[1]
-    return first, (futures >= best - tolerance).mean(axis=1)
+    return mean[:, None] + np.asarray(root @ drawn, dtype=np.float64)
 
 
 def gain(value: Array, moved: Array, leader: int, tolerance: float) -> float:
