@@ -616,7 +616,9 @@ class Expectation:
     (M,) of those differences; level, level_deviation: of that common level (NaN = unknown).
     datasets (D,); benchmarks (M, D): what would have been expected of each benchmark had it not
     been measured, relative to a common level as well, NaN = nothing; from these a forecast learns
-    what an expectation is worth.
+    what an expectation is worth. groups: model -> the group that it errs with, beside what it errs
+    alone; group_deviation: of the skill that the members of a group have in common (those with the
+    same learning rate, of which little is known).
     """
 
     models: tuple[str, ...]
@@ -626,6 +628,8 @@ class Expectation:
     benchmarks: Array
     level: float = NAN
     level_deviation: float = NAN
+    groups: Mapping[str, str] = field(default_factory=dict)
+    group_deviation: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.models), len(self.datasets))

@@ -333,7 +333,9 @@ def test_entrants_are_expected_what_their_models_are_and_what_the_rate_adds() ->
     found = expected_of_entrants(expectation(), FIELD)
     assert found.models == ("a", "b", "c", *FIELD)
     assert found.mean.tolist() == pytest.approx([0.1, 0.0, -0.1, 0.1, -0.1, -0.1])
-    assert found.deviation.tolist() == pytest.approx([0.12, 0.12, 0.12, 0.12, 0.13, 0.12])
+    assert found.deviation.tolist() == pytest.approx(
+        [0.12, 0.12, 0.12, 0.12, np.hypot(0.12, 0.03), 0.12]
+    )
     assert found.benchmarks[3:, 0].tolist() == [0.1, 0.1, 0.0]
     assert (found.level, found.level_deviation) == (0.6, 0.03)
 

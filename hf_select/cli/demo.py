@@ -9,7 +9,7 @@ import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
-from hf_select.cli.select import show_rung, show_selection
+from hf_select.cli.select import Steps, show_selection
 from hf_select.cli.signals import stop_flag
 from hf_select.errors import InputError
 
@@ -54,7 +54,7 @@ def command(
             policy=policy,
             seed=seed,
             should_stop=should_stop,
-            on_rung=lambda rung, metric: show_rung(output, rung, metric),
+            on_rung=Steps(output),
             say=output.message,
         )
     output.data(document, lambda o: _show(o, document, folder))

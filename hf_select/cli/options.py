@@ -291,9 +291,16 @@ def spending(function: Command) -> Command:
             metavar="P",
             help="How sure `trend` must be before it drops a candidate: 0.95 if not given.",
         ),
-        click.option("--budget", metavar="TIME", help="Time for everything: 90s, 30m, 1h30m."),
         click.option(
-            "--max-epochs", type=float, metavar="N", help="Epochs to train in all, at most."
+            "--budget",
+            metavar="TIME",
+            help="Time for everything: 90s, 30m, 1h30m. A look or step under way is finished.",
+        ),
+        click.option(
+            "--max-epochs",
+            type=float,
+            metavar="N",
+            help="Epochs to train in all, looks counted by their time, at most.",
         ),
         click.option(
             "--max-cost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
             recipe=recipe,
             learning_rates=rates or listed,
             should_stop=should_stop,
-            on_rung=lambda rung, metric: show_rung(output, rung, metric),
+            on_rung=Steps(output),
             say=output.message,
             **data_options,
             **kwargs,
@@ -59,25 +60,41 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
     output.data(document, lambda o: show_selection(o, document, selected.out))
 
 
-def show_rung(output: Output, rung: Rung, metric: str) -> None:
-    """A decision in a few lines: who was dropped, and what comes next. Reasons come at the end."""
-    from hf_select.metrics import get_metric
+class Steps:
+    """Tells of every decision: what was just trained, who was dropped, what comes next. The
+    reasons come at the end."""
 
-    if not rung.live:
-        return
-    direction = get_metric(metric).direction
-    seen = [score for model, score in rung.val.items() if model in rung.live]
-    best = max(seen, key=lambda score: direction * score, default=None)
-    shown = "nothing trained yet" if best is None else f"best validation {metric} {best:.4f}"
-    if rung.dropped:
-        said = f"{len(rung.dropped)} of {len(rung.live)} dropped, {shown}"
-    else:
-        said = f"{len(rung.live)} in the running, {shown}"
-    output.message(f"epoch {rung.epoch:g}: {said}")
-    if rung.dropped:
-        output.message("  dropped: " + ", ".join(drop.model for drop in rung.dropped))
-    if rung.note:
-        output.message(f"  {rung.note}")
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self._reached: dict[str, float] = {}
+
+    def __call__(self, rung: Rung, metric: str) -> None:
+        """One decision."""
+        new = [m for m, epoch in rung.reached.items() if epoch > self._reached.get(m, 0.0)]
+        self._reached |= rung.reached
+        if not rung.live:
+            return
+        said = f"{len(rung.live)} in the running"
+        if rung.dropped:
+            said = f"{len(rung.dropped)} of {len(rung.live)} dropped"
+        self.output.message(f"{self._trained(new, rung, metric)}; {said}")
+        if rung.dropped:
+            self.output.message("  dropped: " + ", ".join(drop.model for drop in rung.dropped))
+        if rung.note:
+            self.output.message(f"  {rung.note}")
+
+    @staticmethod
+    def _trained(new: list[str], rung: Rung, metric: str) -> str:
+        from hf_select.metrics import get_metric
+
+        if len(new) == 1:
+            epoch, score = rung.reached[new[0]], rung.val.get(new[0], float("nan"))
+            return f"epoch {epoch:g} of {new[0]}: validation {metric} {score:.4f}"
+        direction = get_metric(metric).direction
+        seen = [score for model, score in rung.val.items() if model in rung.live]
+        best = max(seen, key=lambda score: direction * score, default=None)
+        shown = "nothing trained yet" if best is None else f"best validation {metric} {best:.4f}"
+        return f"epoch {rung.epoch:g}: {shown}"
 
 
 def _predicted(row: dict[str, Any]) -> Any:
@@ -86,6 +103,18 @@ def _predicted(row: dict[str, Any]) -> Any:
     if row["predicted"] is None or not interval:
         return row["predicted"]
     return f"{row['predicted']:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
+
+
+def _direction(document: dict[str, Any]) -> int:
+    return 1 if document["higher_is_better"] else -1
+
+
+def _short(reason: str) -> str:
+    """A reason without the numbers that stand beside it; the page has all of it."""
+    found = re.search(
+        r"(within .*? points of the best with .*?)\. Lost to (\S.*?), of which", reason
+    )
+    return f"{found[1]}, lost to {found[2]}" if found else reason
 
 
 def _chance(chance: float | None) -> str:
@@ -107,12 +136,14 @@ def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
                 _predicted(row),
                 *([_chance(row["p_best"])] if forecast else []),
                 f"{row['epochs']:g} epochs" if row["epochs"] else "-",
-                row["reason"],
+                _short(row["reason"]),
             )
             for rank, row in enumerate(document["ranking"], 1)
         ],
         wrap="why",
     )
+    if forecast:
+        output.line("predicted and P(best) of a dropped candidate are those of that moment")
     if document["ended"]:
         output.line(f"\nThe budget ended the selection: {document['ended']}.")
     output.line()
@@ -120,8 +151,11 @@ def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
         f"Winner: {winner['candidate']}  test {document['metric']} {winner['test']:.4f}",
         style="bold",
     )
+    trivial = document["trivial"].get("test")
+    if trivial is not None and (winner["test"] - trivial) * _direction(document) <= 0:
+        output.line(f"That is no better than no model at all ({trivial:.4f}).", style="bold")
     output.line(
-        f"Price of choosing: {document['price']:.2f} x the winner's own training "
+        f"Price of choosing: {document['price']:.2f} x a full training of the winner "
         f"({cost['epochs']:.2f} epochs trained + {cost['proxy_epochs']:.2f} for the proxy by its "
         f"time; {cost['seconds']:.0f} s of training)"
     )

@@ -162,8 +162,8 @@ def _with_effect(one: Entrant, compared: Comparison | None, family: str) -> Entr
     if compared is None:
         return one
     effect = compared.of(family)
-    own = float(np.hypot(effect.error, effect.own))
-    return replace(one, effect=effect.mean, deviation=own, shared=effect.shared)
+    shared = float(np.hypot(effect.error, effect.shared))
+    return replace(one, effect=effect.mean, deviation=effect.own, shared=shared)
 
 
 def _say_unknown(compared: Mapping[float, Comparison], usual: float, say: Say) -> None:
@@ -210,7 +210,8 @@ def expected_of_entrants(expected: Expectation, field: Mapping[str, Entrant]) ->
         deviation[row] = np.hypot(deviation[row], one.deviation)
     rows = [expected.models.index(one.model) for one in new]
     effect = np.array([one.effect for one in new])
-    spread = np.array([np.hypot(one.deviation, one.shared) for one in new])
+    spread = np.array([one.deviation for one in new])
+    groups = {one.name: f"{one.recipe.learning_rate!r}" for one in new if _is_new(one)}
     return replace(
         expected,
         models=(*expected.models, *(one.name for one in new)),
@@ -220,7 +221,14 @@ def expected_of_entrants(expected: Expectation, field: Mapping[str, Entrant]) ->
         level_deviation=float(
             np.hypot(expected.level_deviation, max((one.shared for one in alone), default=0.0))
         ),
+        groups=groups,
+        group_deviation={groups[one.name]: one.shared for one in new if one.name in groups},
     )
+
+
+def _is_new(one: Entrant) -> bool:
+    """Whether its rate is another one than that of the record's curves."""
+    return bool(one.effect or one.deviation or one.shared)
 
 
 def curves_of_entrants(

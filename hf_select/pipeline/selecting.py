@@ -189,6 +189,10 @@ def select(
     )
     say(told_beforehand(expected, limits, recipe.epochs))
     folder.start()
+    journal = folder.state / "journal.jsonl"
+    if journal.exists():
+        steps = len(journal.read_bytes().splitlines())
+        say(f"going on: the {steps} steps that were taken before are not taken again")
     recalled = recall_with(
         settings,
         record,
@@ -226,7 +230,7 @@ def select(
             field,
             chosen_policy,
             limits,
-            folder.state / "journal.jsonl",
+            journal,
             spent=time.perf_counter() - started,
             raw=settings.raw,
             told=told,

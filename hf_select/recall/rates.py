@@ -125,11 +125,12 @@ class Comparison:
             picked[1 + self.families.index(family)] = 1.0
         _, of_family, of_model, of_dataset, rest = self.variance.tolist()
         error = float(picked @ self.covariance @ picked) + (0.0 if known else of_family)
+        to_mean, to_family, to_model, to_dataset, to_rest = (self.gap * share for share in SHARES)
         return RateEffect(
             mean=float(picked @ self.estimate),
-            error=math.sqrt(max(error, 0.0)),
-            shared=math.sqrt(of_dataset),
-            own=math.sqrt(of_model + rest + self.gap),
+            error=math.sqrt(max(error, 0.0) + to_mean + to_family),
+            shared=math.sqrt(max(of_dataset, 0.0) + to_dataset),
+            own=math.sqrt(max(of_model + rest, 0.0) + to_model + to_rest),
             cells=self.cells,
             models=self.models,
             datasets=self.datasets,

@@ -70,7 +70,8 @@ def selection_document(
     finalists = _finalists(result)
     field = dict(entrants or {})
     model, rate = field.get(result.winner, (result.winner, recipe.learning_rate))
-    recalled = len(recall.candidates) or len(result.curves)
+    recalled = len(entrants or ()) or len(recall.candidates) or len(result.curves)
+    rates = len({rate for _, rate in (entrants or {}).values()}) or 1
     document = {
         "schema": SCHEMA,
         "target": target,
@@ -100,8 +101,10 @@ def selection_document(
             "proxy_epochs": round(result.proxy_epochs, 6),
         },
         "baselines": {
-            "brute_force_all": _baseline(_brute_force(num_models, result.horizon), result.horizon),
-            "halving_all": _baseline(_halving(num_models, result.horizon), result.horizon),
+            "brute_force_all": _baseline(
+                _brute_force(num_models * rates, result.horizon), result.horizon
+            ),
+            "halving_all": _baseline(_halving(num_models * rates, result.horizon), result.horizon),
             "brute_force_recalled": _baseline(
                 _brute_force(recalled, result.horizon), result.horizon
             ),

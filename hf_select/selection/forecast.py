@@ -112,12 +112,16 @@ class Forecaster:
         *,
         level: float = NAN,
         level_deviation: float = NAN,
+        effects: Array | None = None,
+        effect_deviation: Array | None = None,
     ) -> Finals:
         """The joint forecast for K models of which expected skill and part of the curve are known.
 
         mean, deviation (K,): expected relative skill; seen (K,). row_variance(score) is the
         variance that one row has, rows (T,) what a score at each rung rests on (inf = no noise).
-        level, level_deviation: what is expected of the finals' common level.
+        level, level_deviation: what is expected of the finals' common level. effects (K, T + 1, B):
+        how much of B unknown effects, with mean 0 and effect_deviation (B,), is in each final and
+        score: what some of the models have in common.
         """
         precision = _inverse(self.level_covariance)
         pull = precision @ self.level
@@ -130,10 +134,15 @@ class Forecaster:
             pull[0] += level * told - self.level[0] * recorded
         excess = np.maximum(np.nan_to_num(deviation) ** 2 - self.usual, 0.0)
         levels = _inverse(precision) @ pull
+        if effects is None or effect_deviation is None:
+            effects = np.zeros((len(mean), len(levels), 0))
+            effect_deviation = np.zeros(0)
+        precision = _beside(precision, np.diag(effect_deviation**-2.0))
+        pull = np.concatenate([pull, np.zeros(len(effect_deviation))])
         parts = []
-        for mu, extra, one in zip(mean, excess, seen, strict=True):
+        for mu, extra, one, shared in zip(mean, excess, seen, effects, strict=True):
             spread = room(levels + self.slope * mu)
-            part = _Part(self, mu, extra, spread, one, row_variance, rows)
+            part = _Part(self, mu, extra, spread, one, row_variance, rows, shared)
             part.add_to(precision, pull)
             parts.append(part)
         common = _inverse(precision)
@@ -150,7 +159,8 @@ class Forecaster:
 
 
 class _Part:
-    """One model, given the level: final = constant + load @ level + normal(variance)."""
+    """One model, given what is common, the level and then the effects:
+    final = constant + load @ common + normal(variance)."""
 
     def __init__(
         self,
@@ -161,14 +171,15 @@ class _Part:
         seen: Seen,
         row_variance: RowVariance,
         rows: Array,
+        effects: Array,
     ) -> None:
         self.learned, self.row_variance, self.rows = learned, row_variance, rows
+        self.design = np.hstack([np.eye(len(learned.level)), effects])  # (T + 1, T + 1 + B)
         self.rungs = seen.rungs[-LAST:] + 1
         scores = np.maximum(seen.scores[-LAST:], 0.0)
         own = learned.own + extra * np.outer(learned.slope, learned.slope)
         self.own = own * np.outer(spread, spread)
-        self.load = np.zeros(len(learned.level))
-        self.load[0] = 1.0
+        self.load = self.design[0].copy()
         self.constant, self.variance = float(mu), float(self.own[0, 0])
         self.noise = self._noise(self.rungs, scores)
         self.inverse = np.empty((0, 0))
@@ -179,7 +190,7 @@ class _Part:
             together = learned.correlation[np.ix_(self.rungs, self.rungs)] * np.outer(root, root)
             self.inverse = _inverse(own + together + LEAST * np.eye(len(root)))
             gain = self.inverse @ self.own[self.rungs, 0]
-            self.load[self.rungs] -= gain
+            self.load -= gain @ self.design[self.rungs]
             self.constant += float(gain @ self.rest)
             self.variance -= float(gain @ self.own[self.rungs, 0])
 
@@ -187,23 +198,23 @@ class _Part:
         return self.row_variance(scores) * (1 / self.rows[rungs - 1] + self.learned.seed[rungs])
 
     def add_to(self, precision: Array, pull: Array) -> None:
-        """What this model's curve says of the level."""
-        precision[np.ix_(self.rungs, self.rungs)] += self.inverse
-        pull[self.rungs] += self.inverse @ self.rest
+        """What this model's curve says of what is common."""
+        design = self.design[self.rungs]
+        precision += design.T @ self.inverse @ design
+        pull += design.T @ (self.inverse @ self.rest)
 
     def next_score(self, rung: int, final: float) -> tuple[Array, float, float]:
-        """Of its score at a later rung: load on the level (T + 1,), own covariance with the final,
-        and variance given the level. `final` is its expected final, which tells the noise."""
+        """Of its score at a later rung: load on what is common, own covariance with the final, and
+        variance given what is common. `final` is its expected final, which tells the noise."""
         at = rung + 1
         noise = float(self._noise(np.array([at]), np.array([max(final, 0.0)]))[0])
-        load = np.zeros(len(self.load))
-        load[at] = 1.0
+        load = self.design[at].copy()
         with_final, variance = float(self.own[at, 0]), float(self.own[at, at]) + noise
         if len(self.rungs):
             shared = self.learned.correlation[at, self.rungs] * np.sqrt(self.noise * noise)
             with_seen = self.own[self.rungs, at] + shared
             gain = self.inverse @ with_seen
-            load[self.rungs] -= gain
+            load -= gain @ self.design[self.rungs]
             variance -= float(gain @ with_seen)
             with_final -= float(gain @ self.own[self.rungs, 0])
         return load, with_final, max(variance, 0.0) + LEAST
@@ -370,6 +381,14 @@ def _mean(values: Array, axis: int, keepdims: bool = False) -> Array:
     count = have.sum(axis=axis, keepdims=keepdims)
     total = np.where(have, values, 0.0).sum(axis=axis, keepdims=keepdims)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _beside(one: Array, other: Array) -> Array:
+    """A block-diagonal matrix of two."""
+    both = np.zeros((len(one) + len(other),) * 2)
+    both[: len(one), : len(one)] = one
+    both[len(one) :, len(one) :] = other
+    return both
 
 
 def _inverse(matrix: Array) -> Array:
