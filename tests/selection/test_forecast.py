@@ -240,10 +240,14 @@ def test_seeds_of_models_without_an_expectation_are_no_measure():
 
 
 class Dense:
-    """The joint normal of the levels, each model's own and each score, written out in full."""
+    """The joint normal of the levels, each model's own, the effects and each score, in full."""
 
-    def __init__(self, learned, mean, deviation, looks, variance, rows, level=None, extra=None):
+    def __init__(
+        self, learned, mean, deviation, looks, variance, rows, level=None, extra=None, effects=None
+    ):
         size, models = len(learned.level), len(mean)
+        self.effects, sds = effects or (np.zeros((models, size, 0)), np.zeros(0))
+        common = len(sds)
         excess = np.maximum(np.asarray(deviation) ** 2 - learned.usual, 0.0)
         start, cov = learned.level.copy(), learned.level_covariance.copy()
         if level is not None:  # the finals' level has another mean and variance; the rest follows
@@ -252,10 +256,11 @@ class Dense:
             known = max(level[1], LEVEL_LEAST) ** 2
             cov = cov + np.outer(gain, gain) * (known - cov[0, 0])
         # latent: levels, then (T + 1) of own for each model
-        prior = np.zeros(size * (models + 1))
+        prior = np.zeros(size * (models + 1) + common)
         prior[:size] = start
         spread = np.zeros((len(prior), len(prior)))
         spread[:size, :size] = cov
+        spread[len(prior) - common :, len(prior) - common :] = np.diag(sds**2)
         for k in range(models):
             at = slice(size * (k + 1), size * (k + 2))
             own = learned.own + excess[k] * np.outer(learned.slope, learned.slope)
@@ -264,7 +269,7 @@ class Dense:
         self.rows_of_finals = np.zeros((models, len(prior)))
         offset = np.asarray(mean, dtype=float)
         for k in range(models):
-            self.rows_of_finals[k, [0, size * (k + 1)]] = 1.0
+            self.rows_of_finals[k] = self._row(len(prior), size, k, 0)
         design, scores, shift, noise = [], [], [], []
         for k, look in enumerate(looks):
             for rung, score in list(zip(look.rungs, np.maximum(look.scores, 0), strict=True))[
@@ -308,10 +313,10 @@ class Dense:
                 variance_of -= both @ np.linalg.inv(inner) @ both
             self.moved = self.rows_of_finals @ with_latent / np.sqrt(variance_of)
 
-    @staticmethod
-    def _row(length, size, k, at):
+    def _row(self, length, size, k, at):
         row = np.zeros(length)
         row[[at, size * (k + 1) + at]] = 1.0
+        row[length - self.effects.shape[2] :] = self.effects[k, at]
         return row
 
     @staticmethod
@@ -347,6 +352,30 @@ def test_finals_are_the_whole_normal_conditioned(learned, case, level):
     np.testing.assert_allclose(got.mean, want.finals, atol=1e-9)
     np.testing.assert_allclose(got.covariance, want.between, atol=1e-9)
     np.testing.assert_allclose(got.deviation, np.sqrt(np.diag(want.between)), atol=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_effects_that_models_share_are_in_the_whole_normal_too(learned, case):
+    """Two effects: one of all but the first model, one of the last alone at one rung."""
+    looks = CASES[case]
+    mean, deviation = np.linspace(-0.05, 0.05, len(looks)), np.full(len(looks), 0.09)
+    rows = np.array([100.0, 100.0, 400.0, np.inf])
+    shares = np.zeros((len(looks), len(learned.level), 2))
+    shares[1:, :, 0] = learned.slope
+    shares[-1, 2, 1] = 1.0
+    sds = np.array([0.2, 0.07])
+    got = learned.finals(
+        mean, deviation, looks, row_variance, rows, effects=shares, effect_deviation=sds
+    )
+    for model, look in enumerate(looks):
+        for rung in range(int(look.rungs[-1]) + 1 if len(look.rungs) else 0, 4):
+            extra = (model, rung, got.mean[model])
+            want = Dense(
+                learned, mean, deviation, looks, row_variance, rows, None, extra, (shares, sds)
+            )
+            np.testing.assert_allclose(got.mean, want.finals, atol=1e-9)
+            np.testing.assert_allclose(got.covariance, want.between, atol=1e-9)
+            np.testing.assert_allclose(got.moved_by(model, rung), want.moved, atol=1e-8)
 
 
 @pytest.mark.parametrize("case", CASES)
