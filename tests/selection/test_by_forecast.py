@@ -354,6 +354,33 @@ def test_of_many_that_are_alike_not_all_are_given_up(models):
     assert hopeless(mean[:1], covariance[:1, :1], 0.0, 0.05, 0) == []
 
 
+def test_what_a_group_has_in_common_pushes_nobody_else_out():
+    """Six models by a rate that nobody has recorded: one guess, not six of them."""
+    models = [f"m{i:02d}" for i in range(12)]
+    known, unknown = models[:6], models[6:]
+    usual = hoped(dict.fromkeys(models, 0.0))
+    wide = np.array([0.4 if model in unknown else 0.03 for model in usual.models])
+    alone = dataclasses.replace(usual, deviation=wide)
+    together = dataclasses.replace(
+        usual,
+        deviation=np.full(len(wide), 0.03),
+        groups=dict.fromkeys(unknown, "lr"),
+        group_deviation={"lr": 0.4},
+    )
+    nothing = dict.fromkeys(models, ())
+    apart = trend(state(nothing, expected=alone), confidence=0.9)
+    assert set(known) - {apart.leader} <= gone(apart)
+    first = trend(state(nothing, expected=together), confidence=0.9)
+    assert len(set(known) & gone(first)) <= 1  # which the others make up for
+    # A low score of one of them tells of the others.
+    low = trend(state({**nothing, "m06": (0.1, 0.1)}, expected=together))
+    for model in unknown[1:]:
+        assert low.forecast[model] < first.forecast[model] - 0.02
+        assert low.forecast[model] - first.forecast[model] < (
+            low.forecast["m00"] - first.forecast["m00"]
+        )
+
+
 # -------------------------------------------------------------------------------- parameters
 
 
