@@ -196,7 +196,14 @@ def page(documents: Sequence[Mapping[str, Any]], results: str) -> str:
     for document in documents:
         shape = f"{document['models']} models x {len(document['datasets'])} sets"
         lines += ["", f"### {document['task']}: {shape} x {document['seeds']} seeds"]
-        lines += ["", f"`{OURS}` against its rivals:", "", *verdicts(document)]
+        lines += [
+            "",
+            f"`{OURS}` against its rivals: its price over theirs. It was to be at most half of",
+            "halving's, 0.7 of the paper's and below fractional halving's, at no more regret than",
+            "any of the three; where it isn't, it says missed.",
+            "",
+            *verdicts(document),
+        ]
         lines += ["", "What its chances were worth:", "", *calibrations(document)]
         lines += [
             line

@@ -84,7 +84,10 @@ def command(zoo: Path, out: Path, *more: str, record: str = "record") -> list[st
     ]
 
 
-@pytest.mark.parametrize("policy", ["trend", "halving", "brute-force", "paper"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("halving", "paper")]
+
+
+@pytest.mark.parametrize("policy", ["trend", "brute-force", *SLOW])
 def test_every_model_is_a_candidate_with_every_rate(
     zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], policy: str
 ) -> None:
@@ -156,6 +159,7 @@ def test_the_slower_rate_is_trained_where_it_is_the_only_one(zoo: Path, tmp_path
     assert weights != trained_alone(zoo, tmp_path / "usual", winner["model"], USUAL)
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_it_goes_on_to_the_same_end(zoo: Path, tmp_path: Path) -> None:
     whole = select(zoo, tmp_path / "whole", policy="halving")
     asked, stopped, parts = [0], [], None

@@ -27,6 +27,7 @@ def tiny(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [TEXTS, IMAGES])
 def test_all_train_the_same_rows_and_ours_is_the_plain_loop(tiny, case):
     job = bench.prepare(case, "small", "cpu", tiny)

@@ -500,6 +500,7 @@ def test_terminated_it_saves_and_says_that_it_can_go_on(long, tmp_path):
 # ------------------------------------------------------------------------------------- shards
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3 * WAIT)
 def test_two_processes_share_the_work_by_shards(catalog, repo, tmp_path):
     catalog.save(tmp_path / "catalog.json")

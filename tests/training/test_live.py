@@ -234,6 +234,7 @@ def test_less_than_nothing_is_refused(make, name):
         make(**{name: -1})
 
 
+@pytest.mark.slow
 def test_saving_and_awakening_is_not_counted_as_training(make, monkeypatch):
     write, load = checkpoint.write, AccelerateTrial.load
 
@@ -358,6 +359,7 @@ def test_a_sleeping_trial_whose_checkpoint_is_damaged_trains_to_where_it_was(
     assert same_curve(trial.curve.upto(1.0), curve)
 
 
+@pytest.mark.slow
 def test_a_selection_notices_nothing_of_damaged_checkpoints(make):
     expected = choose(make(folder="whole"))
     trials = make(0)
