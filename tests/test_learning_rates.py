@@ -84,10 +84,10 @@ def command(zoo: Path, out: Path, *more: str, record: str = "record") -> list[st
     ]
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("halving", "paper")]
+RARELY = [pytest.param(name, marks=pytest.mark.slow) for name in ("halving", "paper")]
 
 
-@pytest.mark.parametrize("policy", ["trend", "brute-force", *SLOW])
+@pytest.mark.parametrize("policy", ["trend", "brute-force", *RARELY])
 def test_every_model_is_a_candidate_with_every_rate(
     zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], policy: str
 ) -> None:
