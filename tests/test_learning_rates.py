@@ -150,6 +150,7 @@ def select(zoo: Path, out: Path, record: str = "record", **options: Any) -> dict
     ).document
 
 
+@pytest.mark.slow
 def test_the_slower_rate_is_trained_where_it_is_the_only_one(zoo: Path, tmp_path: Path) -> None:
     document = select(zoo, tmp_path / "out", learning_rates=[SLOW], top=1)
     winner = document["winner"]
@@ -260,6 +261,7 @@ def test_a_rate_that_the_record_speaks_against_is_not_tried(zoo: Path, tmp_path:
     assert document["winner"]["candidate"].endswith("lr=0.03")
 
 
+@pytest.mark.slow
 def test_another_recipe_rules_nothing_out(zoo: Path, tmp_path: Path) -> None:
     said: list[str] = []
     other = replace(RECIPE, epochs=1)

@@ -101,7 +101,7 @@ def test_regret_of_an_error_is_what_could_have_been_saved():
     assert document["judged_by_same_seed"] == ["d0"]
 
 
-@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("raw", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_no_test_score_of_the_target_reaches_a_policy(raw):
     """The target's test scores are replaced by noise: the same decisions at the same cost."""
     curves = make_curves(12, 5, 2, seed=4)

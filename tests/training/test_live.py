@@ -459,7 +459,7 @@ def poisoned(monkeypatch, name, error):
         (FileNotFoundError(2, "No such file", "a.png"), f"failed: {NAMES[1]}: [Errno 2]"),
     ],
 )
-@pytest.mark.parametrize("memory", [0, ROOMY])
+@pytest.mark.parametrize("memory", [pytest.param(0, marks=pytest.mark.slow), ROOMY])
 def test_a_candidate_that_fails_in_the_middle_is_dropped_with_its_reason(
     make, monkeypatch, error, reason, memory
 ):
