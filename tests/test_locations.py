@@ -22,8 +22,9 @@ from hf_select.records import ModelEntry, Recipe
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import dataset_entry, load_target
-from hf_select.training import benchmark, scoring
+from hf_select.training import benchmark
 from hf_select.training.benchmark import Cell, missing_cells, run_cell
+from hf_select.training.executors.engine import Engine
 
 TASK = "text-classification"
 RECIPE = Recipe(learning_rate=3e-2, epochs=1, global_batch_size=8, max_length=16, warmup=0.0)
@@ -232,8 +233,7 @@ class InLine:
 
 @pytest.fixture
 def in_line(monkeypatch):
-    monkeypatch.setattr(benchmark, "LocalExecutor", InLine)
-    monkeypatch.setattr(scoring, "LocalExecutor", InLine)
+    monkeypatch.setattr(Engine, "start", lambda self, function, **options: InLine(function))
 
 
 def runs(record: Path):

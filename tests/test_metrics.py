@@ -43,7 +43,7 @@ def test_every_metric_has_a_hand_worked_value():
     assert len(METRICS) == 9
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 def test_of_every_metric(metric):
     predictions, references = data(metric)
     score, trivial = metric(predictions, references), metric.trivial(references)
@@ -116,7 +116,7 @@ def test_all_equal_references_have_no_r2():
     assert np.isnan(get_metric("r2")(VALUES, np.ones(4)))
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=str)
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 def test_shapes_must_fit(metric):
     for predictions, references in (([], []), ([1], [1, 2]), ([[1]], [1])):
         with pytest.raises(ValueError, match="same, non-empty shape"):

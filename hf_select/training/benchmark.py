@@ -47,7 +47,8 @@ from hf_select.records import (
     RunRecord,
 )
 from hf_select.results.repo import ResultsRepo
-from hf_select.training.executors.local import Job, LocalExecutor, Outcome
+from hf_select.training.executors.base import Job, Outcome
+from hf_select.training.executors.engine import Engine
 from hf_select.training.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -500,10 +501,12 @@ def run_benchmark(
     max_cells: int | None = None,
     only: Sequence[str] | None = None,
     fetch: Fetch | None = None,
+    engine: Engine | None = None,
     on_event: OnEvent | None = None,
 ) -> BenchmarkSummary:
-    """Train the missing cells on this machine, a subprocess each; their rows are in the inbox then.
+    """Train the missing cells, a process each; their rows are in the inbox then.
 
+    `engine` says where: on this machine if not given.
     `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
     At most `max_cells` are trained, in the order of `missing_cells`, which says what `only` is.
     `fetch` gives the folders of models without a location, in the job's own process. Every result
@@ -514,6 +517,8 @@ def run_benchmark(
     check_arguments(
         seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
     )
+    engine = engine or Engine()
+    engine.check()
     began = time.monotonic()
     work = work_folder(repo)
     every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
@@ -526,7 +531,7 @@ def run_benchmark(
     cells = missing[:max_cells]
     run.done = run.failed = 0
     if cells:
-        executor = LocalExecutor(
+        executor = engine.start(
             run_job,
             logs=work / "logs",
             jobs=None if jobs is None else min(jobs, len(cells)),

@@ -45,7 +45,8 @@ from hf_select.training.benchmark import (
     modelling_modules,
     work_folder,
 )
-from hf_select.training.executors.local import Job, LocalExecutor, Outcome
+from hf_select.training.executors.base import Job, Outcome
+from hf_select.training.executors.engine import Engine
 
 if TYPE_CHECKING:
     from hf_select.features import Loaded
@@ -403,6 +404,7 @@ def run_scoring(
     only_measured: bool = False,
     without: Collection[tuple[str, str]] = (),
     fetch: Fetch | None = None,
+    engine: Engine | None = None,
     on_plan: Callable[[int], None] = lambda pairs: None,
     on_event: OnEvent | None = None,
 ) -> ScoringSummary:
@@ -412,8 +414,8 @@ def run_scoring(
     tokens. `jobs` at once, `timeout` in seconds a pair; `only_measured`: pairs that the record has
     a fine-tuning of. Those of `without` (names of model and data set) are left undone: the Hub
     couldn't be reached for them just now. What a job that died hadn't finished is recorded as
-    failed. `on_plan` is told how many pairs there are to score. The rows are in the inbox
-    afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
+    failed. `engine` says where: on this machine if not given. `on_plan` is told how many pairs
+    there are to score. The rows are in the inbox afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
     """
     check_scoring(proxies, rows, {entry.task for entry in catalog.datasets})
     began = time.monotonic()
@@ -430,7 +432,7 @@ def run_scoring(
     on_plan(len(todo))
     groups = [tuple(group) for _, group in groupby(todo, key=lambda pair: pair.model_id)]
     if groups:
-        executor = LocalExecutor(
+        executor = (engine or Engine()).start(
             run_model_job,
             logs=work / "logs",
             jobs=None if jobs is None else min(jobs, len(groups)),

@@ -12,8 +12,9 @@ import job_functions
 import pytest
 
 from hf_select.errors import InputError, StoppedError
-from hf_select.training.executors import local
-from hf_select.training.executors.local import Job, LocalExecutor
+from hf_select.training.executors import base
+from hf_select.training.executors.base import Job
+from hf_select.training.executors.local import LocalExecutor
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups")
 HERE = Path(__file__).parent
@@ -81,7 +82,7 @@ def test_a_job_has_its_share_of_the_cores_and_its_device(tmp_path, monkeypatch):
         "GPU-a",
     ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    run(tmp_path, "describe", jobs=local.cores())
+    run(tmp_path, "describe", jobs=base.cores())
     described = (tmp_path / "work" / "described").read_text()
     assert described == repr(["1", "", 1, 8_000_000.0])
 
@@ -89,7 +90,7 @@ def test_a_job_has_its_share_of_the_cores_and_its_device(tmp_path, monkeypatch):
 def test_without_devices_there_is_a_job_a_core(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     executor = LocalExecutor(job_functions.act, logs=tmp_path)
-    assert executor.slots == local.cores()
+    assert executor.slots == base.cores()
 
 
 def test_the_next_job_is_asked_for_when_a_slot_is_free(tmp_path):
@@ -173,7 +174,8 @@ def test_jobs_die_with_the_parent(tmp_path, method):
             sys.path.insert(0, {str(HERE)!r})
             import job_functions
             from pathlib import Path
-            from hf_select.training.executors.local import Job, LocalExecutor
+            from hf_select.training.executors.base import Job
+            from hf_select.training.executors.local import LocalExecutor
 
             if __name__ == "__main__":
                 multiprocessing.get_all_start_methods = lambda: [{method!r}]

@@ -24,6 +24,7 @@ from hf_select.tasks.base import get_task
 from hf_select.tasks.data import load_target
 from hf_select.training import scoring
 from hf_select.training.benchmark import BenchmarkEvent
+from hf_select.training.executors.engine import Engine
 from hf_select.training.scoring import (
     ModelJob,
     all_pairs,
@@ -259,7 +260,7 @@ def test_without_the_hub_nothing_is_recorded_as_failed(catalog, repo, monkeypatc
                 on_end(scoring.Outcome(job.id, "ok"))
                 on_tick()
 
-    monkeypatch.setattr(scoring, "LocalExecutor", InLine)
+    monkeypatch.setattr(Engine, "start", lambda self, function, **options: InLine(function))
     asked = []
 
     def away(entry):

@@ -12,14 +12,25 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from hf_select.errors import InputError, StoppedError
+from hf_select.training.executors.base import (
+    Interrupts,
+    Job,
+    JobFunction,
+    Options,
+    Outcome,
+    StopFlag,
+    cores,
+    last_line,
+    visible_devices,
+)
 
 GRACE_SECONDS = 30.0
 """How long a job may take to save and leave after it was asked to stop."""
@@ -27,46 +38,6 @@ GRACE_SECONDS = 30.0
 TICK_SECONDS = 0.25
 STOPPED_EXIT_CODE = StoppedError.exit_code
 PRELOAD = "hf_select.training.executors.preload"
-
-
-class StopFlag:
-    """Whether a job was asked to stop; called between steps."""
-
-    def __init__(self) -> None:
-        self._set = False
-
-    def __call__(self) -> bool:
-        """True from the first request on."""
-        return self._set
-
-    def set(self, *_: Any) -> None:
-        """Ask to stop; also fits as a signal handler."""
-        self._set = True
-
-
-class JobFunction(Protocol):
-    """What a job runs. It has to be importable by name and leaves its result in a file."""
-
-    def __call__(self, argument: Any, stop: Callable[[], bool]) -> None:
-        """Do the job; raise `StoppedError` soon after `stop()` is True."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job: a name that is a good file name, and what the function gets (pickled)."""
-
-    id: str
-    argument: Any
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: `ok`, `stopped`, `timeout`, or `failed` with the reason."""
-
-    id: str
-    status: str
-    reason: str = ""
-    seconds: float = 0.0
 
 
 @dataclass
@@ -85,6 +56,12 @@ class LocalExecutor:
     `logs` is the folder for what jobs print; the log of a job that went well is removed.
     `preload` names more modules to import once.
     """
+
+    OPTIONS: ClassVar[Options] = {}
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> None:
+        """It runs everywhere."""
 
     def __init__(
         self,
@@ -105,7 +82,7 @@ class LocalExecutor:
         self._threads = max(1, cores() // self.slots)
         self._preload = tuple(preload)
         self._live: list[_Running] = []
-        self._signals: list[int] = []
+        self._interrupts = Interrupts()
 
     def run(
         self,
@@ -123,10 +100,10 @@ class LocalExecutor:
         context = self._context()
         self._logs.mkdir(parents=True, exist_ok=True)
         waiting, exhausted = iter(jobs), False
-        with self._listening():
+        with self._interrupts.listening():
             try:
                 while True:
-                    while not (exhausted or self._signals) and len(self._live) < self.slots:
+                    while not (exhausted or self._interrupts) and len(self._live) < self.slots:
                         job = next(waiting, None)
                         exhausted = job is None
                         if job is not None:
@@ -140,9 +117,7 @@ class LocalExecutor:
                 for running in self._live:
                     _kill(running.process)
                 self._live.clear()
-        if self._signals:
-            name = signal.Signals(self._signals[0]).name
-            raise StoppedError(f"stopped by {name}", hint="the same command goes on from here")
+        self._interrupts.raise_if_any()
 
     # ---------------------------------------------------------------------------- start and end
 
@@ -187,8 +162,8 @@ class LocalExecutor:
             process, late = running.process, False
             if process.is_alive():
                 late = self._timeout is not None and now - running.began > self._timeout
-                stuck = self._signals and now - self._stopping_since > GRACE_SECONDS
-                if self._signals:  # again and again: the first may come before it listens
+                stuck = self._interrupts and now - self._interrupts.since > GRACE_SECONDS
+                if self._interrupts:  # again and again: the first may come before it listens
                     process.terminate()
                 if not (late or stuck):
                     continue
@@ -206,36 +181,11 @@ class LocalExecutor:
         if exit_code in (0, STOPPED_EXIT_CODE):
             log.unlink(missing_ok=True)
             return Outcome(job.id, "ok" if exit_code == 0 else "stopped", "", seconds)
-        if exit_code < 0 and self._signals:
+        if exit_code < 0 and self._interrupts:
             return Outcome(job.id, "stopped", "", seconds)
         if exit_code < 0:
             return Outcome(job.id, "failed", f"killed by {_signal_name(-exit_code)}", seconds)
-        return Outcome(job.id, "failed", _last_line(log) or f"exit code {exit_code}", seconds)
-
-    # ---------------------------------------------------------------------------------- signals
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Our handlers for SIGINT and SIGTERM; only the main thread can have any."""
-        self._signals, self._stopping_since = [], 0.0
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in old:
-            signal.signal(number, self._on_signal)
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _: Any) -> None:
-        if self._signals and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if not self._signals:
-            self._stopping_since = time.monotonic()
-        self._signals.append(number)
+        return Outcome(job.id, "failed", last_line(log) or f"exit code {exit_code}", seconds)
 
 
 # ----------------------------------------------------------------------------- inside the job
@@ -280,25 +230,6 @@ def _die_with_parent() -> None:
 # ------------------------------------------------------------------------------------ helpers
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def visible_devices() -> tuple[str, ...]:
-    """The ids of the GPUs that may be used, as `CUDA_VISIBLE_DEVICES` has them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return tuple(part.strip() for part in named.split(",") if part.strip() not in ("", "-1"))
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
-        return ()
-    import torch
-
-    return tuple(str(i) for i in range(torch.cuda.device_count()))
-
-
 def _kill(process: Any) -> None:
     """End a job and all that it started."""
     try:
@@ -313,15 +244,6 @@ def _signal_name(number: int) -> str:
         return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
     except ValueError:
         return f"signal {number}"
-
-
-def _last_line(log: Path) -> str:
-    """The last line that was printed: of a traceback, the error itself."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")
 
 
 @contextmanager

@@ -1,0 +1,76 @@
+"""Which executor runs the jobs, by its name, and with what options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hf_select.errors import InputError, UnknownNameError
+from hf_select.training.executors.base import Executor, JobFunction
+
+EXECUTORS: Mapping[str, tuple[str, str]] = {
+    "local": ("hf_select.training.executors.local", "LocalExecutor"),
+    "ray": ("hf_select.training.executors.ray", "RayExecutor"),
+    "slurm": ("hf_select.training.executors.slurm", "SlurmExecutor"),
+}
+"""Name -> module and class. A class has `OPTIONS`, name -> (how to read its text, what it is), and
+`check(options)`, which raises `InputError` where it can't run here, before anything starts."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An executor by its name, and its own options as text, such as {"partition": "gpu"}."""
+
+    name: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse an unknown name or option, a bad value, and an executor that can't run here.
+
+        Raises `InputError`; nothing is started and nothing heavy is loaded for `local`.
+        """
+        if self.name not in EXECUTORS:
+            raise UnknownNameError("executor", self.name, EXECUTORS)
+        if self.name == "local" and not self.options:
+            return
+        made = self._class()
+        made.check(self._values(made))
+
+    def start(
+        self,
+        function: JobFunction,
+        *,
+        logs: Path,
+        jobs: int | None = None,
+        timeout: float | None = None,
+        preload: Iterable[str] = (),
+    ) -> Executor:
+        """The executor, ready to run jobs; the arguments are those of `LocalExecutor`."""
+        self.check()
+        made = self._class()
+        executor: Executor = made(
+            function, logs=logs, jobs=jobs, timeout=timeout, preload=preload, **self._values(made)
+        )
+        return executor
+
+    def _class(self) -> Any:
+        module, name = EXECUTORS[self.name]
+        return getattr(import_module(module), name)
+
+    def _values(self, made: Any) -> dict[str, Any]:
+        known = made.OPTIONS
+        values = {}
+        for name, text in self.options.items():
+            if name not in known:
+                raise UnknownNameError(f"option of the executor {self.name}", name, known)
+            read, what = known[name]
+            try:
+                values[name] = read(text)
+            except ValueError as error:
+                raise InputError(
+                    f"the {self.name} option {name} is {text!r}, but must be {what}"
+                ) from error
+        return values
