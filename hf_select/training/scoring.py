@@ -415,7 +415,8 @@ def run_scoring(
     a fine-tuning of. Those of `without` (names of model and data set) are left undone: the Hub
     couldn't be reached for them just now. What a job that died hadn't finished is recorded as
     failed. `engine` says where: on this machine if not given. `on_plan` is told how many pairs
-    there are to score. The rows are in the inbox afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
+    there are to score. The rows are in the inbox
+    afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
     """
     check_scoring(proxies, rows, {entry.task for entry in catalog.datasets})
     began = time.monotonic()
