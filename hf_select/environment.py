@@ -1,21 +1,9 @@
-"""What this process runs in: library versions, and its place among launched processes."""
+"""Library versions: what a result depends on."""
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-
-
-def is_main_process() -> bool:
-    """True in the one process that writes, of those that `accelerate launch` has started."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def launched_processes() -> int:
-    """How many processes `accelerate launch` or torchrun has started together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
 
 LIBRARIES = ("hf-select", "torch", "transformers", "accelerate", "datasets", "numpy")
 

@@ -271,6 +271,27 @@ def rates(text: str | None) -> list[float]:
         ) from error
 
 
+def launched(function: Command) -> Command:
+    """What processes do that `accelerate launch` or torchrun has started."""
+    options = (
+        click.option(
+            "--parallel",
+            metavar="WAY",
+            help="Of launched processes: `jobs` (the default), each trains models of its own, or "
+            "`data`, all train one model together.",
+        ),
+        click.option(
+            "--processes",
+            type=int,
+            metavar="N",
+            help="How many launched processes there must be; an error if there are others.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def spending(function: Command) -> Command:
     """How candidates are dropped, and what the whole may cost."""
     options = (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--out", "-o", required=True, metavar="OUT", help="Folder for the winner.")
 @options.recalling
 @options.spending
+@options.launched
 @options.data
 @options.recipe(several_rates=True)
 @click.option("--seed", default=0, show_default=True, help="Seed of new heads and data order.")

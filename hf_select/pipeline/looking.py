@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_select.catalog import Catalog
-from hf_select.errors import HfSelectError, StoppedError
+from hf_select.errors import HfSelectError, ModelError, StoppedError
+from hf_select.launched import place
 from hf_select.locations import locate
 from hf_select.pipeline.base import Say
 from hf_select.records import TASK_KINDS, Features, ModelEntry, ProxyScores, Rejected
@@ -62,8 +63,8 @@ def look_at_models(
 
     No proxies named: LEEP or LogME, as the models' heads allow. Of models whose features are in
     `cache` nothing is loaded or fetched. Several GPUs share the models, each of which is loaded
-    once. A model that fails is reported and skipped, and it may be all of them. Raises
-    `StoppedError` between two models.
+    once, and so do launched processes, which all learn what was seen. A model that fails is
+    reported and skipped, and it may be all of them. Raises `StoppedError` between two models.
     """
     from hf_select.proxies import score_all
     from hf_select.recall import proxy_choice
@@ -100,9 +101,15 @@ def look_at_models(
 
 
 def devices() -> tuple[str, ...]:
-    """Where passes run: every GPU, else the CPU once (two passes would only share its cores)."""
+    """Where passes run: every GPU, else the CPU once (two passes would only share its cores).
+
+    Of launched processes each has the GPU of its local rank.
+    """
     import torch
 
+    here = place()
+    if here.world > 1 and not here.apart and torch.cuda.is_available():
+        return (f"cuda:{here.local_rank}",)
     return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count())) or ("cpu",)
 
 
@@ -183,7 +190,34 @@ class _Look:
 def _shared(
     names: Sequence[str], look: _Look, should_stop: Callable[[], bool], say: Say
 ) -> dict[str, _Seen | HfSelectError]:
-    """Name -> what was seen of it, or why nothing was; a thread a device takes the next model."""
+    """Name -> what was seen of it, or why nothing was; launched processes share the models."""
+    here = place()
+    if here.world == 1:
+        return _by_devices(names, look, should_stop, say)
+    from hf_select.training.agreement import exchanged
+
+    found: dict[str, _Seen | HfSelectError] = {}
+    stopped: tuple[str, str] | None = None
+    try:
+        found = _by_devices(names[here.rank :: here.world], look, should_stop, say)
+    except StoppedError as error:
+        stopped = error.message, error.hint
+    reasons = {name: one.message for name, one in found.items() if isinstance(one, HfSelectError)}
+    seen = {name: one for name, one in found.items() if isinstance(one, _Seen)}
+    everything = exchanged((seen, reasons, stopped))
+    for _, _, halt in everything:
+        if halt is not None:
+            raise StoppedError(halt[0], hint=halt[1])
+    for others, failures, _ in everything:
+        found |= others
+        found |= {name: ModelError(reason) for name, reason in failures.items()}
+    return found
+
+
+def _by_devices(
+    names: Sequence[str], look: _Look, should_stop: Callable[[], bool], say: Say
+) -> dict[str, _Seen | HfSelectError]:
+    """The same in this process; a thread a device takes the next model."""
     waiting: SimpleQueue[tuple[int, str]] = SimpleQueue()
     for numbered in enumerate(names, 1):
         waiting.put(numbered)

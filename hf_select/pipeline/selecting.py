@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_select.environment import is_main_process, library_versions
+from hf_select.environment import library_versions
 from hf_select.errors import StoppedError
+from hf_select.launched import check_launch, is_main_process, launched_processes, place
 from hf_select.locations import (
     find_catalog,
     locate,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from hf_select.selection.policies import NamedPolicy
     from hf_select.tasks.data import TargetData
     from hf_select.training.live import LiveTrials
+    from hf_select.training.shared import SharedTrials
 
 
 SHOWN = 1000
@@ -109,6 +111,8 @@ def select(
     exclude: Collection[str] = (),
     seed: int = 0,
     checkpoint_every: float = 30.0,
+    parallel: str | None = None,
+    processes: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_rung: OnRung | None = None,
     say: Say = silent,
@@ -123,6 +127,10 @@ def select(
     full trainings. With several `learning_rates` every recalled model is a candidate with each of
     them, but for those that the record speaks against.
 
+    Under `accelerate launch` or torchrun the processes share the looks at models, and then
+    `parallel` says what each does: "jobs" (the default) trains candidates of its own, "data" trains
+    each candidate together with the others. `processes`: how many there must be.
+
     Leaves in `out`: the fine-tuned winner (`from_pretrained` loads it), `selection.json` and
     `report.html`. Everything is checked, and what is expected to be spent is said, before anything
     is fetched or written; a run that was cut off goes on with the same call. Raises `InputError` on
@@ -130,7 +138,15 @@ def select(
     `out`/best-so-far.
     """
     started = time.perf_counter()
-    chosen_policy = choose_policy(policy, preset=preset, tolerance=tolerance, confidence=confidence)
+    parallel = check_launch(parallel, processes)
+    apart = parallel == "jobs" and launched_processes() > 1
+    chosen_policy = choose_policy(
+        policy,
+        preset=preset,
+        tolerance=tolerance,
+        confidence=confidence,
+        at_once=launched_processes() if apart else 1,
+    )
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
@@ -188,6 +204,10 @@ def select(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
     say(told_beforehand(expected, limits, recipe.epochs))
+    if apart:
+        from hf_select.training.agreement import part
+
+        part()
     folder.start()
     journal = folder.state / "journal.jsonl"
     if journal.exists():
@@ -206,6 +226,7 @@ def select(
     )
     field = entrants(recalled, record, target, recipe, rates, say)
     from hf_select.training.live import LiveTrials  # torch, once all that is bad is refused
+    from hf_select.training.shared import SharedTrials
 
     trials = LiveTrials(
         target,
@@ -220,13 +241,14 @@ def select(
         checkpoint_every=checkpoint_every,
         should_stop=should_stop,
     )
-    told = Told(target.metric, trials, on_rung)
+    shared = SharedTrials(trials, place()) if apart else None
+    told = Told(target.metric, shared or trials, on_rung)
     try:
         result = _fine_select(
             recalled,
             record,
             target,
-            trials,
+            shared or trials,
             field,
             chosen_policy,
             limits,
@@ -239,7 +261,7 @@ def select(
         )
     except StoppedError as error:
         raise hand_over_so_far(error, folder, trials, told, field) from error
-    winner = trials.opened[result.winner]
+    winner = (shared or trials).opened[result.winner]
     tell_reading(record, say)
     shown = recalled
     if len(recalled.matrix.models) > SHOWN:
@@ -360,7 +382,7 @@ def _fine_select(
     recalled: Recalled,
     record: Record,
     target: TargetData,
-    trials: LiveTrials,
+    trials: LiveTrials | SharedTrials,
     field: Mapping[str, Entrant],
     policy: NamedPolicy,
     limits: Budget,
@@ -375,7 +397,7 @@ def _fine_select(
     """Phase two over live trials; the proxy passes are added to the bill."""
     from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
-    from hf_select.training.agreement import agreed, agreed_clock
+    from hf_select.training.agreement import agreed, agreed_clock, exchanged
 
     candidates = [c.model for c in recalled.result.candidates]
     curves = curves_to_learn_from(
@@ -409,7 +431,8 @@ def _fine_select(
         write_journal=is_main_process(),
         on_rung=told,
         on_advance=told.advanced,
-        should_stop=lambda: bool(agreed(should_stop())),
+        should_stop=lambda: any(exchanged(should_stop())),
+        side_by_side=getattr(trials, "train", None),
     )
 
 

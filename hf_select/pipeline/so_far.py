@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_select.environment import is_main_process, launched_processes
 from hf_select.errors import HfSelectError, StoppedError
 from hf_select.files import write_atomic
+from hf_select.launched import is_main_process, launched_processes
 from hf_select.metrics import get_metric
 from hf_select.pipeline.base import OnRung
 from hf_select.records import LearningCurve, Rung
@@ -21,13 +21,16 @@ from hf_select.selection.state import EPS
 if TYPE_CHECKING:
     from hf_select.pipeline.rates import Entrant
     from hf_select.training.live import LiveTrials
+    from hf_select.training.shared import SharedTrials
 
 
 class Told:
     """Listens to a selection: lets go of who was dropped, passes decisions on, and knows the last
     one and the curves (raw) so far."""
 
-    def __init__(self, metric: str, trials: LiveTrials, on_rung: OnRung | None) -> None:
+    def __init__(
+        self, metric: str, trials: LiveTrials | SharedTrials, on_rung: OnRung | None
+    ) -> None:
         self.metric, self.trials, self.on_rung = metric, trials, on_rung
         self.last: Rung | None = None
         self.curves: dict[str, LearningCurve] = {}

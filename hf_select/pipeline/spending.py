@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,14 +36,19 @@ def choose_policy(
     preset: str | None = None,
     tolerance: float | None = None,
     confidence: float | None = None,
+    at_once: int = 1,
 ) -> NamedPolicy:
     """The policy by name (`trend` if none is named, `paper` in its preset) with what was given.
 
+    `at_once`: trainings that can run side by side, of use to a policy that asks for single ones.
     Raises `InputError` for a tolerance or a confidence that the policy doesn't know.
     """
     name = name or ("paper" if preset == "paper" else "trend")
     given = {"tolerance": tolerance, "confidence": confidence}
-    return get_policy(name, **{key: value for key, value in given.items() if value is not None})
+    chosen = get_policy(name, **{key: value for key, value in given.items() if value is not None})
+    if at_once > 1 and "at_once" in inspect.signature(chosen.function).parameters:
+        return replace(chosen, parameters={"at_once": at_once, **chosen.parameters})
+    return chosen
 
 
 def as_budget(

@@ -36,6 +36,7 @@ def trend(
     tolerance: float = 0.5,
     confidence: float = 0.95,
     worth: float = 0.25,
+    at_once: int = 1,
 ) -> Decision:
     """One step of the candidate whose score would tell most for its cost.
 
@@ -44,7 +45,9 @@ def trend(
     that are kept aren't, for each alone as for all together; and nothing but the leader is trained
     on once the leader is within it with `confidence`. worth: how much of a full
     training a gain of one tolerance is worth; a step must promise more than it costs. A candidate's
-    training isn't wasted if it wins, so its cost counts by the chance that it doesn't.
+    training isn't wasted if it wins, so its cost counts by the chance that it doesn't. at_once:
+    devices that train at a time; while one takes that step, the others take the next best ones that
+    are worth their cost, each judged as if it were the only one.
 
     With too little on record to learn from it is successive halving, and says so; likewise on raw
     errors, which have no common scale.
@@ -73,8 +76,9 @@ def trend(
             dropped=(*dropped, *(view.outdone(model) for model in others)),
             winner=leader,
         )
-    note, model = view.next_step(gone, confidence)
-    return replace(said, dropped=tuple(dropped), advance={model: view.next_rung(model)}, note=note)
+    note, chosen = view.next_steps(gone, confidence, at_once)
+    advance = {model: view.next_rung(model) for model in chosen}
+    return replace(said, dropped=tuple(dropped), advance=advance, note=note)
 
 
 def _as_halving(state: SelectionState, why: str) -> Decision:
@@ -223,27 +227,36 @@ class _View:
         ]
         return ahead[0] if ahead else self.state.horizon
 
-    def next_step(self, gone: set[str], confidence: float) -> tuple[str, str]:
-        """What is said of the next step, and the candidate that it is taken with."""
+    def next_steps(
+        self, gone: set[str], confidence: float, at_once: int = 1
+    ) -> tuple[str, list[str]]:
+        """What is said of the next step, and the candidates that it is taken with."""
         lead = self.live.index(self.leader)
         sure = f"{self.leader} is within {self.points:g} points of the best with "
         sure += _percent(self.p_within[lead])
         if self.p_within[lead] >= confidence:
-            return f"{sure}: it is trained on", self.leader
-        promise, model, rung = self._best_step(lead, gone)
-        if promise <= 1.0 or not model:
-            return f"{sure}; no other step is worth its cost: it is trained on", self.leader
+            return f"{sure}: it is trained on", [self.leader]
+        steps = [step for step in self._steps(lead, gone) if step[0] > 1.0]
+        if not steps:
+            return f"{sure}; no other step is worth its cost: it is trained on", [self.leader]
+        promise, model, rung = steps[0]
         told = f"{sure}; {model} is trained on, since its score at epoch {rung:g} is worth "
-        return f"{told}{promise:.1f} times its cost", model
+        told += f"{promise:.1f} times its cost"
+        others = [name for _, name, _ in steps[1:at_once]]
+        if others:
+            told += f", and beside it {', '.join(others)}"
+        return told, [model, *others]
 
-    def _best_step(self, lead: int, gone: set[str]) -> tuple[float, str, float]:
-        """The step that is worth most for its cost: that ratio, the candidate, the rung."""
-        best = (0.0, "", 0.0)
+    def _steps(self, lead: int, gone: set[str]) -> list[tuple[float, str, float]]:
+        """The best step of each candidate, the one that is worth most for its cost first: that
+        ratio, the candidate, the rung."""
+        found = []
         hopeful = [i for i in np.argsort(-self.p_within, kind="stable") if self.p_best[i] > 0]
         for i in hopeful[:HOPEFUL]:
             model = self.live[i]
             if model in gone:
                 continue
+            best = (0.0, model, 0.0)
             done = reached(self.state, model)
             wasted = max(1 - float(self.p_best[i]), LEAST_SHARE) * float(self.price_of[i])
             for rung, epoch in enumerate(self.learned.epochs):
@@ -255,7 +268,8 @@ class _View:
                 promise = brings / cost if cost > 0 else (np.inf if brings > 0 else 0.0)
                 if promise > best[0]:
                     best = (float(promise), model, float(epoch))
-        return best
+            found.append(best)
+        return sorted(found, key=lambda step: -step[0])
 
 
 def _finals(state: SelectionState, learned: Forecaster) -> Finals:

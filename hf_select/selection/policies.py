@@ -230,6 +230,7 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "confidence": (lambda value: 0 < value < 1, "between 0 and 1"),
     "worth": (lambda value: value > 0, "above 0 full trainings"),
     "groups": (lambda value: value >= 1 and value == int(value), "a whole number from 1"),
+    "at_once": (lambda value: value >= 1 and value == int(value), "a whole number from 1"),
 }
 """What each parameter of a policy must be."""
 
@@ -267,5 +268,5 @@ def get_policy(name: str, **parameters: float) -> NamedPolicy:
             raise InputError(
                 f"policy {base!r}: value of `{key}` is {value!r}, but must be {expected}"
             )
-        checked[key] = int(number) if key == "groups" else number
+        checked[key] = int(number) if key in ("groups", "at_once") else number
     return NamedPolicy(name, POLICIES[base], checked)

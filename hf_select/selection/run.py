@@ -224,6 +224,13 @@ class _Field:
             self.opened[model] = self.factories[model]()
         return self.opened[model]
 
+    def knows(self, model: str, to: float) -> bool:
+        """Whether the journal tells what advancing to `to` gives, be it a failure."""
+        try:
+            return self.journal.get(model, to) is not None
+        except TrialError:
+            return True
+
     def advance(self, model: str, to: float) -> LearningCurve:
         """The raw curve at `to`, from the journal or by training; raises `TrialError`."""
         try:
@@ -290,6 +297,7 @@ def run_selection(
     on_rung: Callable[[Rung], None] | None = None,
     on_advance: Callable[[str, LearningCurve], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    side_by_side: Callable[[Mapping[str, float]], None] | None = None,
 ) -> SelectionResult:
     """Choose among trials, in recalled order, and train the winner to `horizon` epochs.
 
@@ -302,7 +310,8 @@ def run_selection(
     epochs of this very training (before there is one: of `usual_epoch` seconds). `clock()`, in
     seconds, must tell several processes the same.
     `on_rung(rung)` is called after every decision, `on_advance(model, raw curve)` after every
-    advance, `should_stop()` asked before each.
+    advance, `should_stop()` asked before each. `side_by_side(model -> epoch)` is told of all that
+    a decision has trained, where that can be done at once: `advance` then finds it done.
 
     A trial that raises `TrialError` or `ModelError` is out and listed in the result's `failed`.
     How a training failed is kept in the journal; a model that couldn't be loaded is tried again.
@@ -344,6 +353,7 @@ def run_selection(
             on_rung=on_rung or (lambda rung: None),
             on_advance=on_advance or (lambda model, curve: None),
             should_stop=should_stop or (lambda: False),
+            side_by_side=side_by_side,
         )
         winner, _, test = run.to_the_end()
         for model in [m for m in entrants.opened if m != winner]:
@@ -387,6 +397,7 @@ class _Run:
     on_rung: Callable[[Rung], None]
     on_advance: Callable[[str, LearningCurve], None]
     should_stop: Callable[[], bool]
+    side_by_side: Callable[[Mapping[str, float]], None] | None = None
     seen: dict[str, LearningCurve] = field(default_factory=dict)  # as the policy sees them
     rungs: list[Rung] = field(default_factory=list)
     failed: list[Rejected] = field(default_factory=list)
@@ -434,13 +445,16 @@ class _Run:
             live = tuple(m for m in live if m not in gone)
             if decision.winner is not None:
                 return decision.winner
+            done = self.train_side_by_side(decision, models, live)
             for model, to in decision.advance.items():
                 # Where the policy names none, whoever is best by now: it may have come to lead in
                 # this very round.
                 leader = decision.leader
                 if leader not in live:
                     leader = best_so_far(self._state(models, live))
-                if not self.purse.can_pay(model, to, leader, self.entrants.curves):
+                if model not in done and not self.purse.can_pay(
+                    model, to, leader, self.entrants.curves
+                ):
                     return self._end(self._finishable(leader, live, decision), live)
                 try:
                     self.advance(model, to)
@@ -448,6 +462,31 @@ class _Run:
                     self._fail(model, error)
                     live = tuple(m for m in live if m != model)
             live = self._or_again(live)
+
+    def train_side_by_side(
+        self, decision: Decision, models: tuple[str, ...], live: tuple[str, ...]
+    ) -> set[str]:
+        """Have all that a decision asks for and that can be paid trained at once; returns what."""
+        if self.side_by_side is None or len(decision.advance) < 2:
+            return set()
+        leader = decision.leader
+        if leader not in live:
+            leader = best_so_far(self._state(models, live))
+        plan = {}
+        for model, to in decision.advance.items():
+            if not self.purse.can_pay(model, to, leader, self.entrants.curves):
+                break
+            if not self.entrants.knows(model, to):
+                plan[model] = to
+        if len(plan) < 2:
+            return set()
+        self._check_stop(f"training {', '.join(plan)}")
+        self.side_by_side(plan)
+        return set(plan)
+
+    def _check_stop(self, what: str) -> None:
+        if self.should_stop():
+            raise StoppedError(f"stopped before {what}", hint="run the same command again to go on")
 
     def _finishable(self, leader: str, live: tuple[str, ...], decision: Decision) -> str:
         """The leader; where the budget can't finish it, the best that it can finish, if any."""
@@ -515,11 +554,7 @@ class _Run:
 
     def advance(self, model: str, to: float) -> None:
         """One advance, shown to the listener and kept for the policy."""
-        if self.should_stop():
-            raise StoppedError(
-                f"stopped before training {model} to epoch {to:g}",
-                hint="run the same command again to go on",
-            )
+        self._check_stop(f"training {model} to epoch {to:g}")
         curve = self.entrants.advance(model, to)
         self.on_advance(model, curve)
         if curve.epochs[-1] < to - EPS:  # its run is over: the last score stands

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object, parse_flag_from_env
 
+from hf_select.launched import place
 from hf_select.training.trial import EncodingCache
 from hf_select.weights import count_parameters
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 OF_GPU, OF_RAM, OF_RAM_FOR_ROWS = 0.8, 0.5, 0.25
 """Shares of what is free: for trials on a GPU, for trials on a CPU, for encoded rows."""
+
+PATIENCE = timedelta(days=7)
+"""How long launched processes wait for each other, one of which may have far more to do: where one
+has died, the launcher ends them all."""
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says how much memory a container may take."""
@@ -46,7 +51,7 @@ def processes() -> PartialState:
 
     It would take over what a bare `PartialState` has found, which doesn't look at that variable.
     """
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
 
 
 def for_rows() -> int:
@@ -57,7 +62,7 @@ def for_rows() -> int:
 def free_ram() -> int:
     """Bytes of memory that are free for this process: its share of the machine's or container's."""
     free = min(psutil.virtual_memory().available, *_free_in_container())
-    return free // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return free // place().local_world
 
 
 def expected_bytes(location: str | Path) -> int:

@@ -126,18 +126,6 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def visible_devices() -> tuple[str, ...]:
-    """The ids of the GPUs that may be used, as `CUDA_VISIBLE_DEVICES` has them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return tuple(part.strip() for part in named.split(",") if part.strip() not in ("", "-1"))
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
-        return ()
-    import torch
-
-    return tuple(str(i) for i in range(torch.cuda.device_count()))
-
-
 def last_line(log: Path) -> str:
     """The last line that was printed: of a traceback, the error itself."""
     try:

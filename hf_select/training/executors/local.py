@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hf_select.errors import InputError, StoppedError
+from hf_select.launched import visible_devices
 from hf_select.training.executors.base import (
     Interrupts,
     Job,
@@ -29,7 +30,6 @@ from hf_select.training.executors.base import (
     StopFlag,
     cores,
     last_line,
-    visible_devices,
 )
 
 GRACE_SECONDS = 30.0
