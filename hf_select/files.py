@@ -152,6 +152,21 @@ def claimed(path: Path) -> Iterator[bool]:
             return
 
 
+def is_claimed(path: Path) -> bool:
+    """Whether another process holds that lock file now (False where that can't be told)."""
+    try:
+        import fcntl
+
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _is_at(path, file)
+    except (ImportError, FileNotFoundError):
+        pass
+    return False
+
+
 def _is_at(path: Path, file: BinaryIO) -> bool:
     """Whether an open file is still the one at that path."""
     try:

@@ -89,6 +89,8 @@ def main(args: list[str] | None = None) -> None:
 
 def run(args: list[str]) -> int:
     """0 done, 1 failed, 2 bad input or usage, 3 stopped and resumable, 130 interrupted."""
+    if "RANK" in os.environ:  # DDP warns in every process about a choice that is ours
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     output = Output(as_json="--json" in args)
     try:
         # click swallows --json before a usage error can know of it, hence `output` above.

@@ -31,6 +31,23 @@ if TYPE_CHECKING:
 @click.option("--max-cells", type=int, metavar="N", help="Fine-tunings at most.")
 @click.option("--cells", metavar="FILE", help="Run these: what `hf-select plan --json` gave.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Part I of N.")
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Where jobs run: local, ray, slurm or hf-jobs.",
+)
+@click.option(
+    "--executor-option",
+    "-x",
+    "executor_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the executor's own, such as partition=gpu of slurm; an unknown name lists "
+    "them.",
+)
+@options.launched
 @click.option("--retry-failed", is_flag=True, help="Run what failed again.")
 @click.option("--proxies", metavar="A,B", help="Proxy scores to record; all that fit the task.")
 @click.option("--no-proxies", is_flag=True, help="Record no proxy scores.")
@@ -55,6 +72,7 @@ def command(
     shard: str,
     proxies: str | None,
     no_proxies: bool,
+    executor_options: tuple[str, ...],
     output: Output,
     **kwargs: Any,
 ) -> None:
@@ -65,6 +83,9 @@ def command(
     own benchmarks are taken; without a recipe the record's own is used.
     Each cell runs in a process of its own. What is done is skipped; a killed run goes on with
     the same command.
+
+    Under `accelerate launch` the processes share the cells, or with --parallel data train every one
+    together. --executor hands them to an engine past this machine.
 
     With --cells the cells of a plan are run, in its order; --catalog then says where their models
     and data lie, if the record has never run them.
@@ -92,6 +113,7 @@ def command(
             seeds=options.seeds(seeds),
             shard=_shard(shard),
             proxies=() if no_proxies else options.names(proxies),
+            executor_options=options.pairs("--executor-option", executor_options),
             on_plan=on_plan,
             on_event=on_event,
             say=output.message,

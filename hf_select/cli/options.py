@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +269,19 @@ def rates(text: str | None) -> list[float]:
             f"--learning-rate: {text!r} is not a number, nor a list of them",
             hint="for example 1e-3 or 1e-3,3e-4",
         ) from error
+
+
+def pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
+    """What was given as NAME=VALUE, once a name. Raises `InputError`."""
+    found: dict[str, str] = {}
+    for text in values:
+        name, sep, value = text.partition("=")
+        if not (sep and name and value):
+            raise InputError(f"{flag}: {text!r} is not of the form NAME=VALUE")
+        if name in found:
+            raise InputError(f"{flag}: {name} is there twice")
+        found[name] = value
+    return found
 
 
 def launched(function: Command) -> Command:

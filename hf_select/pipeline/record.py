@@ -19,6 +19,7 @@ from hf_select.errors import (
     RecordError,
     UnknownNameError,
 )
+from hf_select.launched import check_launch, is_main_process, launched_processes
 from hf_select.locations import (
     HUB_ID,
     demo_folder,
@@ -79,6 +80,10 @@ def benchmark(
     cells: str | Path | None = None,
     proxies: Sequence[str] | None = None,
     proxy_rows: int | None = None,
+    executor: str = "local",
+    executor_options: Mapping[str, str] | None = None,
+    parallel: str | None = None,
+    processes: int | None = None,
     on_plan: Callable[[int], None] | None = None,
     on_event: Callable[[BenchmarkEvent], None] | None = None,
     say: Say = silent,
@@ -93,7 +98,11 @@ def benchmark(
     plan --json` wrote: its cells are run, in its order, with the record's recipe; names and seeds
     are then the plan's, and the catalog says where models and data lie. A cell that needs the Hub
     when it can't be reached is left undone and named in the summary; it isn't the model's failure.
-    `on_plan` is told how many cells there are to run, `on_event` what happens to each.
+    `executor`: where jobs run, a row of `training.executors.engine.EXECUTORS`, with its own
+    options. Under `accelerate launch` or torchrun `parallel` says what the processes do: "jobs"
+    (the default), each runs cells of its own, or "data", all train one model together; `processes`
+    is how many there must be. `on_plan` is told how many cells there are to run, `on_event` what
+    happens to each.
 
     Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
     dataset over at most `proxy_rows` train rows (`features.look_rows` if not given). `proxies`
@@ -102,8 +111,17 @@ def benchmark(
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
+    from hf_select.training.executors.engine import Engine
     from hf_select.training.scoring import check_scoring, run_scoring
 
+    parallel = check_launch(parallel, processes)
+    engine = Engine(executor, executor_options or {})
+    engine.check()
+    if executor != "local" and launched_processes() > 1:
+        raise InputError(
+            f"the executor {executor} starts processes itself",
+            hint="leave out `accelerate launch`, or --executor",
+        )
     check_writable(results)
     if max_cells is not None and max_cells < 1:
         raise InputError(f"max_cells is {max_cells}, but must be at least 1")
@@ -152,6 +170,8 @@ def benchmark(
         max_cells=max_cells,
         only=only,
         fetch=fetch,
+        engine=engine,
+        parallel=parallel,
         on_event=on_event,
     )
     if proxies is None or proxies:
@@ -168,11 +188,14 @@ def benchmark(
             only_measured=max_cells is not None or only is not None,
             without={(event.model, event.dataset) for event in summary.undone},
             fetch=fetch,
+            engine=engine,
+            parallel=parallel,
             on_plan=lambda pairs: say(f"proxy scores: {pairs} to look at") if pairs else None,
             on_event=on_event,
         )
         summary = replace(summary, proxies=scored)
-    repo.compact(cluster=Grouping())
+    if is_main_process():
+        repo.compact(cluster=Grouping())
     return summary
 
 

@@ -24,19 +24,21 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hf_select.catalog import Catalog
 from hf_select.errors import (
     HfSelectError,
     HubError,
     InputError,
+    LoneError,
     ModelError,
     RecordError,
     StoppedError,
     TrialError,
 )
-from hf_select.files import claimed, write_atomic
+from hf_select.files import claimed, is_claimed, write_atomic
+from hf_select.launched import Place, place
 from hf_select.records import (
     NAN,
     DatasetEntry,
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
 RETRIED = ("failed", "timeout", "oom")
 """How a run can end that may end otherwise the next time."""
+AGREE_EVERY = 16
+"""Steps after which processes that train together ask whether one of them was asked to stop."""
 UNREACHED = 3
 """Cells in a row that the Hub couldn't be reached for, after which no other one asks it."""
 Fetch = Callable[[ModelEntry], Path]
@@ -178,6 +182,7 @@ class BenchmarkSummary:
     proxies: ScoringSummary | None = None
 
 
+T = TypeVar("T")
 OnEvent = Callable[[BenchmarkEvent], None]
 
 
@@ -301,13 +306,17 @@ def run_cell(
     stop: Callable[[], bool] = lambda: False,
     on_event: OnEvent = lambda event: None,
     fetch: Fetch | None = None,
+    micro_batch: int = 0,
+    timeout: float | None = None,
 ) -> RunRecord:
     """Fine-tune one cell, or go on with it from its checkpoint, and test it once.
 
-    `fetch` gives the folder of a model that isn't here. What goes wrong with the model, the data
-    or the training is in the record's status and reason. Raises `StoppedError`, with a checkpoint
-    written, soon after `stop()` has become True, and `HubError` if the Hub can't be reached: that
-    says nothing about the model.
+    Processes that were launched to train together all call it. `fetch` gives the folder of a model
+    that isn't here. `micro_batch`: rows in one backward pass to begin with, 0 = all. `timeout`:
+    seconds that a training of several processes may take (no one else watches it). What goes wrong
+    with the model, the data or the training is in the record's status and reason. Raises
+    `StoppedError`, with a checkpoint written, soon after `stop()` has become True, and `HubError`
+    if the Hub can't be reached: that says nothing about the model.
     """
     began = time.perf_counter()
     trial: AccelerateTrial | None = None
@@ -316,9 +325,9 @@ def run_cell(
     try:
         target = _target(cell)
         baseline = target.trivial("test")
-        between_steps = _Checkpoints(cell, stop)
+        between_steps = _Checkpoints(cell, stop, timeout)
         folder = _model_folder(cell, fetch)
-        trial = _trial(cell, folder, target, between_steps)
+        trial = _trial(cell, folder, target, between_steps, micro_batch)
         trial.load(cell.scratch)
         on_event(_event(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
@@ -333,7 +342,7 @@ def run_cell(
     except StoppedError:
         on_event(_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
         raise
-    except HubError:
+    except (HubError, LoneError):
         raise
     except TrialError as error:
         result = {"status": error.status, "reason": error.message}
@@ -342,9 +351,13 @@ def run_cell(
         reason = error.message.replace(str(folder or cell.model.repo_id), cell.model.repo_id)
         result = {"status": "failed", "reason": reason}
     except MemoryError as error:
+        if _trains_together():
+            raise LoneError(f"out of memory: {error}", status="oom") from error
         result = {"status": "oom", "reason": f"out of memory: {error}"}
     except OSError as error:
         kind = "disk: " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else ""
+        if _trains_together() and not kind:  # of a full disk all are told when a trial is saved
+            raise LoneError(str(error)) from error
         result = {"status": "failed", "reason": f"{kind}{error}"}
     return RunRecord(
         key=cell.key,
@@ -361,17 +374,39 @@ def run_cell(
     )
 
 
+def _trains_together() -> bool:
+    """Whether this process trains one model with others, which know nothing of its own errors."""
+    return place().world > 1 and not place().apart
+
+
 class _Checkpoints:
     """Called between steps: saves the trial when it is time to, stops it when asked to."""
 
-    def __init__(self, cell: Cell, stop: Callable[[], bool]) -> None:
-        self._cell, self._stop, self._saved = cell, stop, time.monotonic()
+    def __init__(self, cell: Cell, stop: Callable[[], bool], timeout: float | None = None) -> None:
+        self._cell, self._stop, self._timeout = cell, stop, timeout
+        self._began: float | None = None
+        self._saved: float | None = None
+        self._steps = 0
 
     def __call__(self, trial: AccelerateTrial) -> None:
-        stopping = self._stop()
-        if stopping or time.monotonic() - self._saved >= self._cell.checkpoint_every:
+        stopping, now = self._stop(), time.monotonic()
+        if trial.num_processes > 1:  # all save together, and clocks and signals differ
+            self._steps += 1
+            if self._steps % AGREE_EVERY:
+                return
+            from hf_select.training.agreement import exchanged
+
+            said = exchanged((stopping, now))
+            stopping, now = any(stop for stop, _ in said), said[0][1]
+            self._began = now if self._began is None else self._began
+            if self._timeout is not None and now - self._began > self._timeout:
+                reason = f"took longer than {self._timeout:g} seconds"
+                raise TrialError(reason, status="timeout")
+        if self._saved is None:
+            self._saved = now
+        if stopping or now - self._saved >= self._cell.checkpoint_every:
             trial.save(self._cell.scratch)
-            self._saved = time.monotonic()
+            self._saved = now
         if stopping:
             raise StoppedError(f"{trial.model}: stopped", hint="run it again to go on")
 
@@ -386,7 +421,9 @@ def _model_folder(cell: Cell, fetch: Fetch | None) -> Path:
     return fetch(cell.model)
 
 
-def _trial(cell: Cell, folder: Path, target: TargetData, on_step: _Checkpoints) -> AccelerateTrial:
+def _trial(
+    cell: Cell, folder: Path, target: TargetData, on_step: _Checkpoints, micro_batch: int
+) -> AccelerateTrial:
     from hf_select.training.trial import AccelerateTrial
 
     return AccelerateTrial(
@@ -397,6 +434,7 @@ def _trial(cell: Cell, folder: Path, target: TargetData, on_step: _Checkpoints) 
         seed=cell.seed,
         revision=cell.model.revision,
         on_step=on_step,
+        micro_batch=micro_batch,
     )
 
 
@@ -441,9 +479,13 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
         except HubError as error:
             log_event(cell.work, _event(cell, "undone", reason=error.message))
             return
-        data = json.dumps(record_to_dict(record)).encode()
-        write_atomic(_finished_file(cell), data)
-        shutil.rmtree(cell.scratch, ignore_errors=True)
+        _leave(cell, record)
+
+
+def _leave(cell: Cell, record: RunRecord) -> None:
+    """Write a record where the parent takes it in; nothing is needed to go on any more."""
+    write_atomic(_finished_file(cell), json.dumps(record_to_dict(record)).encode())
+    shutil.rmtree(cell.scratch, ignore_errors=True)
 
 
 def _finished_file(cell: Cell) -> Path:
@@ -452,7 +494,11 @@ def _finished_file(cell: Cell) -> Path:
 
 def _claimed(cell: Cell) -> AbstractContextManager[bool]:
     """Hold the cell's lock while training it; False if another process holds it."""
-    return claimed(cell.work / "locks" / cell.key.id)
+    return claimed(_lock(cell))
+
+
+def _lock(cell: Cell) -> Path:
+    return cell.work / "locks" / cell.key.id
 
 
 def log_event(work: Path, event: BenchmarkEvent) -> None:
@@ -502,17 +548,20 @@ def run_benchmark(
     only: Sequence[str] | None = None,
     fetch: Fetch | None = None,
     engine: Engine | None = None,
+    parallel: str = "jobs",
     on_event: OnEvent | None = None,
 ) -> BenchmarkSummary:
     """Train the missing cells, a process each; their rows are in the inbox then.
 
-    `engine` says where: on this machine if not given.
-    `jobs` at once (default: one per GPU, or per core), `timeout` and `checkpoint_every` in seconds.
+    `engine` says where: on this machine if not given. `jobs` at once (default: one per GPU, or
+    per core), `timeout` and `checkpoint_every` in seconds.
     At most `max_cells` are trained, in the order of `missing_cells`, which says what `only` is.
     `fetch` gives the folders of models without a location, in the job's own process. Every result
-    is kept as soon as it is there. Several processes can work on one repository, best with a
-    `shard` each. Raises `InputError` on bad arguments before anything is written, and
-    `StoppedError` after SIGINT or SIGTERM, with everything saved; the same call then goes on.
+    is kept as soon as it is there. Processes that were launched together all call it: each runs
+    cells of its own, or with `parallel="data"` they train cell after cell together. Other processes
+    can work on the repository, too, best with a `shard` each. Raises `InputError` on bad arguments
+    before anything is written, and `StoppedError` after SIGINT or SIGTERM, with everything saved;
+    the same call then goes on.
     """
     check_arguments(
         seeds=seeds, jobs=jobs, timeout=timeout, shard=shard, checkpoint_every=checkpoint_every
@@ -521,25 +570,33 @@ def run_benchmark(
     engine.check()
     began = time.monotonic()
     work = work_folder(repo)
+    here = place()
+    if here.world > 1:
+        gather(parallel)
     every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
     everything = _sharded(_only(every, only), shard)
     by_id = {cell.key.id: cell for cell in everything}
     run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None), fetch)
-    run.collect()  # what an earlier run had finished when it was killed
+    if here.rank == 0:
+        run.collect()  # what an earlier run had finished when it was killed
     known = _recorded(repo, retry_failed)
-    missing = [cell for cell in everything if cell.key.id not in known]
-    cells = missing[:max_cells]
+    missing = common([cell.key.id for cell in everything if cell.key.id not in known])
+    cells = [by_id[name] for name in missing[:max_cells]]
     run.done = run.failed = 0
     if cells:
-        executor = engine.start(
-            run_job,
-            logs=work / "logs",
-            jobs=None if jobs is None else min(jobs, len(cells)),
-            timeout=timeout,
-            preload=modelling_modules(catalog),
-        )
         try:
-            executor.run(run.jobs(cells), on_end=run.on_end, on_tick=run.follow)
+            if here.world > 1 and parallel == "data":
+                run.train_together(cells, timeout)
+            else:
+                executor = engine.start(
+                    run_job,
+                    logs=work / "logs",
+                    jobs=None if jobs is None else min(jobs, len(cells)),
+                    timeout=timeout,
+                    preload=modelling_modules(catalog),
+                )
+                jobs_of_mine = run.jobs(own_first(cells, here))
+                executor.run(jobs_of_mine, on_end=run.on_end, on_tick=run.follow)
         except StoppedError as error:
             run.follow()
             left = len(cells) - run.done - run.failed
@@ -547,10 +604,47 @@ def run_benchmark(
                 f"{error.message}: {run.done + run.failed} cells done, {left} left",
                 hint="run the same command again to go on",
             ) from error
-        run.follow()
+    counts = everyones((run.done, run.failed))  # by now all have come to their end
+    run.follow()
+    done, failed = (sum(column) for column in zip(*counts, strict=True))
     undone = tuple(run.undone.values())
-    skipped = len(everything) - len(missing) + len(cells) - run.done - run.failed - len(undone)
-    return BenchmarkSummary(run.done, run.failed, skipped, time.monotonic() - began, undone)
+    skipped = len(everything) - len(missing) + len(cells) - done - failed - len(undone)
+    return BenchmarkSummary(done, failed, skipped, time.monotonic() - began, undone)
+
+
+def gather(parallel: str) -> None:
+    """Let the launched processes find each other, each on its own device or all together."""
+    from hf_select.training import agreement
+
+    if parallel == "data":
+        agreement.processes()
+    else:
+        agreement.part()
+
+
+def common(value: T) -> T:
+    """That of the first launched process."""
+    if place().world == 1:
+        return value
+    from hf_select.training.agreement import first_ones
+
+    return first_ones(value)
+
+
+def everyones(value: T) -> list[T]:
+    """Those of all launched processes, by rank."""
+    if place().world == 1:
+        return [value]
+    from hf_select.training.agreement import exchanged
+
+    return exchanged(value)
+
+
+def own_first(items: Sequence[T], here: Place) -> list[T]:
+    """A launched process's share, then the others', of which it takes what nobody has begun."""
+    mine = items[here.rank :: here.world]
+    others = [item for i, item in enumerate(items) if i % here.world != here.rank]
+    return [*mine, *reversed(others)]
 
 
 def work_folder(repo: ResultsRepo) -> Path:
@@ -607,7 +701,7 @@ class _Run:
     def jobs(self, cells: Sequence[Cell]) -> Iterator[Job]:
         """Jobs for the cells that are still missing when a slot is free."""
         for cell in cells:
-            if cell.key.id in _recorded(self.repo, self.retry_failed):
+            if not self.wanted(cell) or (place().world > 1 and is_claimed(_lock(cell))):
                 continue
             if self._unreached >= UNREACHED and _needs_hub(cell):
                 reason = "not tried: the Hub could not be reached for the cells before it"
@@ -615,10 +709,44 @@ class _Run:
                 continue
             yield Job(cell.key.id, {**cell.to_dict(), "fetch": self.fetch})
 
+    def wanted(self, cell: Cell) -> bool:
+        """Whether it has no record yet, not even one on its way in."""
+        known = cell.key.id in _recorded(self.repo, self.retry_failed)
+        return not known and not _finished_file(cell).exists()
+
+    def train_together(self, cells: Sequence[Cell], timeout: float | None) -> None:
+        """All launched processes train cell after cell."""
+        from hf_select.training.together import Hooks, train_together
+
+        hooks = Hooks(
+            wanted=self.wanted,
+            train=self._train,
+            ended=self.on_end,
+            undone=lambda cell, why: log_event(self.work, _event(cell, "undone", reason=why)),
+            tick=self.follow,
+        )
+        train_together(cells, hooks, timeout=timeout)
+
+    def _train(
+        self, cell: Cell, stop: Callable[[], bool], micro_batch: int, timeout: float | None
+    ) -> None:
+        """One cell by all processes; the first one leaves its record."""
+        first = place().rank == 0
+        record = run_cell(
+            cell,
+            stop=stop,
+            on_event=(lambda event: log_event(cell.work, event)) if first else lambda event: None,
+            fetch=self.fetch,
+            micro_batch=micro_batch,
+            timeout=timeout,
+        )
+        if first:
+            _leave(cell, record)
+
     def on_end(self, outcome: Outcome) -> None:
         """A job is over: take its record in, or make one that says why there is none."""
         cell = self.cells[outcome.id]
-        if outcome.status in ("failed", "timeout") and not _finished_file(cell).exists():
+        if outcome.status in ("failed", "timeout", "oom") and not _finished_file(cell).exists():
             record = RunRecord(
                 key=cell.key,
                 task=cell.dataset.task,
@@ -632,8 +760,7 @@ class _Run:
                 submitter=cell.submitter,
                 created=_now(),
             )
-            write_atomic(_finished_file(cell), json.dumps(record_to_dict(record)).encode())
-            shutil.rmtree(cell.scratch, ignore_errors=True)
+            _leave(cell, record)
         self.collect()
 
     def collect(self) -> None:

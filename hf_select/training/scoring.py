@@ -23,7 +23,8 @@ import numpy as np
 
 from hf_select.catalog import Catalog
 from hf_select.errors import HfSelectError, HubError, InputError, ModelError, StoppedError
-from hf_select.files import claimed, write_atomic
+from hf_select.files import claimed, is_claimed, write_atomic
+from hf_select.launched import place
 from hf_select.proxies import PROXIES, Scored, check_proxy, get_proxy, score_all
 from hf_select.records import (
     NAN,
@@ -41,8 +42,12 @@ from hf_select.training.benchmark import (
     Fetch,
     OnEvent,
     absolute,
+    common,
+    everyones,
+    gather,
     log_event,
     modelling_modules,
+    own_first,
     work_folder,
 )
 from hf_select.training.executors.base import Job, Outcome
@@ -405,6 +410,7 @@ def run_scoring(
     without: Collection[tuple[str, str]] = (),
     fetch: Fetch | None = None,
     engine: Engine | None = None,
+    parallel: str = "jobs",
     on_plan: Callable[[int], None] = lambda pairs: None,
     on_event: OnEvent | None = None,
 ) -> ScoringSummary:
@@ -414,24 +420,31 @@ def run_scoring(
     tokens. `jobs` at once, `timeout` in seconds a pair; `only_measured`: pairs that the record has
     a fine-tuning of. Those of `without` (names of model and data set) are left undone: the Hub
     couldn't be reached for them just now. What a job that died hadn't finished is recorded as
-    failed. `engine` says where: on this machine if not given. `on_plan` is told how many pairs
-    there are to score. The rows are in the inbox
-    afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
+    failed. Of processes that were launched together each looks at models of its own; where they
+    train together (`parallel="data"`) the first one has them looked at. `engine` says where: on
+    this machine if not given. `on_plan` is told how many pairs there are to score. The rows are in
+    the inbox afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
     """
     check_scoring(proxies, rows, {entry.task for entry in catalog.datasets})
     began = time.monotonic()
     work = work_folder(repo)
     planned = all_pairs(catalog, proxies, shard=shard)
     run = _Scoring(repo, work, planned, retry_failed, on_event or (lambda event: None))
-    run.collect()  # what an earlier run had finished when it was killed
+    here = place()
+    if here.world > 1:
+        gather(parallel)
+    if here.rank == 0:
+        run.collect()  # what an earlier run had finished when it was killed
     if only_measured:
         planned = measured_pairs(planned, repo)
-    missing = missing_pairs(planned, repo, retry_failed=retry_failed)
+    missing = common(missing_pairs(planned, repo, retry_failed=retry_failed))
     run.reset()
     run.set_undone([pair for pair in missing if _name(pair) in without])
     todo = [pair for pair in missing if _name(pair) not in without]
     on_plan(len(todo))
     groups = [tuple(group) for _, group in groupby(todo, key=lambda pair: pair.model_id)]
+    if parallel == "data" and here.rank:
+        groups = []
     if groups:
         executor = (engine or Engine()).start(
             run_model_job,
@@ -445,7 +458,8 @@ def run_scoring(
             for group in groups
         ]
         try:
-            executor.run(run.jobs(plan), on_end=run.on_end, on_tick=run.tick)
+            mine = plan if parallel == "data" else own_first(plan, here)
+            executor.run(run.jobs(mine), on_end=run.on_end, on_tick=run.tick)
         except StoppedError as error:
             run.tick()
             left = len(todo) - run.scored - run.failed
@@ -454,14 +468,17 @@ def run_scoring(
                 hint="run the same command again to go on",
             ) from error
         run.tick()
+    counts = everyones((run.scored, run.failed, run.pass_seconds, run.scoring_seconds))
+    run.follow()
+    scored, failed, passes, scoring = (sum(column) for column in zip(*counts, strict=True))
     undone = tuple(run.undone.values())
     return ScoringSummary(
-        scored=run.scored,
-        failed=run.failed,
-        there=len(planned) - run.scored - run.failed - len(undone),
+        scored=int(scored),
+        failed=int(failed),
+        there=len(planned) - int(scored) - int(failed) - len(undone),
         seconds=time.monotonic() - began,
-        pass_seconds=run.pass_seconds,
-        scoring_seconds=run.scoring_seconds,
+        pass_seconds=passes,
+        scoring_seconds=scoring,
         undone=undone,
     )
 
@@ -505,7 +522,12 @@ class _Scoring:
     def jobs(self, plan: Sequence[ModelJob]) -> Iterator[Job]:
         """Jobs for what is still missing when a slot is free."""
         for job in plan:
+            if place().world > 1 and is_claimed(self.work / "locks" / job.id):
+                continue
             pairs = missing_pairs(job.pairs, self.repo, retry_failed=self.retry_failed)
+            if place().world > 1:
+                there = _finished(self.work)
+                pairs = [p for p in pairs if not {(p.id, name) for name in p.proxies} <= there]
             if len(self._unreached) >= UNREACHED:
                 self.set_undone([pair for pair in pairs if pair.needs_hub()])
                 pairs = [pair for pair in pairs if not pair.needs_hub()]

@@ -23,7 +23,7 @@ from accelerate.utils import (
 )
 from numpy.typing import NDArray
 
-from hf_select.errors import InputError, ModelError, TrialError
+from hf_select.errors import InputError, LoneError, ModelError, TrialError
 from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
@@ -90,7 +90,9 @@ class AccelerateTrial:
     Under `accelerate launch` or torchrun all processes build the same trial and call the same
     methods. `expected_processes` makes a launcher that silently started fewer an `InputError`.
     A regression model whose head can't be put into the label's units is a `ModelError` before any
-    training. Training raises `TrialError` with status `diverged` or `oom`.
+    training. Training raises `TrialError` with status `diverged` or `oom`; of several processes
+    the one that is out of memory raises `LoneError`, and a trial that is begun again with its
+    `micro_batch` goes on with smaller parts.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class AccelerateTrial:
         expected_processes: int | None = None,
         on_step: Callable[[AccelerateTrial], None] | None = None,
         early_rows: int = 0,
+        micro_batch: int = 0,
     ) -> None:
         check_seed(seed)
         if early_rows < 0:
@@ -130,7 +133,7 @@ class AccelerateTrial:
                 hint="on CPU: ACCELERATE_USE_CPU=true torchrun --standalone --nproc_per_node N ...",
             )
         self._step, self._seconds, self._began = 0, 0.0, math.nan
-        self._micro_batch = 0  # rows in one backward pass, 0 = all of the batch's
+        self._micro_batch = micro_batch  # rows in one backward pass, 0 = all of the batch's
         self._eval_batch = EVAL_BATCH
         self._test_score = math.nan
         outer = rng.capture()
@@ -286,7 +289,9 @@ class AccelerateTrial:
             self._step, self._seconds = meta["step"], meta["seconds"]
             self.curve = LearningCurve.from_dict(meta["curve"])
             self._loss_sum.fill_(meta["loss_sum"])
-            self._loss_rows, self._micro_batch = meta["loss_rows"], meta["micro_batch"]
+            self._loss_rows = meta["loss_rows"]
+            sizes = [size for size in (self._micro_batch, meta["micro_batch"]) if size]
+            self._micro_batch = min(sizes, default=0)
             return True
         return False
 
@@ -410,14 +415,16 @@ class AccelerateTrial:
         self._optimizer.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if size <= 1:
-            raise TrialError(f"{self.model}: out of memory with a single row", status="oom")
+        said = f"{self.model}: out of memory with {'a single row' if size <= 1 else f'{size} rows'}"
         if self._world > 1:  # the other processes are already waiting for this one's gradients
-            raise TrialError(
-                f"{self.model}: out of memory with {size} rows a process",
+            raise LoneError(
+                f"{said} a process",
                 status="oom",
+                micro_batch=math.ceil(size / 2) if size > 1 else 0,
                 hint="use a smaller global_batch_size or more processes",
             )
+        if size <= 1:
+            raise TrialError(said, status="oom")
         self._micro_batch = math.ceil(size / 2)
 
     def _sent(self, encoded: Encoded, rows: NDArray[np.int64]) -> Sent:

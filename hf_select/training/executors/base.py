@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hf_select.errors import StoppedError
+from hf_select.launched import place
 
 Options = Mapping[str, tuple[Callable[[str], Any], str]]
 """An executor's own options: name -> how to read its text (`ValueError` if it can't be), and what
@@ -120,10 +121,11 @@ class Interrupts:
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """CPU cores that this process may use: its share, where several were launched together."""
+    found = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    return max(1, found // place().local_world)
 
 
 def last_line(log: Path) -> str:

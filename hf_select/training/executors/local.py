@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hf_select.errors import InputError, StoppedError
-from hf_select.launched import visible_devices
+from hf_select.launched import LAUNCHER_VARIABLES, visible_devices
 from hf_select.training.executors.base import (
     Interrupts,
     Job,
@@ -144,6 +144,8 @@ class LocalExecutor:
         slot = min(set(range(self.slots)) - {running.slot for running in self._live})
         # all of it: the fork server has that of the time when it was started
         environment = {**os.environ, **self._variables(slot)}
+        for name in LAUNCHER_VARIABLES:  # a job is one process, whoever started its parent
+            environment.pop(name, None)
         process = context.Process(
             target=_child,
             name=job.id,
