@@ -204,10 +204,10 @@ def select(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
     say(told_beforehand(expected, limits, recipe.epochs))
-    if apart:
-        from hf_select.training.agreement import part
+    if launched_processes() > 1:
+        from hf_select.training import agreement
 
-        part()
+        agreement.part() if apart else agreement.gather()
     folder.start()
     journal = folder.state / "journal.jsonl"
     if journal.exists():

@@ -5,22 +5,70 @@ Every function here is called by all of them, in the same order.
 
 from __future__ import annotations
 
+import atexit
+import os
 import time
+from datetime import timedelta
 from typing import TypeVar
 
 import torch.distributed as dist
 
-from hf_select.launched import go_apart, place
+from hf_select.launched import go_apart, place, visible_devices
 from hf_select.training.memory import PATIENCE, processes
 
 T = TypeVar("T")
+
+MEETING = timedelta(minutes=10)
+"""How long processes wait for each other's start."""
 
 
 def part() -> None:
     """From now on each process trains on its own, and they decide together (by gloo)."""
     if place().world > 1 and not place().apart:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        _join("gloo")
         go_apart()
+
+
+def gather() -> None:
+    """From now on the processes train together."""
+    if place().world > 1 and not place().apart:
+        _join("cpu:gloo,cuda:nccl" if visible_devices() else "gloo")
+    processes()
+
+
+def _join(backend: str) -> None:
+    """Make the group of the launched processes.
+
+    Not by torch's own way: after a restart torchrun's store still has the addresses of those that
+    died, and one who reads them waits for ever (torch 2.13). So every attempt has its own names.
+    """
+    if dist.is_initialized():
+        return
+    here = place()
+    hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        here.world,
+        is_master=here.rank == 0 and not hosted,
+        timeout=MEETING,
+        multi_tenant=not hosted,
+    )
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(
+        backend,
+        store=dist.PrefixStore(f"hf-select-{attempt}", store),
+        rank=here.rank,
+        world_size=here.world,
+        timeout=PATIENCE,
+    )
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Leave the others in good order: a group that is torn down at the very end can abort."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def exchanged(value: T) -> list[T]:

@@ -617,7 +617,7 @@ def gather(parallel: str) -> None:
     from hf_select.training import agreement
 
     if parallel == "data":
-        agreement.processes()
+        agreement.gather()
     else:
         agreement.part()
 

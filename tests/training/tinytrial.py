@@ -99,12 +99,20 @@ def make_dataset(
 
 
 def make_catalog(
-    folder: Path, *, models: int = 2, datasets: int = 2, train: int = 52, width: int = 16
+    folder: Path,
+    *,
+    models: int = 2,
+    datasets: int = 2,
+    train: int = 52,
+    width: int = 16,
+    dropout: float = 0.1,
 ) -> Catalog:
     """Models m0, m1, ... and data sets d0, d1, ... in a folder, and the catalog of them."""
     names = [f"m{i}" for i in range(models)]
     sets = [f"d{i}" for i in range(datasets)]
-    locations = {n: make_model(folder / n, seed=i, width=width) for i, n in enumerate(names)}
+    locations = {
+        n: make_model(folder / n, seed=i, width=width, dropout=dropout) for i, n in enumerate(names)
+    }
     for i, name in enumerate(sets):
         locations[name] = make_dataset(folder / name, seed=i, train=train)
     task = "text-classification"
