@@ -1,0 +1,132 @@
+"""Learning curves in an experiment tracker while they grow: a run a training.
+
+The process that watches logs, not the ones that train, so it needs a tracker's login and network
+here only, whatever the trainings run on. The trackers are those of Accelerate.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_select.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
+
+TRACKERS = ("tensorboard", "trackio", "wandb")
+PROJECT = "hf-select"
+PER_EPOCH = 1000
+"""Steps of a tracker's axis in an epoch: it takes whole numbers only."""
+
+
+def check_tracker(name: str | None) -> None:
+    """Refuse a tracker that is unknown, or isn't installed, by `InputError`."""
+    if name is None:
+        return
+    if name not in TRACKERS:
+        raise UnknownNameError("tracker", name, TRACKERS)
+    if find_spec(name) is None:
+        raise InputError(f"the tracker {name} isn't installed", hint=f"pip install {name}")
+
+
+class Tracking:
+    """Runs of one tracker, by name; to be closed. `folder` is where tensorboard's files go."""
+
+    def __init__(self, tracker: str, folder: Path) -> None:
+        check_tracker(tracker)
+        self._make = _MAKERS[tracker]
+        self._folder = folder
+        self._runs: dict[str, GeneralTracker] = {}
+        self._state_is_ours = _ensure_state()
+
+    def start(self, run: str, config: Mapping[str, Any]) -> None:
+        """Begin a run, unless it goes on already; `config` is what it is trained by."""
+        if run in self._runs:
+            return
+        with _quiet():
+            tracker = self._make(run, self._folder)
+            tracker.main_process_only = False  # only the first process makes one
+            tracker.start()
+            tracker.store_init_configuration(_plain(config))
+        self._runs[run] = tracker
+
+    def log(self, run: str, epoch: float, **values: float) -> None:
+        """Scores at an epoch, by name; those that weren't measured (NaN) are left out."""
+        tracker = self._runs.get(run)
+        known = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        if tracker is not None and known:
+            with _quiet():
+                step = round(PER_EPOCH * epoch) if math.isfinite(epoch) else None
+                tracker.log({"epoch": float(epoch), **known}, step=step)
+
+    def finish(self, run: str) -> None:
+        """The run is over."""
+        tracker = self._runs.pop(run, None)
+        if tracker is not None:
+            with _quiet():
+                tracker.finish()
+
+    def close(self) -> None:
+        """End all runs."""
+        for run in list(self._runs):
+            self.finish(run)
+        if self._state_is_ours:
+            from accelerate import PartialState
+
+            PartialState._reset_state()
+
+
+def _tensorboard(run: str, folder: Path) -> GeneralTracker:
+    from accelerate.tracking import TensorBoardTracker
+
+    return TensorBoardTracker(run.replace("/", "--").replace(" ", "_"), logging_dir=folder)
+
+
+def _trackio(run: str, folder: Path) -> GeneralTracker:
+    from accelerate.tracking import TrackioTracker
+
+    return TrackioTracker(PROJECT, name=run)
+
+
+def _wandb(run: str, folder: Path) -> GeneralTracker:
+    from accelerate.tracking import WandBTracker
+
+    return WandBTracker(PROJECT, name=run, reinit="create_new")
+
+
+_MAKERS: Mapping[str, Callable[[str, Path], GeneralTracker]] = {
+    "tensorboard": _tensorboard,
+    "trackio": _trackio,
+    "wandb": _wandb,
+}
+
+
+def _ensure_state() -> bool:
+    """Accelerate's trackers want its state. Whether it had to be made, here without a device."""
+    from accelerate import PartialState
+
+    if PartialState._shared_state:
+        return False
+    PartialState(cpu=True)
+    return True
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that every tracker takes."""
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in config.items()
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What a tracker prints goes to stderr: stdout holds the command's answer."""
+    with redirect_stdout(sys.stderr):
+        yield
