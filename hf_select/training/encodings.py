@@ -82,10 +82,14 @@ class DiskEncodings(EncodingCache):
         plain = made.plain()
         if plain is None:
             return made
+        head = _head(plain)
         try:
-            if not self._make_room(_size(plain)):
+            if not self._make_room(len(head) + _size(plain)):
                 return made
-            _write(path, plain)
+            with written(path) as file:
+                file.write(head)
+                for part in _parts(plain):
+                    file.write(part)
         except OSError:
             return made
         return _read(path) or made
@@ -144,8 +148,8 @@ def _read(path: Path) -> Encoded | None:
     return None
 
 
-def _write(path: Path, plain: Plain) -> None:
-    """The file of a split, whole or not at all. Raises `OSError`."""
+def _head(plain: Plain) -> bytes:
+    """The line that says what is in a file and by which its content is checked."""
     header = {
         "kind": plain.kind,
         "settings": dict(plain.settings),
@@ -156,10 +160,7 @@ def _write(path: Path, plain: Plain) -> None:
     }
     crc = _checksum(header, _parts(plain))
     line = json.dumps({**header, "crc32": crc}).encode()
-    with written(path) as file:
-        file.write(line.ljust(_aligned(len(line) + 1) - 1) + b"\n")
-        for part in _parts(plain):
-            file.write(part)
+    return line.ljust(_aligned(len(line) + 1) - 1) + b"\n"
 
 
 def _placed(plain: Plain) -> Iterator[tuple[str, int, NDArray]]:

@@ -45,7 +45,7 @@ class JobFunction(Protocol):
 
 
 Prepare = Callable[[Any], Any]
-"""Makes of a job's argument what its function gets, before it has a device. Importable by name."""
+"""Does ahead, without a device, what a job's function would do itself: argument -> argument."""
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,10 @@ class LocalExecutor:
     `logs` is the folder for what jobs print; the log of a job that went well is removed.
     `preload` names more modules to import once.
 
-    With `prepare`, the function gets `prepare(argument)`, and with GPUs, or if `ahead`, a job for
-    each slot is started ahead: it prepares, without a device, and waits for its turn. `timeout`
-    counts from there. A waiting job that is stopped has done nothing; one that dies has failed.
+    With `prepare` and GPUs, or if `ahead`, a job for each slot is started ahead: it makes
+    `prepare(argument)`, without a device, waits for its turn, and the function gets that instead of
+    the argument. `timeout` counts from there. A waiting job that is stopped has done nothing; one
+    that dies has failed.
     """
 
     OPTIONS: ClassVar[Options] = {"ahead": (yes_or_no, "yes or no")}
@@ -104,8 +105,8 @@ class LocalExecutor:
         self.slots = jobs or len(self._devices) or cores()
         self._threads = max(1, cores() // self.slots)
         self._preload = tuple(preload)
-        self._prepare = prepare
-        self._ahead = prepare is not None and (bool(self._devices) if ahead is None else ahead)
+        wanted = bool(self._devices) if ahead is None else ahead
+        self._prepare = prepare if wanted else None
         self._live: list[_Running] = []
         self._interrupts = Interrupts()
 
@@ -125,7 +126,7 @@ class LocalExecutor:
         context = self._context()
         self._logs.mkdir(parents=True, exist_ok=True)
         waiting, exhausted = iter(jobs), False
-        room = 2 * self.slots if self._ahead else self.slots
+        room = self.slots if self._prepare is None else 2 * self.slots
         with self._interrupts.listening():
             try:
                 while True:
@@ -179,10 +180,13 @@ class LocalExecutor:
         return min(set(range(self.slots)) - {running.slot for running in self._live}, default=None)
 
     def _start(self, context: Any, job: Job) -> None:
-        mine, theirs = context.Pipe(duplex=False) if self._ahead else (None, None)
-        slot = None if self._ahead else self._free_slot()
+        mine = theirs = slot = None
+        if self._prepare is None:
+            slot = self._free_slot()
+        else:
+            mine, theirs = context.Pipe(duplex=False)
         variables = self._variables(slot)
-        if self._ahead and self._devices:
+        if slot is None and self._devices:
             variables |= NO_DEVICE
         # all of it: the fork server has that of the time when it was started
         environment = {**os.environ, **variables}
@@ -288,8 +292,9 @@ def _child(
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
     try:
-        argument = job.argument if prepare is None else prepare(job.argument)
-        if turn is not None:
+        argument = job.argument
+        if prepare is not None:
+            argument = prepare(argument)
             _take(_await(turn, stop))
         function(argument, stop)
     except StoppedError:
