@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.records import Recipe
 from hf_select.training import trial as trial_module
-from hf_select.training.trial import AccelerateTrial, EncodingCache
+from hf_select.training.trial import AccelerateTrial, EncodingCache, prepare
 
 RECIPE = tinytrial.RECIPE
 
@@ -196,6 +196,27 @@ def test_the_schedule_spans_the_horizon_not_the_next_stop(make):
     assert max(rates) == pytest.approx(RECIPE.learning_rate)
     assert rates[-1] == pytest.approx(RECIPE.learning_rate / 13)
     assert all(a > b for a, b in pairwise(rates[1:]))
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_trial_that_was_prepared_ahead_is_the_same_bit_by_bit(tmp_path, regression):
+    model = tinytrial.make_model(tmp_path / "model")
+    data = tinytrial.make_target(tmp_path / "data", regression=regression)
+    torch.manual_seed(5)
+    plain = AccelerateTrial("tiny", model, data, RECIPE, seed=3)
+    state = torch.get_rng_state()
+    torch.manual_seed(5)
+    prepared = prepare(model, data, RECIPE, seed=3, test=True)
+    torch.rand(3)
+    torch.manual_seed(5)  # neither step leaves a trace in the process's own random state
+    ahead = AccelerateTrial("tiny", model, data, RECIPE, seed=3, prepared=prepared)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert same(plain, ahead)
+    for trial in (plain, ahead):
+        trial.advance(1)
+    assert same(plain, ahead)
+    assert plain.curve.val_loss.tolist() == ahead.curve.val_loss.tolist()
+    assert plain.test() == ahead.test()
 
 
 # --------------------------------------------------------------------------- data and metrics
