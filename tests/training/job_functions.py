@@ -147,3 +147,28 @@ def act_prepared(argument, stop):
         late = time.time() - float(os.environ["HF_SELECT_JOB_BEGAN"])
         (folder / f"{what}.described").write_text(repr((*seen, now, 0 <= late < 30)))
     (folder / f"{what}.ended").write_text(repr(time.time()))
+
+
+def keep(argument):
+    """Before its turn, a job sees no device; torch is asked, as a library would."""
+    import torch
+
+    if torch.cuda.is_available() or torch.cuda.is_initialized():
+        raise AssertionError("a device was seen before the turn")
+    return argument
+
+
+def ask_the_driver(argument):
+    """What must not happen before the turn."""
+    import torch
+
+    torch._C._cuda_getDeviceCount()
+    return argument
+
+
+def device(argument, stop):
+    """Say where a tensor lies."""
+    import torch
+
+    with (Path(argument) / "devices").open("a") as file:
+        file.write(f"{torch.ones(1).to('cuda').device}\n")
