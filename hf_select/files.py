@@ -145,14 +145,14 @@ def claimed(path: Path) -> Iterator[bool]:
             except BlockingIOError:
                 yield False
                 return
-            if not is_at(path, file):  # its last holder has removed it in between
+            if not _is_at(path, file):  # its last holder has removed it in between
                 continue
             yield True
             path.unlink(missing_ok=True)
             return
 
 
-def is_at(path: Path, file: BinaryIO) -> bool:
+def _is_at(path: Path, file: BinaryIO) -> bool:
     """Whether an open file is still the one at that path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))

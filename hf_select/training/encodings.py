@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.files import claimed, is_at, sweep, written
+from hf_select.files import claimed, sweep, written
 from hf_select.records import digest
 from hf_select.tasks.base import ENCODED
 from hf_select.tasks.encoded import Plain
@@ -127,8 +127,8 @@ class DiskEncodings(EncodingCache):
 def _read(path: Path) -> Encoded | None:
     """The split in that file, mapped into memory; None if there is none, or it isn't whole."""
     with suppress(*UNFIT), path.open("rb") as file:
-        if not _share(file) or not is_at(path, file):  # it is just being removed
-            return None
+        if not _lock(file, shared=True) or not os.fstat(file.fileno()).st_nlink:
+            return None  # it is just being removed, or it has been
         header = json.loads(file.readline(CHUNK))
         start = file.tell()
         # it has the lock as well, as long as any array of it is in use
@@ -213,10 +213,6 @@ def _remove(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _share(file: BinaryIO) -> bool:
-    return _lock(file, shared=True)
 
 
 def _lock(file: BinaryIO, *, shared: bool) -> bool:

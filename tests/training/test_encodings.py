@@ -272,6 +272,7 @@ def test_what_is_in_use_is_not_removed(tmp_path):
     used = DiskEncodings(tmp_path).get("a", never)
     small = DiskEncodings(tmp_path, max_bytes=files(tmp_path)[0].stat().st_size)
     small.get("b", rows)
+    assert len(files(tmp_path)) == 1  # so there is no room
     assert same(DiskEncodings(tmp_path).get("a", never), rows())
     first = used._values["input_ids"]
     del used
@@ -324,6 +325,7 @@ def test_one_that_takes_too_long_is_not_waited_for(tmp_path, monkeypatch):
     while not list(tmp_path.glob("*.lock")):
         time.sleep(0.01)
     assert same(DiskEncodings(tmp_path).get("a", rows), rows())
+    assert thread.is_alive()
     release.set()
     thread.join()
     assert len(files(tmp_path)) == 1
