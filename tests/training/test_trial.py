@@ -7,9 +7,11 @@ import pytest
 import tinytrial
 import torch
 from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
 
 from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.records import Recipe
+from hf_select.tasks.base import get_task
 from hf_select.training import trial as trial_module
 from hf_select.training.trial import AccelerateTrial, EncodingCache, prepare
 
@@ -196,6 +198,17 @@ def test_the_schedule_spans_the_horizon_not_the_next_stop(make):
     assert max(rates) == pytest.approx(RECIPE.learning_rate)
     assert rates[-1] == pytest.approx(RECIPE.learning_rate / 13)
     assert all(a > b for a, b in pairwise(rates[1:]))
+
+
+def test_it_begins_with_the_random_state_that_loading_its_model_has_left(model, target):
+    trial = AccelerateTrial("tiny", model, target, RECIPE, seed=7)
+    set_seed(7)
+    task = get_task(target.task)
+    task.load_processor(model)
+    network = task.load_model(model, num_labels=2, label_names=target.label_names)
+    drawn = torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+    assert torch.equal(torch.cat([p.detach().reshape(-1) for p in trial._weights]), drawn)
+    assert torch.equal(trial._rng["torch"], torch.get_rng_state())
 
 
 @pytest.mark.parametrize("regression", [False, True])

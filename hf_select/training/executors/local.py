@@ -213,7 +213,7 @@ class LocalExecutor:
         """Tell those that wait, the first that was started first, that a slot is theirs."""
         for running in self._live:
             slot = self._free_slot()
-            if slot is None or self._interrupts:
+            if slot is None:
                 return
             if running.slot is None and running.process.is_alive():
                 running.slot, running.began = slot, time.monotonic()
