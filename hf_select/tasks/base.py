@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from hf_select.errors import UnknownNameError
-from hf_select.tasks.encoded import Encoded
-from hf_select.tasks.image import ImageClassification
-from hf_select.tasks.text import TextClassification, TextRegression
+from hf_select.tasks.encoded import Encoded, Plain
+from hf_select.tasks.image import ImageClassification, ImageEncoded
+from hf_select.tasks.text import TextClassification, TextEncoded, TextRegression
 
 if TYPE_CHECKING:
     import datasets
@@ -67,6 +68,12 @@ TASKS: dict[str, Task] = {
     "text-regression": TextRegression(),
     "image-classification": ImageClassification(),
 }
+
+ENCODED: dict[str, Callable[[Plain], Encoded]] = {
+    "text": TextEncoded.of_plain,
+    "image": ImageEncoded.of_plain,
+}
+"""By the kind of a `Plain`: what makes the encoded split of it."""
 
 
 def get_task(name: str) -> Task:

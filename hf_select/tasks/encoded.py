@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,15 @@ else:
     # A data loader asks for `__len__` and `__getitem__` only. Naming torch's class as the base at
     # run time would make every check of a data file wait for torch to be imported.
     _Dataset = object
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """An encoded split as plain values: a name in `base.ENCODED`, arrays, JSON-able settings."""
+
+    kind: str
+    arrays: Mapping[str, NDArray]
+    settings: Mapping[str, Any]
 
 
 class Encoded(ABC, _Dataset):
@@ -61,6 +72,13 @@ class Encoded(ABC, _Dataset):
     def work(self) -> NDArray[np.int64]:
         """How much a model has to do for each row (N,), in tokens."""
         return self.lengths
+
+    def plain(self) -> Plain | None:
+        """What it consists of, for its class's `of_plain`; None if that isn't just arrays.
+
+        The arrays that `of_plain` gets may be read-only.
+        """
+        return None
 
     @property
     def num_bytes(self) -> int:

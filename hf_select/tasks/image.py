@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import ModelError
-from hf_select.tasks.encoded import Encoded, label_array, label_tensor
+from hf_select.tasks.encoded import Encoded, Plain, label_array, label_tensor
 from hf_select.tasks.models import load_network, load_processor, quiet
 from hf_select.tasks.pixels import as_rgb
 
@@ -34,6 +34,9 @@ IN_MEMORY = 2**30
 class ImageEncoded(Encoded):
     """Pixel values of N images: one array (N, 3, H, W), or made anew when a row is asked for."""
 
+    _processor: Any
+    _split: Any
+
     def __init__(self, processor: Any, split: datasets.Dataset, *, limit: int = IN_MEMORY) -> None:
         self.labels = label_array(split)
         self.lengths = np.ones(len(split), dtype=np.int64)
@@ -46,6 +49,21 @@ class ImageEncoded(Encoded):
                 for start in range(0, len(split), CHUNK):
                     rows = split[start : start + CHUNK]["image"]
                     self._pixels[start : start + CHUNK] = self._process(rows)
+
+    def plain(self) -> Plain | None:
+        """See `Encoded`. None if the pixels are made anew each time."""
+        if self._pixels is None:
+            return None
+        return Plain("image", {"pixels": self._pixels, "labels": self.labels}, {})
+
+    @classmethod
+    def of_plain(cls, plain: Plain) -> ImageEncoded:
+        """The inverse of `plain`."""
+        made = cls.__new__(cls)
+        made._pixels, made.labels = plain.arrays["pixels"], plain.arrays["labels"]
+        made.lengths = np.ones(len(made.labels), dtype=np.int64)
+        made._processor = made._split = None
+        return made
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         """One row: `pixel_values` (3, H, W) and `labels`."""

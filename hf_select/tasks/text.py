@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import InputError
-from hf_select.tasks.encoded import Encoded, label_array, label_tensor
+from hf_select.tasks.encoded import Encoded, Plain, label_array, label_tensor
 from hf_select.tasks.models import load_network, load_processor
 
 if TYPE_CHECKING:
@@ -39,6 +39,18 @@ class TextEncoded(Encoded):
         self.lengths, self.labels = lengths, labels
         self._values, self._padding, self._pad_left = values, padding, pad_left
         self._offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+    def plain(self) -> Plain:
+        """See `Encoded`."""
+        arrays = {**self._values, "lengths": self.lengths, "labels": self.labels}
+        return Plain("text", arrays, {"padding": self._padding, "pad_left": self._pad_left})
+
+    @classmethod
+    def of_plain(cls, plain: Plain) -> TextEncoded:
+        """The inverse of `plain`."""
+        arrays = dict(plain.arrays)
+        lengths, labels = arrays.pop("lengths"), arrays.pop("labels")
+        return cls(arrays, lengths, labels, **plain.settings)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         """One row: `input_ids` (n,), `token_type_ids` (n,) where there are any, `labels`."""

@@ -4,7 +4,8 @@ Working files are in `<results>/.work`, which is never published:
 
     events.jsonl         what happened, one JSON object a line, appended by every process
     trials/<key>/        checkpoints of cells that are being trained
-    finished/<key>.json  records on their way into the repository
+    finished/<key>.json  records on their way into the repository, and how fast they were trained
+    encoded/             encoded splits, for whichever job needs them next
     logs/<key>.log       what a cell that failed printed
 """
 
@@ -18,10 +19,10 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,14 +50,15 @@ from hf_select.records import (
     RunRecord,
 )
 from hf_select.results.repo import ResultsRepo
-from hf_select.training.executors.base import Job, Outcome
+from hf_select.training.executors.base import Job, Outcome, job_began
 from hf_select.training.executors.engine import Engine
 from hf_select.training.seeds import check_seed
+from hf_select.training.throughput import Throughput, Totals, added
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
     from hf_select.training.scoring import ScoringSummary
-    from hf_select.training.trial import AccelerateTrial
+    from hf_select.training.trial import AccelerateTrial, Prepared
 
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
 RETRIED = ("failed", "timeout", "oom")
@@ -139,6 +141,7 @@ class BenchmarkEvent:
 
     kind: `start` (epoch > 0: resumed there), `point` (epoch, val), `stopped` (epoch), and at the
     end `done` (test), `failed` (status, reason) or `undone` (reason: the Hub can't be reached).
+    `throughput` of the first two: how fast it was trained, where that is known.
     Of a pair, which has no seed: `look`, then `scored` (seconds), `unscored` (reason) or `undone`.
     """
 
@@ -154,6 +157,7 @@ class BenchmarkEvent:
     reason: str = ""
     seconds: float = NAN
     time: float = 0.0  # since 1970
+    throughput: Totals | None = None
 
     def to_json(self) -> str:
         """One line; fields that say nothing are left out."""
@@ -162,8 +166,16 @@ class BenchmarkEvent:
 
     @classmethod
     def from_json(cls, line: str) -> BenchmarkEvent:
-        """The inverse of `to_json`."""
-        return cls(**json.loads(line))
+        """The inverse of `to_json`. Fields of another version are left out.
+
+        Raises `ValueError` or `TypeError` for what is no event.
+        """
+        values = json.loads(line)
+        if not isinstance(values, dict):
+            raise ValueError(f"not an event: {line!r}")
+        values = {name: v for name, v in values.items() if name in cls.__dataclass_fields__}
+        values["throughput"] = Totals.from_dict(values.get("throughput"))
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -171,7 +183,8 @@ class BenchmarkSummary:
     """What a benchmark run did: cells trained, failed, and not touched as they were recorded.
 
     `undone`: those that need the Hub, which couldn't be reached; the same call tries them again.
-    `proxies`: what was scored after them, if anything was to be.
+    `proxies`: what was scored after them, if anything was to be. `throughput`: of all jobs that
+    told theirs.
     """
 
     done: int
@@ -180,6 +193,7 @@ class BenchmarkSummary:
     seconds: float
     undone: tuple[BenchmarkEvent, ...] = ()
     proxies: ScoringSummary | None = None
+    throughput: Totals | None = None
 
 
 T = TypeVar("T")
@@ -308,26 +322,28 @@ def run_cell(
     fetch: Fetch | None = None,
     micro_batch: int = 0,
     timeout: float | None = None,
+    ready: Ready | None = None,
+    on_throughput: Callable[[Throughput], None] = lambda throughput: None,
 ) -> RunRecord:
     """Fine-tune one cell, or go on with it from its checkpoint, and test it once.
 
     Processes that were launched to train together all call it. `fetch` gives the folder of a model
-    that isn't here. `micro_batch`: rows in one backward pass to begin with, 0 = all. `timeout`:
-    seconds that a training of several processes may take (no one else watches it). What goes wrong
-    with the model, the data or the training is in the record's status and reason. Raises
-    `StoppedError`, with a checkpoint written, soon after `stop()` has become True, and `HubError`
-    if the Hub can't be reached: that says nothing about the model.
+    that isn't here; `ready` is what was loaded ahead, by `prepare_cell`. `micro_batch`: rows in one
+    backward pass to begin with, 0 = all. `timeout`: seconds that a training of several processes
+    may take (no one else watches it). `on_throughput` hears at the end how fast it was, if it could
+    be opened. What goes wrong with the model, the data or the training is in the record's status
+    and reason. Raises `StoppedError`, with a checkpoint written, soon after `stop()` has become
+    True, and `HubError` if the Hub can't be reached: that says nothing about the model.
     """
     began = time.perf_counter()
     trial: AccelerateTrial | None = None
     folder: Path | None = None
     baseline = NAN
+    ready = ready or _load(cell, fetch)
     try:
-        target = _target(cell)
-        baseline = target.trivial("test")
+        baseline, folder = ready.baseline, ready.folder
         between_steps = _Checkpoints(cell, stop, timeout)
-        folder = _model_folder(cell, fetch)
-        trial = _trial(cell, folder, target, between_steps, micro_batch)
+        trial = _trial(cell, ready, between_steps, micro_batch)
         trial.load(cell.scratch)
         on_event(_event(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
@@ -359,6 +375,8 @@ def run_cell(
         if _trains_together() and not kind:  # of a full disk all are told when a trial is saved
             raise LoneError(str(error)) from error
         result = {"status": "failed", "reason": f"{kind}{error}"}
+    if trial is not None:
+        on_throughput(trial.throughput)
     return RunRecord(
         key=cell.key,
         task=cell.dataset.task,
@@ -421,20 +439,62 @@ def _model_folder(cell: Cell, fetch: Fetch | None) -> Path:
     return fetch(cell.model)
 
 
-def _trial(
-    cell: Cell, folder: Path, target: TargetData, on_step: _Checkpoints, micro_batch: int
-) -> AccelerateTrial:
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """What a cell needs before it has a device; `error` is what went wrong on the way there."""
+
+    target: TargetData | None = None
+    baseline: float = NAN
+    folder: Path | None = None
+    prepared: Prepared | None = None
+    error: Exception | None = None
+
+
+def _load(cell: Cell, fetch: Fetch | None, *, test: bool = False) -> Ready:
+    """Data, model and encoded rows, on the CPU. An error is kept: `run_cell` raises it.
+
+    `test`: the test split's rows as well.
+    """
+    from hf_select.training.encodings import DiskEncodings
+    from hf_select.training.trial import prepare
+
+    ready = Ready()
+    try:
+        target = _target(cell)
+        ready = replace(ready, target=target, baseline=target.trivial("test"))
+        folder = _model_folder(cell, fetch)
+        ready = replace(ready, folder=folder)
+        prepared = prepare(
+            folder,
+            target,
+            cell.recipe,
+            seed=cell.seed,
+            name=cell.model.repo_id,
+            cache=DiskEncodings(cell.work / "encoded"),
+            test=test,
+        )
+        return replace(ready, prepared=prepared)
+    except Exception as error:  # noqa: BLE001 - of any kind: it is raised where it always was
+        return replace(ready, error=error)
+
+
+def _trial(cell: Cell, ready: Ready, on_step: _Checkpoints, micro_batch: int) -> AccelerateTrial:
     from hf_select.training.trial import AccelerateTrial
 
+    if ready.error is not None:
+        raise ready.error
+    assert ready.folder is not None
+    assert ready.target is not None
     return AccelerateTrial(
         cell.model.repo_id,
-        folder,
-        target,
+        ready.folder,
+        ready.target,
         cell.recipe,
         seed=cell.seed,
         revision=cell.model.revision,
         on_step=on_step,
         micro_batch=micro_batch,
+        prepared=ready.prepared,
     )
 
 
@@ -463,29 +523,60 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
     """One cell in a process of its own; leaves its record in `finished/`.
 
     A cell that another process is training, or has just trained, is left alone. `argument` is
-    that of a cell's `to_dict`, and under `fetch` what `run_cell` takes. Without the Hub the cell
-    is left undone, with an event that says why.
+    that of a cell's `to_dict`, and under `fetch` and `ready` what `run_cell` takes. Without the Hub
+    the cell is left undone, with an event that says why.
     """
-    values = dict(argument)
-    fetch = values.pop("fetch", None)
-    cell = Cell.from_dict(values)
+    began = job_began()
+    cell, fetch, ready = _read_argument(argument)
+    counted: list[Throughput] = []
     with _claimed(cell) as mine:
         if not mine or _finished_file(cell).exists():
             return
         try:
             record = run_cell(
-                cell, stop=stop, on_event=lambda event: log_event(cell.work, event), fetch=fetch
+                cell,
+                stop=stop,
+                on_event=lambda event: log_event(cell.work, event),
+                fetch=fetch,
+                ready=ready,
+                on_throughput=counted.append,
             )
         except HubError as error:
             log_event(cell.work, _event(cell, "undone", reason=error.message))
             return
-        _leave(cell, record)
+        _leave(cell, record, counted, began)
 
 
-def _leave(cell: Cell, record: RunRecord) -> None:
-    """Write a record where the parent takes it in; nothing is needed to go on any more."""
-    write_atomic(_finished_file(cell), json.dumps(record_to_dict(record)).encode())
+def _leave(
+    cell: Cell, record: RunRecord, counted: Sequence[Throughput] = (), began: float = NAN
+) -> None:
+    """Write a record where the parent takes it in; nothing is needed to go on any more.
+
+    `counted`: how fast it was, if it came so far; `began`: when its job did, since 1970.
+    """
+    finished = record_to_dict(record)
+    if counted:
+        totals = Totals.of(counted[0], job_seconds=time.time() - began)
+        finished["throughput"] = totals.to_dict()
+    write_atomic(_finished_file(cell), json.dumps(finished).encode())
     shutil.rmtree(cell.scratch, ignore_errors=True)
+
+
+def prepare_cell(argument: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The argument of `run_job` with all that can be loaded before the cell has a device.
+
+    No device is touched. Nothing is raised: what goes wrong is for `run_job` to tell.
+    """
+    cell, fetch, _ = _read_argument(argument)
+    if _finished_file(cell).exists():
+        return argument
+    return {**argument, "ready": _load(cell, fetch, test=True)}
+
+
+def _read_argument(argument: Mapping[str, Any]) -> tuple[Cell, Fetch | None, Ready | None]:
+    values = dict(argument)
+    fetch, ready = values.pop("fetch", None), values.pop("ready", None)
+    return Cell.from_dict(values), fetch, ready
 
 
 def _finished_file(cell: Cell) -> Path:
@@ -522,8 +613,8 @@ def record_to_dict(record: RunRecord) -> dict[str, Any]:
 
 
 def record_from_dict(values: Mapping[str, Any]) -> RunRecord:
-    """The inverse of `record_to_dict`."""
-    values = {k: NAN if v is None else v for k, v in values.items()}
+    """The inverse of `record_to_dict`; what a job has left beside the record is not looked at."""
+    values = {k: NAN if v is None else v for k, v in values.items() if k != "throughput"}
     values["key"] = RunKey(**values["key"])
     values["curve"] = LearningCurve.from_dict(values["curve"])
     return RunRecord(**values)
@@ -582,7 +673,7 @@ def run_benchmark(
     known = _recorded(repo, retry_failed)
     missing = common([cell.key.id for cell in everything if cell.key.id not in known])
     cells = [by_id[name] for name in missing[:max_cells]]
-    run.done = run.failed = 0
+    run.done, run.failed, run.throughput = 0, 0, None
     if cells:
         try:
             if here.world > 1 and parallel == "data":
@@ -590,6 +681,7 @@ def run_benchmark(
             else:
                 executor = engine.start(
                     run_job,
+                    prepare=prepare_cell,
                     logs=work / "logs",
                     jobs=None if jobs is None else min(jobs, len(cells)),
                     timeout=timeout,
@@ -604,12 +696,14 @@ def run_benchmark(
                 f"{error.message}: {run.done + run.failed} cells done, {left} left",
                 hint="run the same command again to go on",
             ) from error
-    counts = everyones((run.done, run.failed))  # by now all have come to their end
+    counts = everyones((run.done, run.failed, run.throughput))  # by now all have come to an end
     run.follow()
-    done, failed = (sum(column) for column in zip(*counts, strict=True))
+    done, failed = sum(one[0] for one in counts), sum(one[1] for one in counts)
     undone = tuple(run.undone.values())
     skipped = len(everything) - len(missing) + len(cells) - done - failed - len(undone)
-    return BenchmarkSummary(done, failed, skipped, time.monotonic() - began, undone)
+    seconds = time.monotonic() - began
+    totals = reduce(added, (one[2] for one in counts))
+    return BenchmarkSummary(done, failed, skipped, seconds, undone, throughput=totals)
 
 
 def gather(parallel: str) -> None:
@@ -674,7 +768,11 @@ class EventTail:
             lines = file.read()
         whole = lines[: lines.rfind(b"\n") + 1]
         self._read_to += len(whole)
-        return [BenchmarkEvent.from_json(line) for line in whole.decode().splitlines()]
+        found = []
+        for line in whole.split(b"\n"):
+            with suppress(ValueError, TypeError):  # machines that append at once may mix theirs
+                found.append(BenchmarkEvent.from_json(line.decode()))
+        return found
 
 
 class _Run:
@@ -694,6 +792,7 @@ class _Run:
         self.cells, self.retry_failed = cells, retry_failed
         self.fetch, self.on_event = fetch, on_event
         self.done = self.failed = 0
+        self.throughput: Totals | None = None
         self.undone: dict[str, BenchmarkEvent] = {}
         self._unreached = 0  # cells in a row
         self._events = EventTail(work)
@@ -731,7 +830,8 @@ class _Run:
         self, cell: Cell, stop: Callable[[], bool], micro_batch: int, timeout: float | None
     ) -> None:
         """One cell by all processes; the first one leaves its record."""
-        first = place().rank == 0
+        first, began = place().rank == 0, time.time()
+        counted: list[Throughput] = []
         record = run_cell(
             cell,
             stop=stop,
@@ -739,9 +839,11 @@ class _Run:
             fetch=self.fetch,
             micro_batch=micro_batch,
             timeout=timeout,
+            on_throughput=counted.append,
         )
+        counts = [one for part in everyones(counted) for one in part]
         if first:
-            _leave(cell, record)
+            _leave(cell, record, [_of_all(counts)] if counts else [], began)
 
     def on_end(self, outcome: Outcome) -> None:
         """A job is over: take its record in, or make one that says why there is none."""
@@ -771,11 +873,14 @@ class _Run:
         the file counts the run.
         """
         records: dict[Path, RunRecord] = {}
+        speeds: dict[Path, Totals | None] = {}
         for path in sorted((self.work / "finished").glob("*.json")):
             if path.stem not in self.cells:
                 continue
             try:
-                records[path] = record_from_dict(json.loads(path.read_text(encoding="utf-8")))
+                values = json.loads(path.read_text(encoding="utf-8"))
+                records[path] = record_from_dict(values)
+                speeds[path] = Totals.from_dict(values.get("throughput"))
             except FileNotFoundError:  # another process has just taken it in
                 continue
         if not records:
@@ -805,6 +910,7 @@ class _Run:
             good = record.status == "ok"
             self.done += good
             self.failed += not good
+            self.throughput = added(self.throughput, speeds[path])
             event = _event(
                 self.cells[path.stem],
                 "done" if good else "failed",
@@ -812,6 +918,7 @@ class _Run:
                 status=record.status,
                 reason=record.reason,
                 seconds=record.seconds,
+                throughput=speeds[path],
             )
             log_event(self.work, event)
 
@@ -826,6 +933,16 @@ class _Run:
             elif event.kind == "start" and _needs_hub(self.cells[event.key]):
                 self._unreached = 0
             self.on_event(event)
+
+
+def _of_all(counts: Sequence[Throughput]) -> Throughput:
+    """The rows of all processes, in the time of the first one."""
+    return replace(
+        counts[0],
+        samples=sum(one.samples for one in counts),
+        tokens=sum(one.tokens for one in counts),
+        cells=sum(one.cells for one in counts),
+    )
 
 
 def _needs_hub(cell: Cell) -> bool:

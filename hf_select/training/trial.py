@@ -75,6 +75,90 @@ class _Part:
     cells: int
 
 
+class Prepared:
+    """All of a trial that needs no device: processor, network and encoded rows, on the CPU.
+
+    Made by `prepare`, for one trial.
+    """
+
+    def __init__(self, processor: Any, module: torch.nn.Module, state: dict[str, Any]) -> None:
+        self.processor, self._state = processor, state
+        self._module: torch.nn.Module | None = module
+        self.train_rows: Encoded
+        self.validation_rows: Encoded
+        self.test_rows: Callable[[], Encoded]
+
+    def take_module(self) -> torch.nn.Module:
+        """The network, which is the trial's from then on."""
+        module, self._module = self._module, None
+        assert module is not None, "prepared for one trial"
+        return module
+
+    def rng_on_devices(self, seed: int, process: int) -> dict[str, Any]:
+        """The random state in which process number `process` begins to train, its devices' too."""
+        outer = rng.capture()
+        try:
+            set_seed(seed)  # the devices' as well
+            rng.restore(self._state)
+            if process:  # own drop-outs
+                set_seed((seed + 1_000_003 * process) % (MAX_SEED + 1))
+            return rng.capture()
+        finally:
+            rng.restore(outer)
+
+
+def prepare(
+    location: str | Path,
+    target: TargetData,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    name: str = "",
+    cache: EncodingCache | None = None,
+    test: bool = False,
+) -> Prepared:
+    """What can be done of an `AccelerateTrial` ahead. No device is touched, nor looked for.
+
+    The arguments are those of the trial. The test split is encoded when it is asked for, or at once
+    with `test`. Raises what opening the trial would.
+    """
+    task, cache = get_task(target.task), EncodingCache() if cache is None else cache
+    outer = rng.capture()
+    try:
+        set_seed(seed)  # before the model: a new head is drawn from it
+        processor = task.load_processor(location)
+        module = task.load_model(
+            location, num_labels=target.num_labels, label_names=target.label_names
+        )
+        if task.kind == "regression":
+            _unit_layer(module, name)
+        state = {**rng.capture(), "cuda": []}
+    finally:
+        rng.restore(outer)
+    # before it encodes anything: a tokenizer keeps its last call's settings
+    processor_is = processor_digest(processor)
+
+    def encode(split: str, count: int, seed: int) -> Encoded:
+        data = target.split(split)
+        if count and count < len(data):
+            rows = stratified_rows(np.asarray(data["label"]), count, seed=seed)
+            data = data.select(rows)
+            subset = digest(rows.tolist())
+        else:
+            subset = "all"
+        key = [processor_is, target.fingerprint, split, subset, recipe.max_length]
+        return cache.get(
+            digest(key), lambda: task.encode(processor, data, max_length=recipe.max_length)
+        )
+
+    prepared = Prepared(processor, module, state)
+    prepared.train_rows = encode("train", recipe.max_train_samples, seed)
+    prepared.validation_rows = encode("validation", recipe.max_eval_samples, 0)
+    tested = encode("test", 0, 0) if test else None
+    prepared.test_rows = lambda: encode("test", 0, 0) if tested is None else tested
+    return prepared
+
+
 class AccelerateTrial:
     """The fine-tuning of one model on one target by one recipe and seed.
 
@@ -93,6 +177,9 @@ class AccelerateTrial:
     training. Training raises `TrialError` with status `diverged` or `oom`; of several processes
     the one that is out of memory raises `LoneError`, and a trial that is begun again with its
     `micro_batch` goes on with smaller parts.
+
+    `prepared` is what `prepare` has made of the same model, target, recipe and seed; the trial is
+    the same with and without it.
     """
 
     def __init__(
@@ -109,6 +196,7 @@ class AccelerateTrial:
         on_step: Callable[[AccelerateTrial], None] | None = None,
         early_rows: int = 0,
         micro_batch: int = 0,
+        prepared: Prepared | None = None,
     ) -> None:
         check_seed(seed)
         if early_rows < 0:
@@ -120,7 +208,6 @@ class AccelerateTrial:
         self.curve = LearningCurve.empty()
         self.recipe, self.target, self.seed, self.on_step = recipe, target, seed, on_step
         self.task = get_task(target.task)
-        self._cache = EncodingCache() if cache is None else cache
         self._revision = revision
         self._accelerator = Accelerator(
             mixed_precision=recipe.precision,
@@ -136,26 +223,14 @@ class AccelerateTrial:
         self._micro_batch = micro_batch  # rows in one backward pass, 0 = all of the batch's
         self._eval_batch = EVAL_BATCH
         self._test_score = math.nan
-        outer = rng.capture()
-        try:
-            set_seed(seed)  # before the model: a new head is drawn from it
-            self.processor = self.task.load_processor(location)
-            module = self.task.load_model(
-                location,
-                num_labels=target.num_labels,
-                label_names=target.label_names,
-            )
-            if self.task.kind == "regression":
-                _unit_layer(module, name)
-            if self._accelerator.process_index:  # own drop-outs
-                set_seed((seed + 1_000_003 * self._accelerator.process_index) % (MAX_SEED + 1))
-            self._rng: dict[str, Any] | None = rng.capture()
-        finally:
-            rng.restore(outer)
-        # before it encodes anything: a tokenizer keeps its last call's settings
-        self._processor_digest = processor_digest(self.processor)
-        self._train_rows = self._encode("train", recipe.max_train_samples, seed)
-        self._validation_rows = self._encode("validation", recipe.max_eval_samples, 0)
+        if prepared is None:
+            prepared = prepare(location, target, recipe, seed=seed, name=name, cache=cache)
+        self.processor, module = prepared.processor, prepared.take_module()
+        self._rng: dict[str, Any] | None = prepared.rng_on_devices(
+            seed, self._accelerator.process_index
+        )
+        self._train_rows, self._validation_rows = prepared.train_rows, prepared.validation_rows
+        self._test_rows = prepared.test_rows
         self._early_rows = _stratified(self._validation_rows, early_rows)
         self._steps_per_epoch = steps_in_epoch(len(self._train_rows), recipe.global_batch_size)
         self._total_steps = recipe.epochs * self._steps_per_epoch
@@ -242,7 +317,7 @@ class AccelerateTrial:
         """The raw score on the test split. The split is read once; later calls repeat the score."""
         if math.isnan(self._test_score):
             with self._running():
-                self._test_score, _ = self._evaluate(self._encode("test", 0, 0))
+                self._test_score, _ = self._evaluate(self._test_rows())
         return self._test_score
 
     def save(self, folder: str | Path) -> None:
@@ -530,20 +605,6 @@ class AccelerateTrial:
         return all_rows[place], torch.cat([part for _, part in gathered])[torch.from_numpy(place)]
 
     # ------------------------------------------------------------------------------- the rest
-
-    def _encode(self, split: str, count: int, seed: int) -> Encoded:
-        data = getattr(self.target, split)
-        if count and count < len(data):
-            rows = stratified_rows(np.asarray(data["label"]), count, seed=seed)
-            data = data.select(rows)
-            subset = digest(rows.tolist())
-        else:
-            subset = "all"
-        key = [self._processor_digest, self.target.fingerprint, split, subset]
-        return self._cache.get(
-            digest([*key, self.recipe.max_length]),
-            lambda: self.task.encode(self.processor, data, max_length=self.recipe.max_length),
-        )
 
     def _identity(self) -> list[Any]:
         """What a checkpoint must have in common with the trial that goes on from it."""

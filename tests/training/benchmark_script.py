@@ -27,7 +27,7 @@ def main() -> int:
     except HfSelectError as error:
         sys.stderr.write(f"{error.message} ({error.hint})\n")
         return error.exit_code
-    sys.stdout.write(json.dumps(vars(summary)))
+    sys.stdout.write(json.dumps(vars(summary), default=vars))
     return 0
 
 

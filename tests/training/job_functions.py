@@ -96,3 +96,79 @@ def look_slowly(argument, stop):
         return stop()
 
     run_model_job(argument, slow_stop)
+
+
+def counted(argument, stop):
+    """As the benchmark's job, but each split that is encoded is a line in a file."""
+    from hf_select.tasks.text import TextClassification
+    from hf_select.training.benchmark import run_job
+
+    encode = TextClassification.encode
+
+    def count(self, processor, split, *, max_length):
+        with (Path(argument["results"]) / "encoded.txt").open("a") as file:
+            file.write(f"{len(split)}\n")
+        return encode(self, processor, split, max_length=max_length)
+
+    TextClassification.encode = count
+    run_job(argument, stop)
+
+
+def prepare(argument):
+    """As `act`, before its turn: `argument` = (what to do, folder)."""
+    what, folder = argument
+    folder = Path(folder)
+    (folder / f"{what}-{os.getpid()}.preparing").touch()
+    if "raise early" in what:
+        raise ValueError("no such thing as 2.5 heads")
+    if "leave early" in what:
+        raise SystemExit(0)
+    if "kill early" in what:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "prepare for ever" in what:
+        time.sleep(600)
+    seen = (os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("HF_SELECT_JOB_BEGAN"))
+    (folder / f"{what}.prepared").write_text(repr(time.time()))
+    return what, folder, seen
+
+
+def act_prepared(argument, stop):
+    """What `prepare` has left: sleep, wait to be stopped, or say what is visible."""
+    what, folder, seen = argument
+    (folder / f"{what}.began").write_text(repr(time.time()))
+    if what.startswith("sleep"):
+        time.sleep(1.0)
+    elif what.startswith("until stopped"):
+        while not stop():
+            time.sleep(0.01)
+        raise StoppedError("stopped")
+    elif what.startswith("describe"):
+        now = os.environ.get("CUDA_VISIBLE_DEVICES")
+        late = time.time() - float(os.environ["HF_SELECT_JOB_BEGAN"])
+        (folder / f"{what}.described").write_text(repr((*seen, now, 0 <= late < 30)))
+    (folder / f"{what}.ended").write_text(repr(time.time()))
+
+
+def keep(argument):
+    """Before its turn, a job sees no device; torch is asked, as a library would."""
+    import torch
+
+    if torch.cuda.is_available() or torch.cuda.is_initialized():
+        raise AssertionError("a device was seen before the turn")
+    return argument
+
+
+def ask_the_driver(argument):
+    """What must not happen before the turn."""
+    import torch
+
+    torch._C._cuda_getDeviceCount()
+    return argument
+
+
+def device(argument, stop):
+    """Say where a tensor lies."""
+    import torch
+
+    with (Path(argument) / "devices").open("a") as file:
+        file.write(f"{torch.ones(1).to('cuda').device}\n")

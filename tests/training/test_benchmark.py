@@ -13,8 +13,9 @@ import job_functions
 import numpy as np
 import pytest
 import tinytrial
+import torch
 
-from hf_select.errors import InputError, RecordError, StoppedError
+from hf_select.errors import HubError, InputError, RecordError, StoppedError
 from hf_select.records import Recipe
 from hf_select.results.repo import ResultsRepo
 from hf_select.training import benchmark
@@ -28,6 +29,7 @@ from hf_select.training.benchmark import (
     run_benchmark,
     run_cell,
 )
+from hf_select.training.executors.engine import Engine
 
 SCRIPT = Path(__file__).with_name("benchmark_script.py")
 RECIPE = tinytrial.RECIPE
@@ -221,6 +223,154 @@ def test_what_can_not_be_trained_is_a_record_with_the_reason(catalog, repo, tmp_
     assert "No space left" in record.reason
 
 
+# ------------------------------------------------------------------------------- loaded ahead
+
+
+def numbers(record):
+    curve = [getattr(record.curve, n).tolist() for n in ("epochs", "val", "val_loss", "train_loss")]
+    return (record.status, repr(record.test), record.reason, repr(record.baseline), curve)
+
+
+def test_a_cell_that_was_loaded_ahead_gives_the_same_numbers(catalog, repo):
+    for cell in missing_cells(catalog, repo, RECIPE, (0, 3))[:3]:
+        plain = run_cell(cell)
+        ready = benchmark.prepare_cell(cell.to_dict())["ready"]
+        torch.rand(7)  # whatever else was drawn in between
+        assert ready.error is None
+        assert numbers(run_cell(cell, ready=ready)) == numbers(plain)
+
+
+def test_loading_ahead_asks_for_no_device(catalog, repo, monkeypatch):
+    def asked(*_):
+        raise AssertionError("a device was looked for")
+
+    for name in ("is_available", "device_count", "_lazy_init", "current_device"):
+        monkeypatch.setattr(torch.cuda, name, asked)
+    ready = benchmark.prepare_cell(missing_cells(catalog, repo, RECIPE)[0].to_dict())["ready"]
+    assert ready.error is None
+    assert not ready.prepared.train_rows.labels.flags.writeable  # mapped from the disk
+
+
+def test_what_went_wrong_ahead_is_told_by_the_cell_as_ever(catalog, repo, tmp_path):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    (tmp_path / "empty").mkdir()
+    broken = tinytrial.make_model(tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes(b"\0" * 9)
+    no_tokenizer = shutil.copytree(catalog.locations["m0"], tmp_path / "no_tokenizer")
+    (no_tokenizer / "tokenizer.json").write_text("{")
+    for change in (
+        {"model_location": tmp_path / "empty"},
+        {"model_location": broken},
+        {"model_location": no_tokenizer},
+        {"model_location": None},
+        {"dataset_location": tmp_path / "absent"},
+        {"recipe": replace(RECIPE, max_length=2)},
+        {"recipe": replace(RECIPE, precision="fp16")},
+    ):
+        bad = replace(cell, **change)
+        plain = run_cell(bad)
+        ready = benchmark.prepare_cell(bad.to_dict())["ready"]
+        assert plain.status == "failed"
+        assert str(tmp_path) not in plain.reason or "dataset_location" in change
+        assert numbers(run_cell(bad, ready=ready)) == numbers(plain)
+
+
+class Unreached:
+    """A Hub that can't be reached, or a bug in what fetches from it."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, model):
+        raise self.error
+
+
+def test_what_says_nothing_about_the_model_is_raised_when_it_was_ahead_too(catalog, repo):
+    cell = replace(missing_cells(catalog, repo, RECIPE)[0], model_location=None)
+    for error in (HubError("no network"), ZeroDivisionError("a bug")):
+        argument = benchmark.prepare_cell({**cell.to_dict(), "fetch": Unreached(error)})
+        with pytest.raises(type(error), match=str(error)):
+            run_cell(cell, ready=argument["ready"])
+        with pytest.raises(type(error), match=str(error)):
+            run_cell(cell, fetch=Unreached(error))
+    argument = benchmark.prepare_cell(
+        {**cell.to_dict(), "fetch": Unreached(HubError("no network"))}
+    )
+    (repo.path / ".work").mkdir(exist_ok=True)
+    benchmark.run_job(argument, lambda: False)
+    assert [(e.kind, e.reason) for e in events(repo.path)] == [("undone", "no network")]
+
+
+def test_a_cell_that_is_finished_is_not_loaded(catalog, repo):
+    argument = missing_cells(catalog, repo, RECIPE)[0].to_dict()
+    benchmark.run_job(argument, lambda: False)
+    assert benchmark.prepare_cell(argument) is argument
+
+
+@pytest.mark.slow
+def test_a_benchmark_that_loads_ahead_gives_the_same_record(catalog, repo, tmp_path):
+    run_benchmark(catalog, repo, RECIPE, jobs=2)
+    other = ResultsRepo.open_or_create(tmp_path / "other")
+    engine = Engine("local", {"ahead": "yes"})
+    summary = run_benchmark(catalog, other, RECIPE, jobs=1, engine=engine)
+    assert (summary.done, summary.failed, summary.skipped) == (4, 0, 0)
+    assert curves(other.path) == curves(repo.path)
+    for name in ("trials", "finished", "locks", "logs"):
+        assert not list((other.path / ".work" / name).iterdir())
+
+
+def test_engines_say_yes_or_no_to_loading_ahead():
+    Engine("local", {"ahead": "no"}).check()
+    with pytest.raises(InputError, match="ahead is 'maybe', but must be yes or no"):
+        Engine("local", {"ahead": "maybe"}).check()
+
+
+# ------------------------------------------------------------------------------- how fast it was
+
+
+def test_jobs_tell_how_fast_they_were_and_the_summary_adds_it_up(catalog, repo):
+    only = catalog.only(datasets=["d0"])
+    seen = []
+    summary = run_benchmark(only, repo, RECIPE, on_event=seen.append, jobs=2)
+    whole = summary.throughput
+    assert (whole.jobs, whole.samples) == (2, 2 * 2 * 52)
+    assert 0 < whole.step_seconds < whole.job_seconds < 2 * summary.seconds
+    assert 0 < whole.outside_share < 1
+    assert 0 < whole.padding_share < 0.7
+    told = [event.throughput for event in seen if event.kind == "done"]
+    assert told[0] + told[1] == whole
+    assert [e.throughput for e in events(repo.path) if e.kind == "done"] == told
+    assert run_benchmark(only, repo, RECIPE).throughput is None
+
+
+def test_a_finished_record_without_its_speed_is_taken_in(catalog, repo):
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    leave_finished(cell, status="ok", test=0.5)
+    run = collector(repo, [cell])
+    assert (run.done, run.throughput) == (1, None)
+
+
+def test_an_event_of_another_version_is_read(catalog):
+    event = BenchmarkEvent("point", "k", "m", "d", epoch=1.0)
+    more = {**json.loads(event.to_json()), "mood": "fine", "throughput": {"later": 1}}
+    assert BenchmarkEvent.from_json(json.dumps(more)) == BenchmarkEvent.from_json(event.to_json())
+
+
+def test_lines_that_can_not_be_read_are_left_out(tmp_path):
+    tail = benchmark.EventTail(tmp_path)
+    good = BenchmarkEvent("undone", "k", "m", "d", reason="x")
+    lines = [b'{"kind": "po{"kind": "point"', b"\xff\xfe", b"[1]", b'{"kind": "start"}', b"", b"7"]
+    with (tmp_path / "events.jsonl").open("wb") as file:
+        for line in lines:
+            file.write(line + b"\n")
+        file.write((good.to_json() + "\n").encode())
+        file.write(b'{"kind": "not ended yet')
+    assert [e.reason for e in tail.read()] == ["x"]
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(b'", "key": "k", "model": "m", "dataset": "d"}\n')
+    assert [e.kind for e in tail.read()] == ["not ended yet"]
+
+
 # ---------------------------------------------------------------------------- all that are missing
 
 
@@ -277,7 +427,7 @@ def test_a_result_that_was_written_before_a_kill_is_taken_in_and_not_trained(cat
     benchmark.run_job(cell.to_dict(), lambda: False)
     only = catalog.only(models=["m0"], datasets=["d0"])
     summary = run_benchmark(only, repo, RECIPE)
-    assert (summary.done, summary.skipped) == (0, 1)
+    assert (summary.done, summary.skipped, summary.throughput) == (0, 1, None)
     assert repo.keys("ok") == {cell.key.id}
 
 

@@ -3,14 +3,20 @@
 import warnings
 from dataclasses import replace
 
+import job_functions
 import numpy as np
 import pytest
 import tinytrial
 import torch
 from accelerate.state import AcceleratorState
 
+from hf_select.results.repo import ResultsRepo
 from hf_select.training import trial as trial_module
-from hf_select.training.trial import AccelerateTrial
+from hf_select.training.benchmark import run_benchmark
+from hf_select.training.executors.base import Job
+from hf_select.training.executors.engine import Engine
+from hf_select.training.executors.local import LocalExecutor
+from hf_select.training.trial import AccelerateTrial, prepare
 
 pytestmark = [
     pytest.mark.gpu,
@@ -172,3 +178,53 @@ def test_real_lack_of_memory_halves_the_parts_and_keeps_the_batch(tmp_path):
     assert parts in (512, 256, 128)
     assert small_loss == pytest.approx(loss, rel=1e-2)
     assert (small - whole).norm() < 0.3 * whole.norm()
+
+
+# --------------------------------------------------------------------------- loaded ahead
+
+
+def run_ahead(tmp_path, ahead, function=job_functions.device, prepare=job_functions.keep):
+    executor = LocalExecutor(function, logs=tmp_path / "logs", jobs=1, prepare=prepare, ahead=ahead)
+    outcomes = []
+    jobs = [Job(f"job{i}", str(tmp_path)) for i in range(3)]
+    executor.run(jobs, on_end=outcomes.append)
+    return [(o.status, o.reason) for o in outcomes]
+
+
+def test_a_job_that_was_loaded_ahead_has_its_gpu(tmp_path):
+    assert run_ahead(tmp_path, None) == [("ok", "")] * 3
+    assert (tmp_path / "devices").read_text() == "cuda:0\n" * 3
+
+
+def test_a_job_whose_driver_was_asked_too_early_fails_and_does_not_train_on_the_cpu(tmp_path):
+    found = run_ahead(tmp_path, True, prepare=job_functions.ask_the_driver)
+    assert {status for status, _ in found} == {"failed"}
+    assert all("looked for before" in reason for _, reason in found)
+
+
+def test_cells_that_were_loaded_ahead_train_on_the_gpu_and_alike(tmp_path):
+    catalog = tinytrial.make_catalog(tmp_path / "catalog", datasets=1)
+    found = []
+    for ahead in ("no", "yes"):
+        repo = ResultsRepo.open_or_create(tmp_path / ahead)
+        engine = Engine("local", {"ahead": ahead})
+        summary = run_benchmark(catalog, repo, RECIPE, seeds=(0, 1), engine=engine)
+        assert (summary.done, summary.failed) == (4, 0)
+        assert {run.hardware for run in repo.runs()} == {torch.cuda.get_device_name()}
+        found.append({run.key: run for run in repo.runs()})
+    for key, run in found[0].items():
+        np.testing.assert_allclose(run.curve.val_loss, found[1][key].curve.val_loss, rtol=1e-3)
+        np.testing.assert_allclose(run.curve.train_loss, found[1][key].curve.train_loss, rtol=1e-3)
+
+
+def test_a_trial_draws_the_same_on_a_device_whenever_its_model_was_loaded(tmp_path, target):
+    model = tinytrial.make_model(tmp_path / "model", dropout=0.3)
+    trials = [
+        AccelerateTrial("tiny", model, target, RECIPE, seed=4),
+        AccelerateTrial(
+            "tiny", model, target, RECIPE, seed=4, prepared=prepare(model, target, RECIPE, seed=4)
+        ),
+    ]
+    for trial in trials:
+        trial.advance(1)
+    torch.testing.assert_close(vector(trials[0]), vector(trials[1]), rtol=1e-4, atol=1e-5)

@@ -194,3 +194,170 @@ def test_jobs_die_with_the_parent(tmp_path, method):
     job = int(next(tmp_path.glob("*.started")).stem.split("-")[1])
     grandchild = int((tmp_path / "grandchild.pid").read_text())
     assert wait_for(lambda: not alive(job) and not alive(grandchild))
+
+
+# ------------------------------------------------------------------------------- loaded ahead
+
+
+def run_ahead(tmp_path, whats, *, ahead=True, on_asked=lambda i: None, **options):
+    """Outcomes in the order of their ends."""
+    folder = tmp_path / "work"
+    folder.mkdir(exist_ok=True)
+    executor = LocalExecutor(
+        job_functions.act_prepared,
+        logs=tmp_path / "logs",
+        prepare=job_functions.prepare,
+        ahead=ahead,
+        **options,
+    )
+    outcomes = []
+
+    def jobs():
+        for i, what in enumerate(whats):
+            on_asked(i)
+            yield Job(what.replace(" ", "-"), (what, str(folder)))
+
+    executor.run(jobs(), on_end=outcomes.append)
+    return outcomes
+
+
+def told(tmp_path, name):
+    return float((tmp_path / "work" / name).read_text())
+
+
+def test_the_next_job_is_prepared_while_one_runs(tmp_path):
+    running, most = [], []
+
+    def asked(i):
+        running.append(i)
+        most.append(len(running) - len(list((tmp_path / "work").glob("*.ended"))))
+
+    whats = [f"sleep {i}" for i in range(3)]
+    outcomes = run_ahead(tmp_path, whats, on_asked=asked, jobs=1)
+    assert [(o.id, o.status) for o in outcomes] == [(f"sleep-{i}", "ok") for i in range(3)]
+    assert most == [1, 2, 2]  # one runs and one waits, never more
+    for i in range(2):
+        ended = told(tmp_path, f"sleep {i}.ended")
+        assert told(tmp_path, f"sleep {i + 1}.prepared") < ended
+        assert told(tmp_path, f"sleep {i + 1}.began") > ended
+    assert not list((tmp_path / "logs").iterdir())
+
+
+def test_a_waiting_job_sees_no_device_until_it_has_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    monkeypatch.setenv("HF_SELECT_JOB_BEGAN", "1.0")
+    whats = [f"describe {i}" for i in range(4)]
+    outcomes = run_ahead(tmp_path, whats, ahead=None)
+    assert {o.status for o in outcomes} == {"ok"}
+    found = [path.read_text() for path in (tmp_path / "work").glob("*.described")]
+    assert len(found) == 4
+    assert set(found) <= {repr(("", "1.0", gpu, True)) for gpu in ("GPU-a", "GPU-b")}
+
+
+def test_without_devices_nothing_is_prepared_ahead(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    made = LocalExecutor(job_functions.act, logs=tmp_path, prepare=job_functions.prepare, jobs=1)
+    (tmp_path / "work").mkdir()
+    asked, outcomes = [], []
+
+    def jobs():
+        for i in range(2):
+            asked.append(len(outcomes))
+            yield Job(f"job{i}", ("fine", str(tmp_path / "work")))
+
+    made.run(jobs(), on_end=outcomes.append)
+    assert asked == [0, 1]
+    assert not list((tmp_path / "work").glob("*.preparing"))
+
+
+def test_a_job_s_time_counts_from_its_turn(tmp_path):
+    outcomes = run_ahead(tmp_path, ["sleep 0", "sleep 1", "sleep 2"], jobs=1)
+    assert [o.status for o in outcomes] == ["ok"] * 3
+    both = told(tmp_path, "sleep 2.ended") - told(tmp_path, "sleep 0.ended")
+    assert outcomes[1].seconds + outcomes[2].seconds < both + 1  # each waited for a second
+
+
+@posix
+def test_one_that_takes_too_long_takes_no_waiting_one_with_it(tmp_path):
+    outcomes = run_ahead(tmp_path, ["until stopped", "describe"], jobs=1, timeout=1.0)
+    assert [(o.id, o.status) for o in outcomes] == [
+        ("until-stopped", "timeout"),
+        ("describe", "ok"),
+    ]
+
+
+@posix
+def test_one_that_prepares_for_ever_is_ended_when_it_is_its_turn(tmp_path):
+    outcomes = run_ahead(tmp_path, ["sleep 0", "prepare for ever"], jobs=1, timeout=2.5)
+    assert [(o.id, o.status) for o in outcomes] == [
+        ("sleep-0", "ok"),
+        ("prepare-for-ever", "timeout"),
+    ]
+
+
+@posix
+def test_a_job_that_dies_before_its_turn_has_failed(tmp_path):
+    whats = ["sleep 0", "raise early", "kill early", "leave early", "describe"]
+    outcomes = run_ahead(tmp_path, whats, jobs=1)
+    assert len(outcomes) == len({o.id for o in outcomes}) == 5
+    found = {o.id: (o.status, o.reason) for o in outcomes}
+    assert found["sleep-0"] == found["describe"] == ("ok", "")
+    assert found["raise-early"] == ("failed", "ValueError: no such thing as 2.5 heads")
+    assert found["kill-early"][0] == "failed"
+    assert "SIGKILL" in found["kill-early"][1]
+    assert found["leave-early"] == ("failed", "it ended before its turn")
+    assert not list((tmp_path / "work").glob("*early.began"))
+
+
+@posix
+@pytest.mark.parametrize("waiting", ["describe", "prepare for ever"])
+def test_waiting_jobs_are_stopped_at_once(tmp_path, waiting):
+    work = tmp_path / "work"
+    heard = threading.Event()
+
+    def send():
+        wait_for(lambda: list(work.glob("until stopped*.began")))
+        wait_for(lambda: list(work.glob(f"{waiting}*.preparing")))
+        os.kill(os.getpid(), signal.SIGTERM)
+        heard.set()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    outcomes = []
+    executor = LocalExecutor(
+        job_functions.act_prepared,
+        logs=tmp_path / "logs",
+        prepare=job_functions.prepare,
+        ahead=True,
+        jobs=1,
+    )
+    work.mkdir()
+    jobs = [Job(w.replace(" ", "-"), (w, str(work))) for w in ("until stopped", waiting, "third")]
+    began = time.monotonic()
+    with pytest.raises(StoppedError):
+        executor.run(jobs, on_end=outcomes.append)
+    sender.join()
+    assert heard.is_set()
+    assert time.monotonic() - began < 20  # not the seconds of grace
+    assert {o.id: o.status for o in outcomes} == {
+        "until-stopped": "stopped",
+        waiting.replace(" ", "-"): "stopped",
+    }
+    assert not list(work.glob(f"{waiting}*.began"))
+
+
+@posix
+def test_a_waiting_job_that_is_asked_to_stop_has_stopped(tmp_path):
+    work = tmp_path / "work"
+
+    def send():
+        wait_for(lambda: (work / "describe.prepared").exists())
+        pid = next(work.glob("describe-*.preparing")).stem.split("-")[-1]
+        os.kill(int(pid), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    outcomes = run_ahead(tmp_path, ["sleep 0", "describe"], jobs=1)
+    sender.join()
+    assert {o.id: o.status for o in outcomes} == {"sleep-0": "ok", "describe": "stopped"}
+    assert not (work / "describe.began").exists()

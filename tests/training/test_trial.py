@@ -7,11 +7,13 @@ import pytest
 import tinytrial
 import torch
 from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
 
 from hf_select.errors import InputError, ModelError, TrialError
 from hf_select.records import Recipe
+from hf_select.tasks.base import get_task
 from hf_select.training import trial as trial_module
-from hf_select.training.trial import AccelerateTrial, EncodingCache
+from hf_select.training.trial import AccelerateTrial, EncodingCache, prepare
 
 RECIPE = tinytrial.RECIPE
 
@@ -196,6 +198,38 @@ def test_the_schedule_spans_the_horizon_not_the_next_stop(make):
     assert max(rates) == pytest.approx(RECIPE.learning_rate)
     assert rates[-1] == pytest.approx(RECIPE.learning_rate / 13)
     assert all(a > b for a, b in pairwise(rates[1:]))
+
+
+def test_it_begins_with_the_random_state_that_loading_its_model_has_left(model, target):
+    trial = AccelerateTrial("tiny", model, target, RECIPE, seed=7)
+    set_seed(7)
+    task = get_task(target.task)
+    task.load_processor(model)
+    network = task.load_model(model, num_labels=2, label_names=target.label_names)
+    drawn = torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+    assert torch.equal(torch.cat([p.detach().reshape(-1) for p in trial._weights]), drawn)
+    assert torch.equal(trial._rng["torch"], torch.get_rng_state())
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_trial_that_was_prepared_ahead_is_the_same_bit_by_bit(tmp_path, regression):
+    model = tinytrial.make_model(tmp_path / "model")
+    data = tinytrial.make_target(tmp_path / "data", regression=regression)
+    torch.manual_seed(5)
+    plain = AccelerateTrial("tiny", model, data, RECIPE, seed=3)
+    state = torch.get_rng_state()
+    torch.manual_seed(5)
+    prepared = prepare(model, data, RECIPE, seed=3, test=True)
+    torch.rand(3)
+    torch.manual_seed(5)  # neither step leaves a trace in the process's own random state
+    ahead = AccelerateTrial("tiny", model, data, RECIPE, seed=3, prepared=prepared)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert same(plain, ahead)
+    for trial in (plain, ahead):
+        trial.advance(1)
+    assert same(plain, ahead)
+    assert plain.curve.val_loss.tolist() == ahead.curve.val_loss.tolist()
+    assert plain.test() == ahead.test()
 
 
 # --------------------------------------------------------------------------- data and metrics

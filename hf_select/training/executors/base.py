@@ -19,6 +19,9 @@ Options = Mapping[str, tuple[Callable[[str], Any], str]]
 """An executor's own options: name -> how to read its text (`ValueError` if it can't be), and what
 it must be, in words."""
 
+BEGAN = "HF_SELECT_JOB_BEGAN"
+"""The variable that says when a job was started, or got its device: seconds since 1970."""
+
 
 class StopFlag:
     """Whether a job was asked to stop; called between steps."""
@@ -40,6 +43,10 @@ class JobFunction(Protocol):
 
     def __call__(self, argument: Any, stop: Callable[[], bool]) -> None:
         """Do the job; raise `StoppedError` soon after `stop()` is True."""
+
+
+Prepare = Callable[[Any], Any]
+"""Does ahead, without a device, what a job's function would do itself: argument -> argument."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,14 @@ class Interrupts:
         if not self._seen:
             self.since = time.monotonic()
         self._seen.append(number)
+
+
+def job_began() -> float:
+    """When this job began, in seconds since 1970: now, where its executor doesn't say."""
+    try:
+        return float(os.environ[BEGAN])
+    except (KeyError, ValueError):
+        return time.time()
 
 
 def cores() -> int:

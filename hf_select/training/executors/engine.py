@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_select.errors import InputError, UnknownNameError
-from hf_select.training.executors.base import Executor, JobFunction
+from hf_select.training.executors.base import Executor, JobFunction, Prepare
 
 EXECUTORS: Mapping[str, tuple[str, str]] = {
     "local": ("hf_select.training.executors.local", "LocalExecutor"),
@@ -47,12 +47,19 @@ class Engine:
         jobs: int | None = None,
         timeout: float | None = None,
         preload: Iterable[str] = (),
+        prepare: Prepare | None = None,
     ) -> Executor:
-        """The executor, ready to run jobs; the arguments are those of `LocalExecutor`."""
+        """The executor, ready to run jobs; the arguments are those of `LocalExecutor`.
+
+        `prepare` is for those that load a job ahead; the function does all of it in the others.
+        """
         self.check()
         made = self._class()
+        values = self._values(made)
+        if prepare is not None and getattr(made, "LOADS_AHEAD", False):
+            values["prepare"] = prepare
         executor: Executor = made(
-            function, logs=logs, jobs=jobs, timeout=timeout, preload=preload, **self._values(made)
+            function, logs=logs, jobs=jobs, timeout=timeout, preload=preload, **values
         )
         return executor
 

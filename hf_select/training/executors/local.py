@@ -2,6 +2,9 @@
 
 Jobs are forked from a server process that has imported the libraries already (and never touches
 a device), so a job starts in a fraction of a second. Where there is no fork, jobs are spawned.
+
+With GPUs, the next jobs are started ahead: a process for each slot loads what it needs and then
+waits until a slot is free, so that the device doesn't. It sees no GPU until it has one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -22,11 +25,13 @@ from typing import Any, ClassVar
 from hf_select.errors import InputError, StoppedError
 from hf_select.launched import LAUNCHER_VARIABLES, visible_devices
 from hf_select.training.executors.base import (
+    BEGAN,
     Interrupts,
     Job,
     JobFunction,
     Options,
     Outcome,
+    Prepare,
     StopFlag,
     cores,
     last_line,
@@ -38,14 +43,25 @@ GRACE_SECONDS = 30.0
 TICK_SECONDS = 0.25
 STOPPED_EXIT_CODE = StoppedError.exit_code
 PRELOAD = "hf_select.training.executors.preload"
+NO_DEVICE = {"CUDA_VISIBLE_DEVICES": "", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""Of a job that waits. A driver that was once asked keeps to the devices that it saw then; so torch
+isn't to ask it, and if anything does all the same, it isn't another job's device that is used."""
+
+
+def yes_or_no(text: str) -> bool:
+    """A text as True or False; else a `ValueError`."""
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
 
 
 @dataclass
 class _Running:
     job: Job
     process: Any
-    slot: int
     began: float
+    slot: int | None = None  # None: it waits for its turn
+    turn: Any = None  # the end of a pipe that tells it
 
 
 class LocalExecutor:
@@ -55,9 +71,15 @@ class LocalExecutor:
     its own GPU (`CUDA_VISIBLE_DEVICES`) and its share of the cores. `timeout` is in seconds a job.
     `logs` is the folder for what jobs print; the log of a job that went well is removed.
     `preload` names more modules to import once.
+
+    With `prepare` and GPUs, or if `ahead`, a job for each slot is started ahead: it makes
+    `prepare(argument)`, without a device, waits for its turn, and the function gets that instead of
+    the argument. `timeout` counts from there. A waiting job that is stopped has done nothing; one
+    that dies has failed.
     """
 
-    OPTIONS: ClassVar[Options] = {}
+    OPTIONS: ClassVar[Options] = {"ahead": (yes_or_no, "yes or no")}
+    LOADS_AHEAD = True
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> None:
@@ -71,6 +93,8 @@ class LocalExecutor:
         jobs: int | None = None,
         timeout: float | None = None,
         preload: Iterable[str] = (),
+        prepare: Prepare | None = None,
+        ahead: bool | None = None,
     ) -> None:
         if jobs is not None and jobs < 1:
             raise InputError(f"value of `jobs` is {jobs}, but must be at least 1")
@@ -81,6 +105,8 @@ class LocalExecutor:
         self.slots = jobs or len(self._devices) or cores()
         self._threads = max(1, cores() // self.slots)
         self._preload = tuple(preload)
+        wanted = bool(self._devices) if ahead is None else ahead
+        self._prepare = prepare if wanted else None
         self._live: list[_Running] = []
         self._interrupts = Interrupts()
 
@@ -91,7 +117,7 @@ class LocalExecutor:
         on_end: Callable[[Outcome], None],
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run them all, asking for the next job only when a slot is free.
+        """Run them all, asking for the next job only when a slot, or a place to wait, is free.
 
         `on_end` hears of every job that was started, `on_tick` is called a few times a second.
         SIGINT or SIGTERM: running jobs are asked to stop, and when they have, `StoppedError` is
@@ -100,14 +126,17 @@ class LocalExecutor:
         context = self._context()
         self._logs.mkdir(parents=True, exist_ok=True)
         waiting, exhausted = iter(jobs), False
+        room = self.slots if self._prepare is None else 2 * self.slots
         with self._interrupts.listening():
             try:
                 while True:
-                    while not (exhausted or self._interrupts) and len(self._live) < self.slots:
+                    self._give_turns()
+                    while not (exhausted or self._interrupts) and len(self._live) < room:
                         job = next(waiting, None)
                         exhausted = job is None
                         if job is not None:
                             self._start(context, job)
+                            self._give_turns()
                     if not self._live:
                         break
                     connection.wait([r.process.sentinel for r in self._live], TICK_SECONDS)
@@ -136,24 +165,62 @@ class LocalExecutor:
 
     def _variables(self, slot: int | None = None) -> dict[str, str]:
         variables = {"OMP_NUM_THREADS": str(self._threads), "TOKENIZERS_PARALLELISM": "false"}
-        if slot is not None and self._devices:
+        if slot is not None:
+            variables |= self._turn(slot)
+        return variables
+
+    def _turn(self, slot: int) -> dict[str, str]:
+        """What is known of a job's place and time when its turn has come."""
+        variables = {BEGAN: repr(time.time())}
+        if self._devices:
             variables["CUDA_VISIBLE_DEVICES"] = self._devices[slot % len(self._devices)]
         return variables
 
+    def _free_slot(self) -> int | None:
+        return min(set(range(self.slots)) - {running.slot for running in self._live}, default=None)
+
     def _start(self, context: Any, job: Job) -> None:
-        slot = min(set(range(self.slots)) - {running.slot for running in self._live})
+        mine = theirs = slot = None
+        if self._prepare is None:
+            slot = self._free_slot()
+        else:
+            mine, theirs = context.Pipe(duplex=False)
+        variables = self._variables(slot)
+        if slot is None and self._devices:
+            variables |= NO_DEVICE
         # all of it: the fork server has that of the time when it was started
-        environment = {**os.environ, **self._variables(slot)}
+        environment = {**os.environ, **variables}
         for name in LAUNCHER_VARIABLES:  # a job is one process, whoever started its parent
             environment.pop(name, None)
         process = context.Process(
             target=_child,
             name=job.id,
-            args=(self._function, job, environment, self._threads, self._log(job)),
+            args=(
+                self._function,
+                job,
+                environment,
+                self._threads,
+                self._log(job),
+                self._prepare,
+                mine,
+            ),
         )
-        with _environment(self._variables(slot)):  # a spawned job loads its libraries with it
+        with _environment(variables):  # a spawned job loads its libraries with it
             process.start()
-        self._live.append(_Running(job, process, slot, time.monotonic()))
+        if mine is not None:
+            mine.close()
+        self._live.append(_Running(job, process, time.monotonic(), slot, theirs))
+
+    def _give_turns(self) -> None:
+        """Tell those that wait, the first that was started first, that a slot is theirs."""
+        for running in self._live:
+            slot = self._free_slot()
+            if slot is None:
+                return
+            if running.slot is None and running.process.is_alive():
+                running.slot, running.began = slot, time.monotonic()
+                with suppress(OSError):  # it has just died: that is seen soon
+                    running.turn.send(self._turn(slot))
 
     def _log(self, job: Job) -> Path:
         return self._logs / f"{job.id}.log"
@@ -167,11 +234,15 @@ class LocalExecutor:
                 stuck = self._interrupts and now - self._interrupts.since > GRACE_SECONDS
                 if self._interrupts:  # again and again: the first may come before it listens
                     process.terminate()
-                if not (late or stuck):
+                waits = running.slot is None
+                late = late and not waits
+                if not (late or stuck or (waits and self._interrupts)):
                     continue
                 _kill(process)
             process.join()
             self._live.remove(running)
+            if running.turn is not None:
+                running.turn.close()
             on_end(self._outcome(running, process.exitcode, late, now - running.began))
             process.close()
 
@@ -180,6 +251,8 @@ class LocalExecutor:
         if late:
             reason = f"took longer than {self._timeout:g} seconds"
             return Outcome(job.id, "timeout", reason, seconds)
+        if exit_code == 0 and running.slot is None:
+            return Outcome(job.id, "failed", "it ended before its turn", seconds)
         if exit_code in (0, STOPPED_EXIT_CODE):
             log.unlink(missing_ok=True)
             return Outcome(job.id, "ok" if exit_code == 0 else "stopped", "", seconds)
@@ -194,7 +267,13 @@ class LocalExecutor:
 
 
 def _child(
-    function: JobFunction, job: Job, environment: dict[str, str], threads: int, log: Path
+    function: JobFunction,
+    job: Job,
+    environment: dict[str, str],
+    threads: int,
+    log: Path,
+    prepare: Prepare | None,
+    turn: Any,
 ) -> None:
     """The job's process: its own group, its own log, and it does not outlive the parent."""
     stop = StopFlag()
@@ -215,9 +294,35 @@ def _child(
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
     try:
-        function(job.argument, stop)
+        argument = job.argument
+        if prepare is not None:
+            argument = prepare(argument)
+            _take(_await(turn, stop))
+        function(argument, stop)
     except StoppedError:
         raise SystemExit(STOPPED_EXIT_CODE) from None
+
+
+def _await(turn: Any, stop: StopFlag) -> dict[str, str]:
+    """Wait for the job's turn: what its environment has from then on."""
+    while not stop():
+        if turn.poll(TICK_SECONDS):
+            variables: dict[str, str] = turn.recv()
+            return variables
+    raise StoppedError("stopped before its turn")
+
+
+def _take(variables: dict[str, str]) -> None:
+    """Take the device that the job was given. `RuntimeError` if it can't be seen any more."""
+    import torch
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        for name in NO_DEVICE:
+            os.environ.pop(name, None)
+    os.environ.update(variables)
+    # the first asks for what there is, the second what the driver lets this process use
+    if torch.cuda.device_count() and not torch.cuda.is_available():
+        raise RuntimeError("the GPUs were looked for before the job had one, so it can't have any")
 
 
 def _die_with_parent() -> None:
