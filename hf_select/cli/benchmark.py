@@ -13,6 +13,7 @@ from hf_select.errors import InputError
 
 if TYPE_CHECKING:
     from hf_select.training.scoring import ScoringSummary
+    from hf_select.training.throughput import Totals
 
 
 @click.command(
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     "them.",
 )
 @options.launched
+@options.tracking
 @click.option("--retry-failed", is_flag=True, help="Run what failed again.")
 @click.option("--proxies", metavar="A,B", help="Proxy scores to record; all that fit the task.")
 @click.option("--no-proxies", is_flag=True, help="Record no proxy scores.")
@@ -119,7 +121,7 @@ def command(
             say=output.message,
             **kwargs,
         )
-    scored = summary.proxies
+    scored, speed = summary.proxies, summary.throughput
     document = {
         "results": results,
         "done": summary.done,
@@ -130,6 +132,14 @@ def command(
             for e in summary.undone
         ],
         "seconds": summary.seconds,
+        "throughput": None
+        if speed is None
+        else {
+            "samples_per_second": speed.samples_per_second,
+            "padding_share": speed.padding_share,
+            "outside_share": speed.outside_share,
+            **speed.to_dict(),
+        },
         "proxies": None
         if scored is None
         else {
@@ -150,6 +160,8 @@ def command(
             f"{count(summary.done, 'cell')} done, {summary.failed} failed, {summary.skipped} were "
             f"there already; {summary.seconds:.0f} s. Record: {results}"
         )
+        if summary.throughput is not None:
+            out.line(_speed(summary.throughput))
         if scored is not None:
             out.line(
                 f"Proxy scores: {scored.scored} of {count(_pairs(scored), 'model x dataset pair')} "
@@ -167,6 +179,16 @@ def command(
         )
     if summary.undone or undone or (summary.failed and not summary.done):
         raise click.exceptions.Exit(1)
+
+
+def _speed(totals: Totals) -> str:
+    """How fast the cells were trained, and what of their time went elsewhere."""
+    return (
+        f"{totals.samples_per_second:,.0f} samples/s in the steps of a job, "
+        f"{100 * totals.padding_share:.0f} % padding; "
+        f"{100 * totals.outside_share:.0f} % of the jobs' time outside of steps (loading, "
+        "evaluation, waiting)"
+    )
 
 
 def _pairs(scored: ScoringSummary) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ class Progress:
     def __init__(self) -> None:
         self.total = self.done = self.failed = self.looked = 0
         self.running: dict[str, float] = {}
+        self.epochs: dict[str, float] = {}
+        self.memory: dict[str, float] = {}
         self.started = time.monotonic()
 
     def update(self, event: BenchmarkEvent) -> None:
@@ -35,6 +38,9 @@ class Progress:
         name = _name(event)
         if event.kind in ("start", "look"):
             self.running[name] = time.monotonic()
+            self.epochs[name] = event.epoch
+        elif event.kind == "point":
+            self.epochs[name], self.memory[name] = event.epoch, event.memory
         elif event.kind in ("done", "failed", "stopped", "scored", "unscored", "undone"):
             self.running.pop(name, None)
             self.done += event.kind == "done"
@@ -48,17 +54,24 @@ class Progress:
         ended = self.done + self.failed
         rate = ended / max(time.monotonic() - self.started, 1e-9)
         left = (self.total - ended) / rate if rate > 0 else float("inf")
-        eta = f", {left / 60:.1f} min to go" if ended and left < 1e7 else ""
+        eta = f", {_time(left)} to go" if ended < self.total and 0 < left < 1e7 else ""
         return f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
 
     def table(self) -> Table:
-        """The state with the jobs that run now."""
+        """The state with the jobs that run now, and the GPU memory of each where it has one."""
         table = Table(title=self.line(), title_justify="left", box=None)
         table.add_column("running", no_wrap=True)
+        table.add_column("epoch", justify="right")
         table.add_column("seconds", justify="right")
+        if any(math.isfinite(self.memory.get(name, math.nan)) for name in self.running):
+            table.add_column("GPU memory", justify="right")
         now = time.monotonic()
         for name, since in self.running.items():
-            table.add_row(name, f"{now - since:.0f}")
+            epoch, memory = self.epochs.get(name, math.nan), self.memory.get(name, math.nan)
+            row = [name, f"{epoch:g}" if math.isfinite(epoch) else "-", f"{now - since:.0f}"]
+            if len(table.columns) > 3:
+                row.append(f"{memory / 2**30:.1f} GiB" if math.isfinite(memory) else "-")
+            table.add_row(*row)
         return table
 
 
@@ -104,6 +117,12 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
             output.message(progress.line())
 
     return on_event
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _failure(event: BenchmarkEvent) -> str:

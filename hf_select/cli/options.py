@@ -284,6 +284,15 @@ def pairs(flag: str, values: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def tracking(function: Command) -> Command:
+    """`--log-with`: where learning curves are shown while they grow."""
+    return click.option(
+        "--log-with",
+        metavar="TRACKER",
+        help="Log every curve to tensorboard, trackio or wandb, too.",
+    )(function)
+
+
 def launched(function: Command) -> Command:
     """What processes do that `accelerate launch` or torchrun has started."""
     options = (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @options.recalling
 @options.spending
 @options.launched
+@options.tracking
 @options.data
 @options.recipe(several_rates=True)
 @click.option("--seed", default=0, show_default=True, help="Seed of new heads and data order.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
-    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
+    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary, OnEvent
 
 
 def benchmark(
@@ -84,8 +85,9 @@ def benchmark(
     executor_options: Mapping[str, str] | None = None,
     parallel: str | None = None,
     processes: int | None = None,
+    log_with: str | None = None,
     on_plan: Callable[[int], None] | None = None,
-    on_event: Callable[[BenchmarkEvent], None] | None = None,
+    on_event: OnEvent | None = None,
     say: Say = silent,
 ) -> BenchmarkSummary:
     """Fine-tune every model of a catalog on every dataset of its task that the record lacks.
@@ -101,8 +103,9 @@ def benchmark(
     `executor`: where jobs run, a row of `training.executors.engine.EXECUTORS`, with its own
     options. Under `accelerate launch` or torchrun `parallel` says what the processes do: "jobs"
     (the default), each runs cells of its own, or "data", all train one model together; `processes`
-    is how many there must be. `on_plan` is told how many cells there are to run, `on_event` what
-    happens to each.
+    is how many there must be. `log_with`: a row of `training.tracking.TRACKERS`, which gets every
+    curve as it grows. `on_plan` is told how many cells there are to run, `on_event` what happens to
+    each.
 
     Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
     dataset over at most `proxy_rows` train rows (`features.look_rows` if not given). `proxies`
@@ -113,10 +116,12 @@ def benchmark(
     from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
     from hf_select.training.executors.engine import Engine
     from hf_select.training.scoring import check_scoring, run_scoring
+    from hf_select.training.tracking import check_tracker
 
     parallel = check_launch(parallel, processes)
     engine = Engine(executor, executor_options or {})
     engine.check()
+    check_tracker(log_with)
     if executor != "local" and launched_processes() > 1:
         raise InputError(
             f"the executor {executor} starts processes itself",
@@ -157,23 +162,24 @@ def benchmark(
             chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard, only=only
         )
         on_plan(min(len(missing), max_cells or len(missing)))
-    summary = run_benchmark(
-        chosen,
-        repo,
-        recipe,
-        seeds=seeds,
-        jobs=jobs,
-        timeout=timeout,
-        shard=shard,
-        retry_failed=retry_failed,
-        checkpoint_every=checkpoint_every,
-        max_cells=max_cells,
-        only=only,
-        fetch=fetch,
-        engine=engine,
-        parallel=parallel,
-        on_event=on_event,
-    )
+    with _tracked(log_with, results, recipe, on_event) as heard:
+        summary = run_benchmark(
+            chosen,
+            repo,
+            recipe,
+            seeds=seeds,
+            jobs=jobs,
+            timeout=timeout,
+            shard=shard,
+            retry_failed=retry_failed,
+            checkpoint_every=checkpoint_every,
+            max_cells=max_cells,
+            only=only,
+            fetch=fetch,
+            engine=engine,
+            parallel=parallel,
+            on_event=heard,
+        )
     if proxies is None or proxies:
         scored = run_scoring(
             chosen,
@@ -197,6 +203,26 @@ def benchmark(
     if is_main_process():
         repo.compact(cluster=Grouping())
     return summary
+
+
+@contextmanager
+def _tracked(
+    tracker: str | None, results: str | Path, recipe: Recipe, on_event: OnEvent | None
+) -> Iterator[OnEvent | None]:
+    """The listener, with the tracker before it if there is to be one; the first process has it."""
+    if tracker is None or not is_main_process():
+        yield on_event
+        return
+    from hf_select.training.tracking import Tracking
+
+    with closing(Tracking(tracker, Path(results) / ".work" / "tracking")) as tracking:
+
+        def both(event: BenchmarkEvent) -> None:
+            tracking.follow(event, recipe)
+            if on_event is not None:
+                on_event(event)
+
+        yield both
 
 
 def _from_catalog(

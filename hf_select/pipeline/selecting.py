@@ -113,6 +113,7 @@ def select(
     checkpoint_every: float = 30.0,
     parallel: str | None = None,
     processes: int | None = None,
+    log_with: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_rung: OnRung | None = None,
     say: Say = silent,
@@ -129,7 +130,8 @@ def select(
 
     Under `accelerate launch` or torchrun the processes share the looks at models, and then
     `parallel` says what each does: "jobs" (the default) trains candidates of its own, "data" trains
-    each candidate together with the others. `processes`: how many there must be.
+    each candidate together with the others. `processes`: how many there must be. `log_with`: a row
+    of `training.tracking.TRACKERS`, which gets every candidate's curve as it grows.
 
     Leaves in `out`: the fine-tuned winner (`from_pretrained` loads it), `selection.json` and
     `report.html`. Everything is checked, and what is expected to be spent is said, before anything
@@ -138,7 +140,10 @@ def select(
     `out`/best-so-far.
     """
     started = time.perf_counter()
+    from hf_select.training.tracking import Tracking, check_tracker  # loads no torch
+
     parallel = check_launch(parallel, processes)
+    check_tracker(log_with)
     apart = parallel == "jobs" and launched_processes() > 1
     chosen_policy = choose_policy(
         policy,
@@ -204,9 +209,9 @@ def select(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
     say(told_beforehand(expected, limits, recipe.epochs))
-    if launched_processes() > 1:
-        from hf_select.training import agreement
+    from hf_select.training import agreement  # torch, once all that is bad is refused
 
+    if launched_processes() > 1:
         agreement.part() if apart else agreement.gather()
     folder.start()
     journal = folder.state / "journal.jsonl"
@@ -225,7 +230,7 @@ def select(
         say=say,
     )
     field = entrants(recalled, record, target, recipe, rates, say)
-    from hf_select.training.live import LiveTrials  # torch, once all that is bad is refused
+    from hf_select.training.live import LiveTrials
     from hf_select.training.shared import SharedTrials
 
     trials = LiveTrials(
@@ -242,7 +247,17 @@ def select(
         should_stop=should_stop,
     )
     shared = SharedTrials(trials, place()) if apart else None
-    told = Told(target.metric, shared or trials, on_rung)
+    tracking = None
+    if log_with is not None and is_main_process():
+        agreement.processes()  # before a tracker makes it one without a device
+        tracking = Tracking(log_with, folder.path / "tracking")
+    told = Told(
+        target.metric,
+        shared or trials,
+        on_rung,
+        tracking,
+        lambda name: {**field[name].recipe.to_dict(), "model": name, "target": target.name},
+    )
     try:
         result = _fine_select(
             recalled,
@@ -261,6 +276,9 @@ def select(
         )
     except StoppedError as error:
         raise hand_over_so_far(error, folder, trials, told, field) from error
+    finally:
+        if tracking is not None:
+            tracking.close()
     winner = (shared or trials).opened[result.winner]
     tell_reading(record, say)
     shown = recalled

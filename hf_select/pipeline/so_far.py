@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hf_select.pipeline.rates import Entrant
     from hf_select.training.live import LiveTrials
     from hf_select.training.shared import SharedTrials
+    from hf_select.training.tracking import Tracking
 
 
 class Told:
@@ -29,9 +30,15 @@ class Told:
     one and the curves (raw) so far."""
 
     def __init__(
-        self, metric: str, trials: LiveTrials | SharedTrials, on_rung: OnRung | None
+        self,
+        metric: str,
+        trials: LiveTrials | SharedTrials,
+        on_rung: OnRung | None,
+        tracking: Tracking | None = None,
+        config: Callable[[str], Mapping[str, Any]] = lambda model: {},
     ) -> None:
         self.metric, self.trials, self.on_rung = metric, trials, on_rung
+        self._tracking, self._config = tracking, config
         self.last: Rung | None = None
         self.curves: dict[str, LearningCurve] = {}
 
@@ -41,11 +48,24 @@ class Told:
         for drop in rung.dropped:
             self.trials.forget(drop.model)
             self.curves.pop(drop.model, None)
+            if self._tracking is not None:
+                self._tracking.finish(drop.model)
         if self.on_rung is not None and is_main_process():
             self.on_rung(rung, self.metric)
 
     def advanced(self, model: str, curve: LearningCurve) -> None:
         """A candidate has been trained on."""
+        if self._tracking is not None:
+            known = len(self.curves[model]) if model in self.curves else 0
+            self._tracking.start(model, self._config(model))
+            for i in range(known, len(curve)):
+                self._tracking.log(
+                    model,
+                    float(curve.epochs[i]),
+                    val=curve.val[i],
+                    val_loss=curve.val_loss[i],
+                    train_loss=curve.train_loss[i],
+                )
         self.curves[model] = curve
 
     @property

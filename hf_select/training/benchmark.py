@@ -139,10 +139,11 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
 class BenchmarkEvent:
     """Something that happened to a cell, or to a pair of model and data set that is scored.
 
-    kind: `start` (epoch > 0: resumed there), `point` (epoch, val), `stopped` (epoch), and at the
-    end `done` (test), `failed` (status, reason) or `undone` (reason: the Hub can't be reached).
-    `throughput` of the first two: how fast it was trained, where that is known.
-    Of a pair, which has no seed: `look`, then `scored` (seconds), `unscored` (reason) or `undone`.
+    kind: `start` (epoch > 0: resumed there), `point` (epoch, val, val_loss, train_loss, and the
+    memory of a GPU that it took at most, in bytes), `stopped` (epoch), and at the end `done`
+    (test), `failed` (status, reason) or `undone` (reason: the Hub can't be reached). `throughput`
+    of the first two: how fast it was trained, where that is known. Of a pair, which has no seed:
+    `look`, then `scored` (seconds), `unscored` (reason) or `undone`.
     """
 
     kind: str
@@ -152,6 +153,9 @@ class BenchmarkEvent:
     seed: int | None = None
     epoch: float = NAN
     val: float = NAN
+    val_loss: float = NAN
+    train_loss: float = NAN
+    memory: float = NAN
     test: float = NAN
     status: str = ""
     reason: str = ""
@@ -351,7 +355,7 @@ def run_cell(
                 continue
             curve = trial.advance(rung)
             between_steps(trial)
-            on_event(_event(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
+            on_event(_point(cell, rung, curve, trial))
         score = trial.test()
         note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
         result: dict[str, Any] = {"status": "ok", "test": score, "reason": note}
@@ -502,6 +506,21 @@ def _target(cell: Cell) -> TargetData:
     from hf_select.tasks.data import load_benchmark
 
     return load_benchmark(cell.dataset, cell.dataset_location)
+
+
+def _point(
+    cell: Cell, epoch: float, curve: LearningCurve, trial: AccelerateTrial
+) -> BenchmarkEvent:
+    return _event(
+        cell,
+        "point",
+        epoch=epoch,
+        val=float(curve.val[-1]),
+        val_loss=float(curve.val_loss[-1]),
+        train_loss=float(curve.train_loss[-1]),
+        memory=trial.peak_memory,
+        seconds=trial.seconds,
+    )
 
 
 def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:

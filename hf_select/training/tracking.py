@@ -19,8 +19,12 @@ from hf_select.errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
+    from hf_select.records import Recipe
+    from hf_select.training.benchmark import BenchmarkEvent
+
 TRACKERS = ("tensorboard", "trackio", "wandb")
 PROJECT = "hf-select"
+ENDS = ("done", "failed", "stopped", "undone")
 PER_EPOCH = 1000
 """Steps of a tracker's axis in an epoch: it takes whole numbers only."""
 
@@ -64,6 +68,22 @@ class Tracking:
             with _quiet():
                 step = round(PER_EPOCH * epoch) if math.isfinite(epoch) else None
                 tracker.log({"epoch": float(epoch), **known}, step=step)
+
+    def follow(self, event: BenchmarkEvent, recipe: Recipe) -> None:
+        """What happened to a cell; a run of its own, named after it."""
+        if event.seed is None:  # a look at a model
+            return
+        run = f"{event.model} on {event.dataset}, seed {event.seed}"
+        if event.kind == "start":
+            facts = {"model": event.model, "dataset": event.dataset, "seed": event.seed}
+            self.start(run, {**recipe.to_dict(), **facts})
+        elif event.kind == "point":
+            losses = {"val_loss": event.val_loss, "train_loss": event.train_loss}
+            self.log(run, event.epoch, val=event.val, **losses)
+        elif event.kind == "done":
+            self.log(run, float(recipe.epochs), test=event.test)
+        if event.kind in ENDS:
+            self.finish(run)
 
     def finish(self, run: str) -> None:
         """The run is over."""

@@ -279,6 +279,13 @@ class AccelerateTrial:
         return replace(self._throughput)
 
     @property
+    def peak_memory(self) -> float:
+        """Bytes of its GPU that this process has taken at most; NaN on a CPU."""
+        if self._device.type != "cuda":
+            return math.nan
+        return float(torch.cuda.max_memory_allocated(self._device))
+
+    @property
     def num_bytes(self) -> int:
         """Bytes that its training holds: weights, their gradients, two moments, and buffers."""
         parameters = sum(p.nbytes for p in self.module.parameters())

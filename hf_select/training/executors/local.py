@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,6 +39,9 @@ from hf_select.training.executors.base import (
 
 GRACE_SECONDS = 30.0
 """How long a job may take to save and leave after it was asked to stop."""
+
+RETRIES = 2
+"""How often a job is started again that was killed by SIGKILL: it goes on from its checkpoint."""
 
 TICK_SECONDS = 0.25
 STOPPED_EXIT_CODE = StoppedError.exit_code
@@ -70,7 +73,8 @@ class LocalExecutor:
     `jobs` is how many run at once: by default one per GPU, or one per core without GPUs. Each gets
     its own GPU (`CUDA_VISIBLE_DEVICES`) and its share of the cores. `timeout` is in seconds a job.
     `logs` is the folder for what jobs print; the log of a job that went well is removed.
-    `preload` names more modules to import once.
+    `preload` names more modules to import once. A job that was killed from outside, for memory say,
+    is started again, `RETRIES` times.
 
     With `prepare` and GPUs, or if `ahead`, a job for each slot is started ahead: it makes
     `prepare(argument)`, without a device, waits for its turn, and the function gets that instead of
@@ -108,6 +112,8 @@ class LocalExecutor:
         wanted = bool(self._devices) if ahead is None else ahead
         self._prepare = prepare if wanted else None
         self._live: list[_Running] = []
+        self._killed: dict[str, int] = {}  # how often
+        self._again: list[Job] = []
         self._interrupts = Interrupts()
 
     def run(
@@ -132,11 +138,14 @@ class LocalExecutor:
                 while True:
                     self._give_turns()
                     while not (exhausted or self._interrupts) and len(self._live) < room:
-                        job = next(waiting, None)
+                        job = self._again.pop(0) if self._again else next(waiting, None)
                         exhausted = job is None
                         if job is not None:
                             self._start(context, job)
                             self._give_turns()
+                    if self._again and not self._interrupts:
+                        exhausted = False
+                        continue
                     if not self._live:
                         break
                     connection.wait([r.process.sentinel for r in self._live], TICK_SECONDS)
@@ -243,7 +252,15 @@ class LocalExecutor:
             self._live.remove(running)
             if running.turn is not None:
                 running.turn.close()
-            on_end(self._outcome(running, process.exitcode, late, now - running.began))
+            outcome = self._outcome(running, process.exitcode, late, now - running.began)
+            if outcome.status == "failed" and process.exitcode == -signal.SIGKILL:
+                times = self._killed[outcome.id] = self._killed.get(outcome.id, 0) + 1
+                if times <= RETRIES:
+                    self._again.append(running.job)
+                    process.close()
+                    continue
+                outcome = replace(outcome, reason=f"{outcome.reason}, {times} times")
+            on_end(outcome)
             process.close()
 
     def _outcome(self, running: _Running, exit_code: int, late: bool, seconds: float) -> Outcome:
