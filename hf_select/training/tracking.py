@@ -6,6 +6,7 @@ here only, whatever the trainings run on. The trackers are those of Accelerate.
 
 from __future__ import annotations
 
+import atexit
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +60,10 @@ class Tracking:
             tracker.start()
             tracker.store_init_configuration(_plain(config))
         self._runs[run] = tracker
+        global _silenced
+        if not _silenced:  # after the tracker's own, so before it at exit: trackio prints there
+            _silenced = True
+            atexit.register(_end_of_stdout)
 
     def log(self, run: str, epoch: float, **values: float) -> None:
         """Scores at an epoch, by name; those that weren't measured (NaN) are left out."""
@@ -143,6 +148,14 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
         name: value if isinstance(value, bool | int | float | str) else str(value)
         for name, value in config.items()
     }
+
+
+_silenced = False
+
+
+def _end_of_stdout() -> None:
+    sys.stdout.flush()
+    sys.stdout = sys.stderr
 
 
 @contextmanager
