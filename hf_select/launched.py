@@ -117,6 +117,12 @@ def visible_devices() -> tuple[str, ...]:
     return tuple(str(i) for i in range(torch.cuda.device_count()))
 
 
+def check_precision(precision: str) -> None:
+    """Refuse what only a GPU can compute with, where there is none, by `InputError`."""
+    if precision == "fp16" and not visible_devices():
+        raise InputError("precision fp16 needs a GPU", hint="use bf16 or no")
+
+
 def go_apart() -> None:
     """From now on this process trains on its own, on the GPU of its local rank.
 

@@ -20,7 +20,7 @@ from hf_select.errors import (
     RecordError,
     UnknownNameError,
 )
-from hf_select.launched import check_launch, is_main_process, launched_processes
+from hf_select.launched import check_launch, check_precision, is_main_process, launched_processes
 from hf_select.locations import (
     HUB_ID,
     demo_folder,
@@ -153,6 +153,8 @@ def benchmark(
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
+    if executor == "local" and recipe is not None:
+        check_precision(recipe.precision)
     verify_models(chosen)
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)

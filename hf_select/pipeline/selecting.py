@@ -14,7 +14,13 @@ import numpy as np
 
 from hf_select.environment import library_versions
 from hf_select.errors import StoppedError
-from hf_select.launched import check_launch, is_main_process, launched_processes, place
+from hf_select.launched import (
+    check_launch,
+    check_precision,
+    is_main_process,
+    launched_processes,
+    place,
+)
 from hf_select.locations import (
     find_catalog,
     locate,
@@ -157,6 +163,7 @@ def select(
     locations = find_catalog(catalog, results)
     offered = locations.models if catalog is not None else ()
     recipe, rates = with_rates(recipe or record_recipe(record, target.task), learning_rates)
+    check_precision(recipe.precision)
     limits = as_budget(budget, max_epochs, max_cost, recipe.epochs)
     settings = check_recall(
         record,

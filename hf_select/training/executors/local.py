@@ -58,6 +58,14 @@ def yes_or_no(text: str) -> bool:
     return text == "yes"
 
 
+def whole_from_1(text: str) -> int:
+    """A text as a number; else a `ValueError`."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 @dataclass
 class _Running:
     job: Job
@@ -70,11 +78,11 @@ class _Running:
 class LocalExecutor:
     """Runs jobs on this machine.
 
-    `jobs` is how many run at once: by default one per GPU, or one per core without GPUs. Each gets
-    its own GPU (`CUDA_VISIBLE_DEVICES`) and its share of the cores. `timeout` is in seconds a job.
-    `logs` is the folder for what jobs print; the log of a job that went well is removed.
-    `preload` names more modules to import once. A job that was killed from outside, for memory say,
-    is started again, `RETRIES` times.
+    `jobs` is how many run at once: by default one per GPU (the first `gpus` of them), or one per
+    core without GPUs. Each gets its own GPU (`CUDA_VISIBLE_DEVICES`) and its share of the cores.
+    `timeout` is in seconds a job. `logs` is the folder for what jobs print; the log of a job that
+    went well is removed. `preload` names more modules to import once. A job that was killed from
+    outside, for memory say, is started again, `RETRIES` times.
 
     With `prepare` and GPUs, or if `ahead`, a job for each slot is started ahead: it makes
     `prepare(argument)`, without a device, waits for its turn, and the function gets that instead of
@@ -82,12 +90,22 @@ class LocalExecutor:
     that dies has failed.
     """
 
-    OPTIONS: ClassVar[Options] = {"ahead": (yes_or_no, "yes or no")}
+    OPTIONS: ClassVar[Options] = {
+        "ahead": (yes_or_no, "yes or no"),
+        "gpus": (whole_from_1, "a whole number from 1"),
+    }
     LOADS_AHEAD = True
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> None:
-        """It runs everywhere."""
+        """Refuse more GPUs than there are."""
+        wanted, found = options.get("gpus", 0), len(visible_devices()) if options else 0
+        if wanted > found:
+            raise InputError(
+                f"{wanted} GPU{'s were' if wanted > 1 else ' was'} asked for, but "
+                f"{found or 'none'} can be used",
+                hint="look at `hf-select doctor` and at CUDA_VISIBLE_DEVICES",
+            )
 
     def __init__(
         self,
@@ -99,13 +117,14 @@ class LocalExecutor:
         preload: Iterable[str] = (),
         prepare: Prepare | None = None,
         ahead: bool | None = None,
+        gpus: int | None = None,
     ) -> None:
         if jobs is not None and jobs < 1:
             raise InputError(f"value of `jobs` is {jobs}, but must be at least 1")
         if timeout is not None and not timeout > 0:
             raise InputError(f"value of `timeout` is {timeout}, but must be above 0 seconds")
         self._function, self._logs, self._timeout = function, logs, timeout
-        self._devices = visible_devices()
+        self._devices = visible_devices()[:gpus]
         self.slots = jobs or len(self._devices) or cores()
         self._threads = max(1, cores() // self.slots)
         self._preload = tuple(preload)
