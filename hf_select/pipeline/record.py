@@ -27,6 +27,7 @@ from hf_select.locations import (
     folders_as_catalog,
     keep_catalog,
 )
+from hf_select.pipeline import remote
 from hf_select.pipeline.base import (
     Grouping,
     RecordFacts,
@@ -52,6 +53,7 @@ from hf_select.records import (
 from hf_select.redaction import redact
 from hf_select.report.document import SCHEMA
 from hf_select.report.page import write_report
+from hf_select.results.manifest import MANIFEST
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
@@ -59,6 +61,7 @@ from hf_select.selection.folder import DOCUMENT
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
     from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
+    from hf_select.training.executors.engine import Engine
 
 
 def benchmark(
@@ -79,6 +82,7 @@ def benchmark(
     cells: str | Path | None = None,
     proxies: Sequence[str] | None = None,
     proxy_rows: int | None = None,
+    engine: Engine | None = None,
     on_plan: Callable[[int], None] | None = None,
     on_event: Callable[[BenchmarkEvent], None] | None = None,
     say: Say = silent,
@@ -93,7 +97,9 @@ def benchmark(
     plan --json` wrote: its cells are run, in its order, with the record's recipe; names and seeds
     are then the plan's, and the catalog says where models and data lie. A cell that needs the Hub
     when it can't be reached is left undone and named in the summary; it isn't the model's failure.
-    `on_plan` is told how many cells there are to run, `on_event` what happens to each.
+    `on_plan` is told how many cells there are to run, `on_event` what happens to each. `engine`
+    says where they run: on this machine if not given; of the engine `hf-jobs`, `jobs` are those at
+    once (see `pipeline/remote.py`).
 
     Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
     dataset over at most `proxy_rows` train rows (`features.look_rows` if not given). `proxies`
@@ -131,6 +137,29 @@ def benchmark(
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
     verify_models(chosen)
+    if engine is not None and engine.name == remote.NAME:
+        summary = _benchmark_on_jobs(
+            engine.options,
+            chosen,
+            results,
+            recipe,
+            seeds=seeds,
+            only=only,
+            max_cells=max_cells,
+            shard=shard,
+            retry_failed=retry_failed,
+            timeout=timeout,
+            proxies=proxies,
+            proxy_rows=proxy_rows,
+            jobs=jobs,
+            on_plan=on_plan,
+            on_event=on_event,
+            say=say,
+        )
+        ResultsRepo.open(results).compact(cluster=Grouping())
+        return summary
+    if engine is not None:
+        engine.check()
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)
     keep_catalog(chosen, results)
@@ -152,6 +181,7 @@ def benchmark(
         max_cells=max_cells,
         only=only,
         fetch=fetch,
+        engine=engine,
         on_event=on_event,
     )
     if proxies is None or proxies:
@@ -168,12 +198,36 @@ def benchmark(
             only_measured=max_cells is not None or only is not None,
             without={(event.model, event.dataset) for event in summary.undone},
             fetch=fetch,
+            engine=engine,
             on_plan=lambda pairs: say(f"proxy scores: {pairs} to look at") if pairs else None,
             on_event=on_event,
         )
         summary = replace(summary, proxies=scored)
     repo.compact(cluster=Grouping())
     return summary
+
+
+def _benchmark_on_jobs(
+    options: Mapping[str, str],
+    chosen: Catalog,
+    results: str | Path,
+    recipe: Recipe | None,
+    *,
+    say: Say,
+    **kwargs: Any,
+) -> BenchmarkSummary:
+    """The same as jobs on the Hub: all is checked before the folder is touched."""
+    checked = remote.check_jobs(options, chosen, recipe=recipe)
+    if (Path(results) / MANIFEST).is_file():
+        there = ResultsRepo.open(results)
+        remote.check_time(checked, there, recipe or _usual_recipe(there, chosen, silent), **kwargs)
+    remote.pull_first(checked, results)
+    repo = ResultsRepo.open_or_create(results)
+    if recipe is None:
+        recipe = _usual_recipe(repo, chosen, say)
+        remote.check_recipe(checked.hub, checked.options, recipe, {e.task for e in chosen.models})
+    keep_catalog(chosen, results)
+    return remote.run_on_jobs(checked, repo, recipe, say=say, **kwargs)
 
 
 def _from_catalog(

@@ -17,7 +17,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -236,9 +236,66 @@ def missing_cells(
     ids, in their order.
     """
     check_arguments(seeds=seeds, shard=shard, checkpoint_every=checkpoint_every)
-    cells = _only(_all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), only)
+    cells = all_cells(
+        catalog,
+        repo,
+        recipe,
+        seeds,
+        shard=shard,
+        checkpoint_every=checkpoint_every,
+        submitter=submitter,
+        only=only,
+    )
     known = _recorded(repo, retry_failed)
-    return [cell for cell in _sharded(cells, shard) if cell.key.id not in known]
+    return [cell for cell in cells if cell.key.id not in known]
+
+
+def all_cells(
+    catalog: Catalog,
+    repo: ResultsRepo,
+    recipe: Recipe,
+    seeds: Sequence[int] = (0,),
+    *,
+    shard: tuple[int, int] = (0, 1),
+    checkpoint_every: float = 60.0,
+    submitter: str = "",
+    only: Sequence[str] | None = None,
+) -> list[Cell]:
+    """As `missing_cells`, with those that have a record."""
+    every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
+    return _sharded(_only(every, only), shard)
+
+
+def seconds_an_epoch(runs: Iterable[RunRecord]) -> dict[tuple[str, str, str], float]:
+    """(model, data set, config) -> what an epoch took there, the fastest of the runs."""
+    found: dict[tuple[str, str, str], float] = {}
+    for run in runs:
+        if not len(run.curve) or not run.curve.epochs[-1] > 0:
+            continue
+        seconds = float(run.curve.seconds[-1]) / float(run.curve.epochs[-1])
+        if seconds == seconds:
+            place = (run.key.model, run.key.dataset, run.key.config)
+            found[place] = min(seconds, found.get(place, seconds))
+    return found
+
+
+def check_timeout(cells: Sequence[Cell], runs: Iterable[RunRecord], timeout: float) -> None:
+    """Refuse a time-out in which some cell wouldn't get through one epoch, by the record's runs.
+
+    An estimate: the record may be of another machine, of which the fastest is believed. Raises
+    `InputError` with the slowest cell.
+    """
+    known = seconds_an_epoch(runs)
+    places = {(c.key.model, c.key.dataset, c.key.config): c for c in cells}
+    late = [(known[p], p) for p in places if known.get(p, 0.0) > timeout]
+    if late:
+        seconds, (model, dataset, _) = max(late)
+        more = f" (and {len(late) - 1} more such cells)" if len(late) > 1 else ""
+        raise InputError(
+            f"a timeout of {timeout:g} s is shorter than an epoch of {model} on {dataset}{more}: "
+            f"an estimated {seconds:.0f} s, by the record",
+            hint="allow more time, or leave the model out",
+        )
 
 
 def _all_cells(
@@ -320,18 +377,18 @@ def run_cell(
         folder = _model_folder(cell, fetch)
         trial = _trial(cell, folder, target, between_steps)
         trial.load(cell.scratch)
-        on_event(_event(cell, "start", epoch=trial.epochs_trained))
+        on_event(event_of(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
             if len(trial.curve) and rung <= trial.curve.epochs[-1]:
                 continue
             curve = trial.advance(rung)
             between_steps(trial)
-            on_event(_event(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
+            on_event(event_of(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
         score = trial.test()
         note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
         result: dict[str, Any] = {"status": "ok", "test": score, "reason": note}
     except StoppedError:
-        on_event(_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
+        on_event(event_of(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
         raise
     except HubError:
         raise
@@ -406,7 +463,8 @@ def _target(cell: Cell) -> TargetData:
     return load_benchmark(cell.dataset, cell.dataset_location)
 
 
-def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
+def event_of(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
+    """Something that happens to it now."""
     return BenchmarkEvent(
         kind=kind,
         key=cell.key.id,
@@ -439,7 +497,7 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
                 cell, stop=stop, on_event=lambda event: log_event(cell.work, event), fetch=fetch
             )
         except HubError as error:
-            log_event(cell.work, _event(cell, "undone", reason=error.message))
+            log_event(cell.work, event_of(cell, "undone", reason=error.message))
             return
         data = json.dumps(record_to_dict(record)).encode()
         write_atomic(_finished_file(cell), data)
@@ -521,8 +579,16 @@ def run_benchmark(
     engine.check()
     began = time.monotonic()
     work = work_folder(repo)
-    every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
-    everything = _sharded(_only(every, only), shard)
+    everything = all_cells(
+        catalog,
+        repo,
+        recipe,
+        seeds,
+        shard=shard,
+        checkpoint_every=checkpoint_every,
+        submitter=submitter,
+        only=only,
+    )
     by_id = {cell.key.id: cell for cell in everything}
     run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None), fetch)
     run.collect()  # what an earlier run had finished when it was killed
@@ -611,7 +677,7 @@ class _Run:
                 continue
             if self._unreached >= UNREACHED and _needs_hub(cell):
                 reason = "not tried: the Hub could not be reached for the cells before it"
-                log_event(self.work, _event(cell, "undone", reason=reason))
+                log_event(self.work, event_of(cell, "undone", reason=reason))
                 continue
             yield Job(cell.key.id, {**cell.to_dict(), "fetch": self.fetch})
 
@@ -678,7 +744,7 @@ class _Run:
             good = record.status == "ok"
             self.done += good
             self.failed += not good
-            event = _event(
+            event = event_of(
                 self.cells[path.stem],
                 "done" if good else "failed",
                 test=record.test,

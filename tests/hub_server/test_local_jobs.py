@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from hf_select.demo.hub_server import LocalHub, jobs
+from hf_select.demo.hub_server import jobs
 
 ENDED = ("COMPLETED", "ERROR", "CANCELED")
 
@@ -65,9 +65,9 @@ def test_a_job_gets_its_variables_and_secrets_and_shows_only_the_former(hub):
     said, where, python, home = logs(hub, job)
     assert said == f"hello hf_secret {hub.endpoint}"
     assert home.startswith(where)
-    assert where != os.getcwd()
+    assert Path(where) != Path.cwd()
     assert "python" in python
-    assert not os.path.exists(where)  # its disk is gone
+    assert not Path(where).exists()  # its disk is gone
     assert done.environment == {"WORD": "hello"}
     assert "hf_secret" not in repr(done)
     assert done.labels["kind"] == "test"
