@@ -27,7 +27,7 @@ from hf_select.locations import (
     folders_as_catalog,
     keep_catalog,
 )
-from hf_select.pipeline import remote
+from hf_select.pipeline import job_checks, remote
 from hf_select.pipeline.base import (
     Grouping,
     RecordFacts,
@@ -137,7 +137,7 @@ def benchmark(
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
     verify_models(chosen)
-    if engine is not None and engine.name == remote.NAME:
+    if engine is not None and engine.name == job_checks.NAME:
         summary = _benchmark_on_jobs(
             engine.options,
             chosen,
@@ -217,15 +217,19 @@ def _benchmark_on_jobs(
     **kwargs: Any,
 ) -> BenchmarkSummary:
     """The same as jobs on the Hub: all is checked before the folder is touched."""
-    checked = remote.check_jobs(options, chosen, recipe=recipe)
+    checked = job_checks.check_jobs(options, chosen, recipe=recipe)
     if (Path(results) / MANIFEST).is_file():
         there = ResultsRepo.open(results)
-        remote.check_time(checked, there, recipe or _usual_recipe(there, chosen, silent), **kwargs)
+        job_checks.check_time(
+            checked, there, recipe or _usual_recipe(there, chosen, silent), **kwargs
+        )
     remote.pull_first(checked, results)
     repo = ResultsRepo.open_or_create(results)
     if recipe is None:
         recipe = _usual_recipe(repo, chosen, say)
-        remote.check_recipe(checked.hub, checked.options, recipe, {e.task for e in chosen.models})
+        job_checks.check_recipe(
+            checked.hub, checked.options, recipe, {e.task for e in chosen.models}
+        )
     keep_catalog(chosen, results)
     return remote.run_on_jobs(checked, repo, recipe, say=say, **kwargs)
 

@@ -290,7 +290,8 @@ def check_timeout(cells: Sequence[Cell], runs: Iterable[RunRecord], timeout: flo
     late = [(known[p], p) for p in places if known.get(p, 0.0) > timeout]
     if late:
         seconds, (model, dataset, _) = max(late)
-        more = f" (and {len(late) - 1} more such cells)" if len(late) > 1 else ""
+        others = len(late) - 1
+        more = f" (and {others} more such cell{'s' * (others > 1)})" if others else ""
         raise InputError(
             f"a timeout of {timeout:g} s is shorter than an epoch of {model} on {dataset}{more}: "
             f"an estimated {seconds:.0f} s, by the record",
