@@ -1,4 +1,4 @@
-"""Cells that run as jobs on the Hub: each once, whatever ends early, is answered wrongly or killed."""
+"""Cells that run as jobs on the Hub: each once, whatever ends early or is killed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def world(hub, tmp_path, monkeypatch):
 
 def benchmark(world, *, options=None, events=None, said=None, **kwargs):
     """The call that is tested; `events` and `said` are lists that fill."""
-    hub, catalog, results = world
+    _, catalog, results = world
     chosen = {"to": TO, "setup": "true", "flavor": "cpu-basic", "publish_every": "1s"}
     listeners = {
         "on_event": None if events is None else events.append,
@@ -287,6 +287,7 @@ def spec_of(catalog: Path, **values) -> Spec:
     return Spec(TO, found.models, found.datasets, RECIPE, cells, proxies=(), **values)
 
 
+@pytest.mark.slow
 def test_a_job_publishes_on_sigterm_and_skips_what_is_there(world, hub_env, tmp_path):
     hub, catalog, _ = world
     hang(hub, "lab/m1")
