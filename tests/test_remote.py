@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -153,7 +154,7 @@ def check_no_token(hub, folder: Path) -> None:
 
 def hang(hub, model: str) -> None:
     """Nobody gets that model's files, until the faults are cleared."""
-    hub.fault("GET", f"/{model}/resolve/*", times=float("inf"), delay=100)
+    hub.fault("GET", f"/{model}/resolve/*", times=math.inf, delay=100)
 
 
 def _lose(job) -> None:
@@ -210,6 +211,57 @@ def test_a_job_that_was_cancelled_is_not_started_again(world):
     done = benchmark(world, options={"setup": "sleep 60"}, say=say)
     assert len(hub.jobs()) == 1
     assert "CANCELED" in done.undone[0].reason
+
+
+def stop_when_it_has_begun(text: str) -> None:
+    if " has 4 cells" in text:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_the_same_command_twice_at_one_moment_has_one_job(world, monkeypatch):
+    hub, _, _ = world
+    monkeypatch.setattr(remote, "find_jobs", lambda checked: [])  # neither sees the other's
+    for _ in range(2):
+        with pytest.raises(StoppedError, match="1 job goes on") as caught:
+            benchmark(world, options={"setup": "sleep 60"}, say=stop_when_it_has_begun)
+        assert hub.jobs()[0].id in caught.value.message
+    assert [job.stage for job in hub.jobs()] == ["RUNNING", "CANCELED"]
+
+
+def test_a_job_of_another_version_is_waited_for(world):
+    hub, _, _ = world
+    with pytest.raises(StoppedError):
+        benchmark(world, options={"setup": "sleep 60"}, say=stop_when_it_has_begun)
+    hub.jobs()[0].asked["environment"][VARIABLE] = "of next year"
+    with pytest.raises(InputError, match="can't be told") as caught:
+        benchmark(world)
+    assert f"hf jobs cancel {hub.jobs()[0].id}" in caught.value.hint
+    assert len(hub.jobs()) == 1
+
+
+def test_a_job_that_was_deleted_is_not_started_again(world):
+    hub, _, _ = world
+
+    def say(text):
+        if " has 4 cells" in text:
+            hub.store.jobs.clear()
+
+    done = benchmark(world, options={"setup": "sleep 3; false"}, say=say)
+    assert "DELETED" in done.undone[0].reason
+    assert hub.jobs() == []
+
+
+def test_the_hub_that_fails_says_which_jobs_go_on(world, monkeypatch):
+    hub, _, _ = world
+
+    def say(text):
+        if " has 4 cells" in text:
+            hub.fault("GET", "/api/jobs/alice*", status=401, times=math.inf)
+
+    with pytest.raises(SetupError) as caught:
+        benchmark(world, options={"setup": "sleep 60"}, say=say)
+    assert hub.jobs()[0].id in caught.value.hint
+    assert "watches them again" in caught.value.hint
 
 
 def cancel_all(hub) -> None:

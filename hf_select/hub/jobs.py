@@ -86,7 +86,7 @@ def submit(hub: Hub, request: Request) -> Job:
     doubt = False
     for attempt in range(1, TRIES + 1):
         if doubt:
-            found = _only_one(hub, request.namespace, labels[CALL])
+            found = only_one(hub, request.namespace, {CALL: labels[CALL]})
             if found is not None:
                 return found
         try:
@@ -102,7 +102,9 @@ def submit(hub: Hub, request: Request) -> Job:
             hub.pause(attempt)
             continue
         # the attempt before may have been carried out a moment after it was looked for
-        return (_only_one(hub, request.namespace, labels[CALL]) if doubt else None) or made
+        if doubt:
+            return only_one(hub, request.namespace, {CALL: labels[CALL]}) or made
+        return made
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -137,9 +139,11 @@ def _send(hub: Hub, request: Request, labels: Mapping[str, str]) -> Job:
     )
 
 
-def _only_one(hub: Hub, namespace: str, call: str) -> Job | None:
-    """The job of that call, the oldest if there are several; the others are ended."""
-    found = sorted(list_jobs(hub, namespace, {CALL: call}), key=lambda job: (job.created, job.id))
+def only_one(
+    hub: Hub, namespace: str, labels: Mapping[str, str], stages: Sequence[str] = ()
+) -> Job | None:
+    """The job with these labels, the oldest if there are several: the others are ended."""
+    found = sorted(list_jobs(hub, namespace, labels, stages), key=lambda job: (job.created, job.id))
     for other in found[1:]:
         cancel(hub, other)
     return found[0] if found else None

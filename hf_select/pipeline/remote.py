@@ -289,6 +289,8 @@ class _Run:
             [name for name in self.cells if name not in taken],
             [name for name in self.pairs if name not in taken],
         )
+        for work in queue:
+            self._spec_of(work).encode()  # all of them fit, or none is started
         if queue:
             self._tell(queue)
         interrupts, wait = Interrupts(), POLL
@@ -333,10 +335,10 @@ class _Run:
 
     def _tell(self, queue: Sequence[_Work]) -> None:
         options, price = self.checked.options, self.checked.price
-        most = f", at most ${len(queue) * price * options.timeout / 60:.2f}" if price else ""
+        most = f", for at most ${price * options.timeout / 60:.2f} each" if price else ""
         self.say(
             f"{len(queue)} {'job' if len(queue) == 1 else 'jobs'} of {options.namespace} on "
-            f"{options.flavor}, {min(len(queue), self.at_once)} at once, each ended after "
+            f"{options.flavor}, {min(len(queue), self.at_once)} at once, ended after "
             f"{options.timeout / 60:.0f} min{most}; results go to {options.to}"
         )
 
@@ -363,6 +365,8 @@ class _Run:
                 secrets={"HF_TOKEN": token} if token else {},
             ),
         )
+        # somebody may have given the same command at the same moment
+        job = jobs.only_one(hub, job.namespace, {WORK: spec.work_id()}, jobs.ACTIVE) or job
         self.running.append(_Running(job, work))
         self.say(
             f"job {job.id} has {_counted(work.cells, work.pairs)}: "
@@ -412,7 +416,10 @@ class _Run:
         ended = []
         for one in self.running:
             if one.job.id not in active:
-                one.job = jobs.inspect(hub, one.job)
+                try:
+                    one.job = jobs.inspect(hub, one.job)
+                except MissingError:
+                    one.job = replace(one.job, stage="DELETED")
                 if one.job.ended:
                     ended.append(one)
         come = self.take_in()

@@ -78,13 +78,14 @@ class LocalJob:
     def row(self) -> dict[str, Any]:
         """As the API shows it: what is secret isn't."""
         asked = self.asked
-        status = {"stage": self.stage, "message": self.message}
+        with self.guard:
+            status, finished = {"stage": self.stage, "message": self.message}, self.finished
         return {
             "id": self.id,
             "type": "job",
             "createdAt": self.created,
             "startedAt": self.created,
-            "finishedAt": self.finished,
+            "finishedAt": finished,
             "dockerImage": asked.get("dockerImage"),
             "spaceId": asked.get("spaceId"),
             "command": asked.get("command"),
