@@ -134,6 +134,7 @@ def _send(hub: Hub, request: Request, labels: Mapping[str, str]) -> Job:
         info.id,
         request.namespace,
         str(getattr(info.status.stage, "value", info.status.stage)),
+        message=redact(info.status.message or ""),
         labels=labels,
         environment=request.environment,
     )
