@@ -203,6 +203,7 @@ def test_cells_whose_jobs_get_nowhere_are_left_undone(world):
 
 def test_a_job_that_was_cancelled_is_not_started_again(world):
     hub, _, _ = world
+    hub.add("dataset", TO, {})  # as it is between its making and the first commit
 
     def say(text):
         if " has 4 cells" in text:

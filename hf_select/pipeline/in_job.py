@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_select.errors import HfSelectError, InputError, MissingError, StoppedError
+from hf_select.errors import HfSelectError, InputError, StoppedError
 from hf_select.pipeline.job_spec import VARIABLE, Spec
 from hf_select.redaction import redact
 
@@ -135,14 +135,10 @@ def run(spec: Spec, folder: Path, hub: Hub, say: Callable[[str], None]) -> int:
 
     Raises `StoppedError` after a SIGTERM, with what is done published.
     """
-    from hf_select.hub.record.pull import pull
+    from hf_select.hub.record.pull import pull_if_any
     from hf_select.results.repo import ResultsRepo
 
-    try:
-        pull(hub, spec.to, folder)
-    except MissingError as error:
-        if error.missing != "repository":
-            raise
+    pull_if_any(hub, spec.to, folder)
     repo = ResultsRepo.open_or_create(folder)
     publisher = Publisher(lambda: _publish(hub, folder, spec, say), spec.publish_every, say)
 

@@ -223,6 +223,7 @@ def _benchmark_on_jobs(
         job_checks.check_time(
             checked, there, recipe or _usual_recipe(there, chosen, silent), **kwargs
         )
+    running = remote.find_jobs(checked)
     remote.pull_first(checked, results)
     repo = ResultsRepo.open_or_create(results)
     if recipe is None:
@@ -231,7 +232,7 @@ def _benchmark_on_jobs(
             checked.hub, checked.options, recipe, {e.task for e in chosen.models}
         )
     keep_catalog(chosen, results)
-    return remote.run_on_jobs(checked, repo, recipe, say=say, **kwargs)
+    return remote.run_on_jobs(checked, repo, recipe, running, say=say, **kwargs)
 
 
 def _from_catalog(

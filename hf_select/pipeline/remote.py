@@ -71,7 +71,7 @@ class _Work:
 
 
 @dataclass
-class _Running:
+class Running:
     """A job that is watched."""
 
     job: Job
@@ -95,6 +95,7 @@ def run_on_jobs(
     checked: Checked,
     repo: ResultsRepo,
     recipe: Recipe,
+    running: Sequence[Running],
     *,
     seeds: Sequence[int] = (0,),
     only: Sequence[str] | None = None,
@@ -111,10 +112,11 @@ def run_on_jobs(
 ) -> BenchmarkSummary:
     """Run the missing cells, then proxy scores, as jobs on the Hub; their rows are in `repo` then.
 
-    `pull_first` has brought what the dataset knows. Jobs that run already for it are watched, and
-    their cells aren't started again. `jobs` at once, of `cells_per_job` cells; `timeout` is that of
-    a cell, in seconds. What no job got done is in the summary's `undone`; it isn't the models'
-    failure. Raises `StoppedError` after SIGINT or SIGTERM; the jobs go on then.
+    `running` is what `find_jobs` has found: these are watched, and their cells aren't started
+    again. Then `pull_first` has brought what the dataset knows: in this order, so that a job that
+    ends meanwhile is found or has its rows there. `jobs` at once, of `cells_per_job` cells;
+    `timeout` is that of a cell, in seconds. What no job got done is in the summary's `undone`; it
+    isn't the models' failure. Raises `StoppedError` after SIGINT or SIGTERM; the jobs go on then.
     """
     from hf_select.training.benchmark import (
         BenchmarkSummary,
@@ -130,7 +132,6 @@ def run_on_jobs(
     missing = missing_cells(
         catalog, repo, recipe, seeds, retry_failed=retry_failed, shard=shard, only=only
     )
-    running = find_jobs(checked)
     mine = {cell.key.id for cell in missing}
     taken = {name for one in running for name in one.work.cells if name in mine}
     cells = sorted(missing, key=lambda cell: cell.key.id not in taken)[:max_cells]
@@ -176,16 +177,12 @@ def run_on_jobs(
 
 def pull_first(checked: Checked, results: str | Path) -> None:
     """Bring what the dataset has into the local record: nothing of it is run again."""
-    from hf_select.hub.record.pull import pull
+    from hf_select.hub.record.pull import pull_if_any
 
-    try:
-        pull(checked.hub, checked.options.to, Path(results))
-    except MissingError as error:
-        if error.missing != "repository":
-            raise
+    pull_if_any(checked.hub, checked.options.to, Path(results))
 
 
-def find_jobs(checked: Checked) -> list[_Running]:
+def find_jobs(checked: Checked) -> list[Running]:
     """The jobs that run for the dataset now. `InputError` for one that can't be understood."""
     from hf_select.hub import jobs
 
@@ -202,7 +199,7 @@ def find_jobs(checked: Checked) -> list[_Running]:
                 f"{error.message}",
                 hint=f"wait for its end, or end it: {_how_to_cancel(job)}",
             ) from error
-        found.append(_Running(job, _Work(spec.cell_ids(), spec.pair_ids())))
+        found.append(Running(job, _Work(spec.cell_ids(), spec.pair_ids())))
     return found
 
 
@@ -268,13 +265,13 @@ class _Run:
         self.arrived = _Arrived()
         self.undone_cells: dict[str, BenchmarkEvent] = {}
         self.undone_pairs: dict[str, BenchmarkEvent] = {}
-        self.running: list[_Running] = []
+        self.running: list[Running] = []
         self.head: str | None = None  # the dataset's commit whose rows have come
         self._before = {run.key.id: run for run in repo.runs()}
 
     # ------------------------------------------------------------------------------- the loop
 
-    def go(self, running: Sequence[_Running]) -> None:
+    def go(self, running: Sequence[Running]) -> None:
         """Until each cell and pair is there, or left undone."""
         from hf_select.training.executors.base import Interrupts
 
@@ -282,7 +279,7 @@ class _Run:
             cells = [name for name in one.work.cells if name in self.cells]
             pairs = [name for name in one.work.pairs if name in self.pairs]
             if cells or pairs:
-                self.running.append(_Running(one.job, _Work(cells, pairs)))
+                self.running.append(Running(one.job, _Work(cells, pairs)))
                 self.say(f"job {one.job.id} runs already, with {_counted(cells, pairs)}: watched")
         taken = {n for one in self.running for n in (*one.work.cells, *one.work.pairs)}
         queue = self.split(
@@ -367,7 +364,7 @@ class _Run:
         )
         # somebody may have given the same command at the same moment
         job = jobs.only_one(hub, job.namespace, {WORK: spec.work_id()}, jobs.ACTIVE) or job
-        self.running.append(_Running(job, work))
+        self.running.append(Running(job, work))
         self.say(
             f"job {job.id} has {_counted(work.cells, work.pairs)}: "
             f"{hub.endpoint}/jobs/{job.namespace}/{job.id}"
@@ -403,7 +400,7 @@ class _Run:
 
     # ---------------------------------------------------------------------------- what happens
 
-    def _look(self) -> tuple[list[_Running], bool]:
+    def _look(self) -> tuple[list[Running], bool]:
         """Which of our jobs have ended, and whether rows have come.
 
         The jobs are looked at first: what one has published is there when its end is seen.
@@ -501,7 +498,7 @@ class _Run:
         self.arrived.scoring_seconds += own
         self._event(pair.event("scored", seconds=round(rows[0].seconds + own, 4)))
 
-    def _settle(self, one: _Running) -> list[_Work]:
+    def _settle(self, one: Running) -> list[_Work]:
         """A job is over: what is left for a new one, unless the last ones got nowhere."""
         job, work = one.job, one.work
         if job.stage == "COMPLETED":
