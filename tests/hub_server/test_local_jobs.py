@@ -89,6 +89,7 @@ def test_how_jobs_end(hub):
     assert ended(hub, failed).status.stage == "ERROR"
     found = ended(hub, late)
     assert (found.status.stage, found.status.message) == ("ERROR", "Job timeout")
+    hub.jobs()[2].process.wait(timeout=10)
 
 
 def test_listings_by_label_and_stage(hub, monkeypatch):
