@@ -353,7 +353,7 @@ def test_a_job_publishes_on_sigterm_and_skips_what_is_there(world, hub_env, tmp_
     wait_for(lambda: log.read_text().count("done: lab/m0") == 2)
     mine = dict.fromkeys((cell for cell in ALL if cell[0] == "lab/m0"), 1)
     running.send_signal(signal.SIGTERM)  # the other cells hang for as long as a cell may
-    wait_for(lambda: rows_on(hub) == mine, GRACE_SECONDS / 2)
+    wait_for(lambda: rows_on(hub) == mine, 0.8 * GRACE_SECONDS)
     running.kill()
     running.wait()
 
