@@ -455,14 +455,12 @@ class _Run:
         return old is None or (old.status, old.created) != (run.status, run.created)
 
     def _count(self, run: RunRecord) -> None:
-        from hf_select.training.benchmark import event_of
-
         self.arrived.ids.add(run.key.id)
         good = run.status == "ok"
         self.arrived.done += good
         self.arrived.failed += not good
         self._event(
-            event_of(
+            _event_of(
                 self.cells[run.key.id],
                 "done" if good else "failed",
                 test=run.test,
@@ -540,10 +538,8 @@ class _Run:
                 self._count_pair(self.pairs[name], rows)
 
     def _give_up(self, work: _Work, reason: str) -> None:
-        from hf_select.training.benchmark import event_of
-
         for name in work.cells:
-            self.undone_cells[name] = event_of(self.cells[name], "undone", reason=reason)
+            self.undone_cells[name] = _event_of(self.cells[name], "undone", reason=reason)
             self._event(self.undone_cells[name])
         for name in work.pairs:
             self.undone_pairs[name] = self.pairs[name].event("undone", reason=reason)
@@ -600,6 +596,21 @@ class _Run:
             scoring_seconds=arrived.scoring_seconds,
             undone=undone,
         )
+
+
+def _event_of(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
+    """Something that has happened to a cell."""
+    from hf_select.training.benchmark import BenchmarkEvent
+
+    return BenchmarkEvent(
+        kind=kind,
+        key=cell.key.id,
+        model=cell.model.repo_id,
+        dataset=cell.dataset.repo_id,
+        seed=cell.seed,
+        time=round(time.time(), 3),
+        **values,
+    )
 
 
 def _parts(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

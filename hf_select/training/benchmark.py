@@ -17,7 +17,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -266,7 +266,7 @@ def all_cells(
     return _sharded(_only(every, only), shard)
 
 
-def seconds_an_epoch(runs: Iterable[RunRecord]) -> dict[tuple[str, str, str], float]:
+def seconds_an_epoch(runs: Sequence[RunRecord]) -> dict[tuple[str, str, str], float]:
     """(model, data set, config) -> what an epoch took there, the fastest of the runs."""
     found: dict[tuple[str, str, str], float] = {}
     for run in runs:
@@ -279,7 +279,7 @@ def seconds_an_epoch(runs: Iterable[RunRecord]) -> dict[tuple[str, str, str], fl
     return found
 
 
-def check_timeout(cells: Sequence[Cell], runs: Iterable[RunRecord], timeout: float) -> None:
+def check_timeout(cells: Sequence[Cell], runs: Sequence[RunRecord], timeout: float) -> None:
     """Refuse a time-out in which some cell wouldn't get through one epoch, by the record's runs.
 
     An estimate: the record may be of another machine, of which the fastest is believed. Raises
@@ -378,18 +378,18 @@ def run_cell(
         folder = _model_folder(cell, fetch)
         trial = _trial(cell, folder, target, between_steps)
         trial.load(cell.scratch)
-        on_event(event_of(cell, "start", epoch=trial.epochs_trained))
+        on_event(_event(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
             if len(trial.curve) and rung <= trial.curve.epochs[-1]:
                 continue
             curve = trial.advance(rung)
             between_steps(trial)
-            on_event(event_of(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
+            on_event(_event(cell, "point", epoch=rung, val=curve.val[-1], seconds=trial.seconds))
         score = trial.test()
         note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
         result: dict[str, Any] = {"status": "ok", "test": score, "reason": note}
     except StoppedError:
-        on_event(event_of(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
+        on_event(_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
         raise
     except HubError:
         raise
@@ -464,8 +464,7 @@ def _target(cell: Cell) -> TargetData:
     return load_benchmark(cell.dataset, cell.dataset_location)
 
 
-def event_of(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
-    """Something that happens to it now."""
+def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
     return BenchmarkEvent(
         kind=kind,
         key=cell.key.id,
@@ -498,7 +497,7 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
                 cell, stop=stop, on_event=lambda event: log_event(cell.work, event), fetch=fetch
             )
         except HubError as error:
-            log_event(cell.work, event_of(cell, "undone", reason=error.message))
+            log_event(cell.work, _event(cell, "undone", reason=error.message))
             return
         data = json.dumps(record_to_dict(record)).encode()
         write_atomic(_finished_file(cell), data)
@@ -580,16 +579,8 @@ def run_benchmark(
     engine.check()
     began = time.monotonic()
     work = work_folder(repo)
-    everything = all_cells(
-        catalog,
-        repo,
-        recipe,
-        seeds,
-        shard=shard,
-        checkpoint_every=checkpoint_every,
-        submitter=submitter,
-        only=only,
-    )
+    every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
+    everything = _sharded(_only(every, only), shard)
     by_id = {cell.key.id: cell for cell in everything}
     run = _Run(repo, work, recipe, by_id, retry_failed, on_event or (lambda event: None), fetch)
     run.collect()  # what an earlier run had finished when it was killed
@@ -678,7 +669,7 @@ class _Run:
                 continue
             if self._unreached >= UNREACHED and _needs_hub(cell):
                 reason = "not tried: the Hub could not be reached for the cells before it"
-                log_event(self.work, event_of(cell, "undone", reason=reason))
+                log_event(self.work, _event(cell, "undone", reason=reason))
                 continue
             yield Job(cell.key.id, {**cell.to_dict(), "fetch": self.fetch})
 
@@ -745,7 +736,7 @@ class _Run:
             good = record.status == "ok"
             self.done += good
             self.failed += not good
-            event = event_of(
+            event = _event(
                 self.cells[path.stem],
                 "done" if good else "failed",
                 test=record.test,

@@ -424,11 +424,13 @@ def run_scoring(
 
     A pass sees at most `rows` train rows (None: `features.look_rows`), of texts `max_length`
     tokens. `jobs` at once, `timeout` in seconds a pair; `only_measured`: pairs that the record has
-    a fine-tuning of; `only`: those with these ids. Those of `without` (names of model and data set)
-    are left undone: the Hub couldn't be reached for them just now. What a job that died hadn't
-    finished is recorded as failed. `engine` says where: on this machine if not given. `on_plan` is
-    told how many pairs there are to score. The rows are in the inbox afterwards. Raises
-    `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
+    a fine-tuning of. Those of `without` (names of model and data set) are left undone: the Hub
+    couldn't be reached for them just now. What a job that died hadn't finished is recorded as
+    failed. `engine` says where: on this machine if not given. `on_plan` is told how many pairs
+    there are to score. The rows are in the inbox
+    afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
+
+    `only`: no other pairs than those with these ids.
     """
     check_scoring(proxies, rows, {entry.task for entry in catalog.datasets})
     began = time.monotonic()
