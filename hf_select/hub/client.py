@@ -127,7 +127,7 @@ class Hub:
         self._random = random.Random(seed)
         self._counting = threading.Lock()
         self._user: str | None = None
-        secret = self._secret()
+        secret = self.secret()
         if secret and not (secret.isascii() and secret.isprintable() and " " not in secret):
             raise SetupError(
                 "the token holds a character that no token has, such as a space",
@@ -201,7 +201,7 @@ class Hub:
 
     def blot(self, error: BaseException) -> None:
         """Take the token, and whatever else is secret, out of an error that will be shown."""
-        wording.blot(error, self._secret())
+        wording.blot(error, self.secret())
 
     def _wait(self, error: BaseException, attempt: int, retry_server_errors: bool) -> float | None:
         """Seconds to wait before the next attempt; None if there is to be none."""
@@ -280,7 +280,7 @@ class Hub:
     def user(self) -> str:
         """The name of the token's owner; `SetupError` without a valid token."""
         if self._user is None:
-            if not self._secret():
+            if not self.secret():
                 raise wording.no_token()
             self._user = str(self.get_json("/api/whoami-v2", what="the token")["name"])
         return self._user
@@ -446,8 +446,12 @@ class Hub:
             self.requests += requests
             self.bytes_read += bytes_read
 
-    def _secret(self) -> str | None:
-        """The token itself: to know whether there is one, and to take it out of messages."""
+    def secret(self) -> str | None:
+        """The token itself, None if there is none.
+
+        To take it out of messages, and for a job that acts for its owner. It belongs in no message,
+        no file and no variable that anybody can see.
+        """
         from huggingface_hub import get_token
 
         if isinstance(self.api.token, str):

@@ -29,6 +29,7 @@ from hf_select.locations import (
     folders_as_catalog,
     keep_catalog,
 )
+from hf_select.pipeline import job_checks, remote
 from hf_select.pipeline.base import (
     Grouping,
     RecordFacts,
@@ -54,6 +55,7 @@ from hf_select.records import (
 from hf_select.redaction import redact
 from hf_select.report.document import SCHEMA
 from hf_select.report.page import write_report
+from hf_select.results.manifest import MANIFEST
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
 from hf_select.selection.folder import DOCUMENT
@@ -101,11 +103,11 @@ def benchmark(
     are then the plan's, and the catalog says where models and data lie. A cell that needs the Hub
     when it can't be reached is left undone and named in the summary; it isn't the model's failure.
     `executor`: where jobs run, a row of `training.executors.engine.EXECUTORS`, with its own
-    options. Under `accelerate launch` or torchrun `parallel` says what the processes do: "jobs"
-    (the default), each runs cells of its own, or "data", all train one model together; `processes`
-    is how many there must be. `log_with`: a row of `training.tracking.TRACKERS`, which gets every
-    curve as it grows. `on_plan` is told how many cells there are to run, `on_event` what happens to
-    each.
+    options, or `hf-jobs` (see `pipeline/remote.py`), of which `jobs` are those at once. Under
+    `accelerate launch` or torchrun `parallel` says what the processes do: "jobs" (the default),
+    each runs cells of its own, or "data", all train one model together; `processes` is how many
+    there must be. `log_with`: a row of `training.tracking.TRACKERS`, which gets every curve as it
+    grows. `on_plan` is told how many cells there are to run, `on_event` what happens to each.
 
     Then the proxy scores that the record lacks: each model is looked at once, in one forward pass a
     dataset over at most `proxy_rows` train rows (`features.look_rows` if not given). `proxies`
@@ -113,14 +115,20 @@ def benchmark(
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
-    from hf_select.training.benchmark import check_arguments, missing_cells, run_benchmark
+    from hf_select.training.benchmark import (
+        check_arguments,
+        check_timeout,
+        missing_cells,
+        run_benchmark,
+    )
     from hf_select.training.executors.engine import Engine
     from hf_select.training.scoring import check_scoring, run_scoring
     from hf_select.training.tracking import check_tracker
 
     parallel = check_launch(parallel, processes)
     engine = Engine(executor, executor_options or {})
-    engine.check()
+    if executor != job_checks.NAME:
+        engine.check()
     check_tracker(log_with)
     if executor != "local" and launched_processes() > 1:
         raise InputError(
@@ -156,14 +164,39 @@ def benchmark(
     if executor == "local" and recipe is not None:
         check_precision(recipe.precision)
     verify_models(chosen)
+    if executor == job_checks.NAME:
+        summary = _benchmark_on_jobs(
+            engine.options,
+            chosen,
+            results,
+            recipe,
+            seeds=seeds,
+            only=only,
+            max_cells=max_cells,
+            shard=shard,
+            retry_failed=retry_failed,
+            timeout=timeout,
+            proxies=proxies,
+            proxy_rows=proxy_rows,
+            jobs=jobs,
+            log_with=log_with,
+            on_plan=on_plan,
+            on_event=on_event,
+            say=say,
+        )
+        ResultsRepo.open(results).compact(cluster=Grouping())
+        return summary
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)
     keep_catalog(chosen, results)
+    missing = missing_cells(
+        chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard, only=only
+    )[:max_cells]
+    for limit in (timeout, engine.seconds_a_job):
+        if limit is not None:
+            check_timeout(missing, repo.runs(), limit)
     if on_plan is not None:
-        missing = missing_cells(
-            chosen, repo, recipe, seeds, retry_failed=retry_failed, shard=shard, only=only
-        )
-        on_plan(min(len(missing), max_cells or len(missing)))
+        on_plan(len(missing))
     with _tracked(log_with, results, recipe, on_event) as heard:
         summary = run_benchmark(
             chosen,
@@ -225,6 +258,37 @@ def _tracked(
                 on_event(event)
 
         yield both
+
+
+def _benchmark_on_jobs(
+    options: Mapping[str, str],
+    chosen: Catalog,
+    results: str | Path,
+    recipe: Recipe | None,
+    *,
+    log_with: str | None,
+    on_event: OnEvent | None,
+    say: Say,
+    **kwargs: Any,
+) -> BenchmarkSummary:
+    """The same as jobs on the Hub: all is checked before the folder is touched."""
+    checked = job_checks.check_jobs(options, chosen, recipe=recipe)
+    if (Path(results) / MANIFEST).is_file():
+        there = ResultsRepo.open(results)
+        job_checks.check_time(
+            checked, there, recipe or _usual_recipe(there, chosen, silent), **kwargs
+        )
+    running = remote.find_jobs(checked)
+    remote.pull_first(checked, results)
+    repo = ResultsRepo.open_or_create(results)
+    if recipe is None:
+        recipe = _usual_recipe(repo, chosen, say)
+        job_checks.check_recipe(
+            checked.hub, checked.options, recipe, {e.task for e in chosen.models}
+        )
+    keep_catalog(chosen, results)
+    with _tracked(log_with, results, recipe, on_event) as heard:
+        return remote.run_on_jobs(checked, repo, recipe, running, on_event=heard, say=say, **kwargs)
 
 
 def _from_catalog(

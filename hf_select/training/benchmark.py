@@ -259,9 +259,67 @@ def missing_cells(
     ids, in their order.
     """
     check_arguments(seeds=seeds, shard=shard, checkpoint_every=checkpoint_every)
-    cells = _only(_all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter), only)
+    cells = all_cells(
+        catalog,
+        repo,
+        recipe,
+        seeds,
+        shard=shard,
+        checkpoint_every=checkpoint_every,
+        submitter=submitter,
+        only=only,
+    )
     known = _recorded(repo, retry_failed)
-    return [cell for cell in _sharded(cells, shard) if cell.key.id not in known]
+    return [cell for cell in cells if cell.key.id not in known]
+
+
+def all_cells(
+    catalog: Catalog,
+    repo: ResultsRepo,
+    recipe: Recipe,
+    seeds: Sequence[int] = (0,),
+    *,
+    shard: tuple[int, int] = (0, 1),
+    checkpoint_every: float = 60.0,
+    submitter: str = "",
+    only: Sequence[str] | None = None,
+) -> list[Cell]:
+    """As `missing_cells`, with those that have a record."""
+    every = _all_cells(catalog, repo, recipe, seeds, checkpoint_every, submitter)
+    return _sharded(_only(every, only), shard)
+
+
+def seconds_an_epoch(runs: Sequence[RunRecord]) -> dict[tuple[str, str, str], float]:
+    """(model, data set, config) -> what an epoch took there, the fastest of the runs."""
+    found: dict[tuple[str, str, str], float] = {}
+    for run in runs:
+        if not len(run.curve) or not run.curve.epochs[-1] > 0:
+            continue
+        seconds = float(run.curve.seconds[-1]) / float(run.curve.epochs[-1])
+        if seconds == seconds:
+            place = (run.key.model, run.key.dataset, run.key.config)
+            found[place] = min(seconds, found.get(place, seconds))
+    return found
+
+
+def check_timeout(cells: Sequence[Cell], runs: Sequence[RunRecord], timeout: float) -> None:
+    """Refuse a time-out in which some cell wouldn't get through one epoch, by the record's runs.
+
+    An estimate: the record may be of another machine, of which the fastest is believed. Raises
+    `InputError` with the slowest cell.
+    """
+    known = seconds_an_epoch(runs)
+    places = {(c.key.model, c.key.dataset, c.key.config): c for c in cells}
+    late = [(known[p], p) for p in places if known.get(p, 0.0) > timeout]
+    if late:
+        seconds, (model, dataset, _) = max(late)
+        others = len(late) - 1
+        more = f" (and {others} more such cell{'s' * (others > 1)})" if others else ""
+        raise InputError(
+            f"a timeout of {timeout:g} s is shorter than an epoch of {model} on {dataset}{more}: "
+            f"an estimated {seconds:.0f} s, by the record",
+            hint="allow more time, or leave the model out",
+        )
 
 
 def _all_cells(

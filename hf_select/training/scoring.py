@@ -207,6 +207,17 @@ def _known(repo: ResultsRepo, retry_failed: bool) -> set[tuple[str, str]]:
     }
 
 
+def rows_of(pairs: Sequence[Pair], repo: ResultsRepo) -> dict[str, list[ProxyRow]]:
+    """A pair's id -> its scores in the record."""
+    found: dict[str, list[ProxyRow]] = {pair.id: [] for pair in pairs}
+    names = {pair.id: set(pair.proxies) for pair in pairs}
+    for r in repo.proxies():
+        name = digest([r.model, r.model_revision, r.dataset, r.dataset_revision, r.config], 32)
+        if r.proxy in names.get(name, ()):
+            found[name].append(r)
+    return found
+
+
 def _has_failed(row: ProxyRow) -> bool:
     """Whether there was no pass at all; an undefined score has the rows and seconds of one."""
     return bool(np.isnan(row.value)) and row.rows == 0
@@ -407,6 +418,7 @@ def run_scoring(
     shard: tuple[int, int] = (0, 1),
     retry_failed: bool = False,
     only_measured: bool = False,
+    only: Collection[str] | None = None,
     without: Collection[tuple[str, str]] = (),
     fetch: Fetch | None = None,
     engine: Engine | None = None,
@@ -424,11 +436,15 @@ def run_scoring(
     train together (`parallel="data"`) the first one has them looked at. `engine` says where: on
     this machine if not given. `on_plan` is told how many pairs there are to score. The rows are in
     the inbox afterwards. Raises `StoppedError` after SIGINT or SIGTERM; the same call then goes on.
+
+    `only`: no other pairs than those with these ids.
     """
     check_scoring(proxies, rows, {entry.task for entry in catalog.datasets})
     began = time.monotonic()
     work = work_folder(repo)
     planned = all_pairs(catalog, proxies, shard=shard)
+    if only is not None:
+        planned = [pair for pair in planned if pair.id in only]
     run = _Scoring(repo, work, planned, retry_failed, on_event or (lambda event: None))
     here = place()
     if here.world > 1:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlencode
 
-from hf_select.demo.hub_server import community, files, listing, repos, uploads
+from hf_select.demo.hub_server import community, files, jobs, listing, repos, uploads
 from hf_select.demo.hub_server.answers import Answer, Call, Refused
 from hf_select.demo.hub_server.store import Store
 
@@ -17,6 +17,8 @@ _PAGE = "/(?:(?P<type>datasets|spaces)/)?(?P<id>[^/]+(?:/[^/]+)?)"
 _REV = "/(?P<revision>[^/]+)"
 _NAME = "/(?P<name>[^/]+)"
 _TALK = _REPO + "/discussions"
+_JOBS = "/api/jobs/(?P<namespace>[^/]+)"
+_JOB = _JOBS + "/(?P<job>[^/]+)"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ ROUTES = (
     Route("POST", _TALK + r"/(?P<num>\d+)/title", community.rename),
     Route("POST", _TALK + r"/(?P<num>\d+)/status", community.change_status),
     Route("POST", _TALK + r"/(?P<num>\d+)/merge", community.merge),
+    Route("GET", "/api/jobs/hardware", jobs.hardware),
+    Route("GET", _JOBS, jobs.listing),
+    Route("POST", _JOBS, jobs.start),
+    Route("GET", _JOB, jobs.details),
+    Route("POST", _JOB + "/cancel", jobs.cancel),
+    Route("GET", _JOB + "/logs", jobs.logs),
     Route("GET", _PAGE + "/resolve" + _REV + "/(?P<path>.+)", files.resolve),
     Route("GET", _REPO, repos.info),  # last: it would take any two words for a repository
 )

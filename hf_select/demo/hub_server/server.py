@@ -16,6 +16,7 @@ from typing import Any, Self
 from hf_select.demo.hub_server.community import add_event, merge_into_main
 from hf_select.demo.hub_server.faults import Fault, Faults, Request, matches
 from hf_select.demo.hub_server.handler import Handler
+from hf_select.demo.hub_server.jobs import LocalJob, kill_all
 from hf_select.demo.hub_server.store import Commit, Repo, Store, User, stamp
 
 
@@ -68,6 +69,7 @@ class LocalHub:
         if self._server is not None:
             self._server.close()
             self._server = None
+        kill_all(self.store)
 
     @property
     def endpoint(self) -> str:
@@ -206,6 +208,10 @@ class LocalHub:
             one = repo.discussions[num]
             one.status = "closed"
             add_event(one, "status-change", repo.namespace, {"status": "closed"})
+
+    def jobs(self) -> list[LocalJob]:
+        """The jobs that were started, oldest first; they end with the server."""
+        return list(self.store.jobs.values())
 
     def fault(
         self,

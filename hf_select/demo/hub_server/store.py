@@ -1,4 +1,4 @@
-"""Repositories, commits, files, refs and users, in memory."""
+"""Repositories, commits, files, refs, users and jobs, in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hf_select.demo.hub_server.jobs import LocalJob
 
 TYPES = ("model", "dataset", "space")
 MAIN = "refs/heads/main"
@@ -239,6 +242,8 @@ class Store:
         self.users: dict[str, User] = {}
         self.uploads: dict[str, Blob] = {}
         """Large files that arrived, by sha256."""
+        self.jobs: dict[str, LocalJob] = {}
+        """By id, oldest first."""
 
     def create(
         self,

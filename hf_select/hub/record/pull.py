@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hf_select.errors import RecordError
+from hf_select.errors import MissingError, RecordError
 from hf_select.files import sha256, write_atomic
 from hf_select.hub.client import Hub
-from hf_select.hub.record.contents import Contents, read_record, scratch_copy
+from hf_select.hub.record.contents import Contents, read_contents, read_record, scratch_copy
 from hf_select.records import Recipe, RunRecord
 from hf_select.results.card import CARD, card_problems
 from hf_select.results.manifest import MANIFEST
@@ -77,6 +77,19 @@ def pull(
         bytes=hub.bytes_read - before,
         problems=tuple(problems),
     )
+
+
+def pull_if_any(hub: Hub, repo_id: str, folder: Path) -> Pulled | None:
+    """As `pull`; None where there is no such dataset, or nothing in it yet."""
+    try:
+        contents = read_contents(hub, repo_id)
+    except MissingError as error:
+        if error.missing != "repository":
+            raise
+        return None
+    if contents.manifest is None:  # somebody has made it and publishes right now
+        return None
+    return pull(hub, repo_id, folder, revision=contents.head)
 
 
 # ------------------------------------------------------------------------------- the folder

@@ -20,6 +20,10 @@ EXECUTORS: Mapping[str, tuple[str, str]] = {
 `check(options)`, which raises `InputError` where it can't run here, before anything starts."""
 
 
+ON_THE_HUB = "hf-jobs"
+"""One that isn't an engine of jobs of ours: whole benchmarks run there (`pipeline.remote`)."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """An executor by its name, and its own options as text, such as {"partition": "gpu"}."""
@@ -33,11 +37,17 @@ class Engine:
         Raises `InputError`; nothing is started and nothing heavy is loaded for `local`.
         """
         if self.name not in EXECUTORS:
-            raise UnknownNameError("executor", self.name, EXECUTORS)
+            raise UnknownNameError("executor", self.name, (*EXECUTORS, ON_THE_HUB))
         if self.name == "local" and not self.options:
             return
         made = self._class()
         made.check(self._values(made))
+
+    @property
+    def seconds_a_job(self) -> float | None:
+        """How long the engine lets a job run at a stretch, where it was told so."""
+        minutes = self.options.get("timeout_min")
+        return None if minutes is None else 60.0 * float(minutes)
 
     def start(
         self,
