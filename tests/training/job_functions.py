@@ -28,6 +28,8 @@ def act(argument, stop):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (folder / "grandchild.pid").write_text(str(child.pid))
         time.sleep(600)
+    elif what.startswith("nap"):
+        time.sleep(3)
     elif what == "until stopped":
         while not stop():
             time.sleep(0.01)
@@ -96,3 +98,16 @@ def look_slowly(argument, stop):
         return stop()
 
     run_model_job(argument, slow_stop)
+
+
+def slowly_counted(argument, stop):
+    """As `slowly`, and a file grows by a byte a step, for whoever waits for the middle."""
+    from hf_select.training.benchmark import run_job
+
+    def slow_stop():
+        with (Path(argument["results"]) / "steps").open("a") as file:
+            file.write(".")
+        time.sleep(0.05)
+        return stop()
+
+    run_job(argument, slow_stop)
