@@ -29,8 +29,10 @@ def act(argument, stop):
         (folder / "grandchild.pid").write_text(str(child.pid))
         time.sleep(600)
     elif what.startswith("nap"):
-        time.sleep(3)
-    elif what == "until stopped":
+        time.sleep(2)
+    elif what == "until stopped once" and list(folder.glob("*.saved")):
+        pass
+    elif what.startswith("until stopped"):
         while not stop():
             time.sleep(0.01)
         (folder / f"{os.getpid()}.saved").touch()

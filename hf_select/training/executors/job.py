@@ -42,6 +42,7 @@ class RemoteJob:
     board: Board
     log: Path
     environment: Mapping[str, str]
+    paths: tuple[str, ...] = ()  # where the driver imports from
 
     def run(self, stop: BoardStop) -> tuple[str, str]:
         """Do it; how it ended, and the reason if it failed.
@@ -49,6 +50,7 @@ class RemoteJob:
         Raises `Requeued` if it has stopped for a signal and not because the driver wants it.
         """
         os.environ.update(self.environment)
+        sys.path += [path for path in self.paths if path not in sys.path]
         if not self.board.is_seen():
             folder = self.board.folder.parent.parent
             return "failed", f"{socket.gethostname()} does not see the folder {folder}"
@@ -83,7 +85,8 @@ def remote_job(
     board.add(job.id)
     log = logs.absolute() / f"{job.id}.log"
     log.unlink(missing_ok=True)  # of an earlier run: several starts of this job write to one log
-    return RemoteJob(job.id, pickled, board, log, environment)
+    paths = tuple(path for path in sys.path if path)
+    return RemoteJob(job.id, pickled, board, log, environment, paths)
 
 
 def variables(threads: int) -> dict[str, str]:

@@ -35,6 +35,12 @@ from hf_select.training.executors.job import (
 )
 from hf_select.training.executors.local import GRACE_SECONDS, TICK_SECONDS
 
+STARTED = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_process_group_cleanup_enabled": "true",  # what a job has started ends with its worker
+}
+"""Variables of a cluster that is started here."""
+
 CONNECT_SECONDS = 60.0
 """How long a cluster may take to answer; Ray itself tries for minutes."""
 
@@ -414,6 +420,8 @@ class _Cluster:
             else:
                 self._join()
         self._ours = True
+        # There is no setting for this: it prints on stdout what befalls workers.
+        ray._private.worker._worker_logs_enabled = False
 
     def _start(self) -> None:
         import ray
@@ -422,7 +430,7 @@ class _Cluster:
         short = tempfile.gettempdir() if len(tempfile.gettempdir()) < 30 else "/tmp"
         self._folder = Path(tempfile.mkdtemp(prefix="hfs-", dir=short))
         try:
-            with _set({"RAY_USAGE_STATS_ENABLED": "0"}), _handlers_kept():
+            with _set(STARTED), _handlers_kept():
                 ray.init(
                     address="local",
                     include_dashboard=False,
@@ -465,6 +473,7 @@ class _Cluster:
 
         if self._ours:
             ray.shutdown()
+            ray._private.worker._worker_logs_enabled = True
             self._ours = False
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
