@@ -2,6 +2,9 @@ import importlib.util
 import os
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -252,6 +255,7 @@ def test_a_cell_whose_worker_is_killed_twice_goes_on(
     assert files(repo.path) == before
 
 
+@pytest.mark.slow
 def test_without_retries_it_is_recorded_as_failed(cluster, catalog, repo, monkeypatch):
     monkeypatch.setattr(benchmark, "run_job", job_functions.slowly_counted)
     summary, _ = killed_run(catalog, repo, max_retries="0")
@@ -275,6 +279,88 @@ def test_a_worker_that_is_told_to_go_saves_and_the_job_goes_on(cluster, tmp_path
     assert [outcome.status for outcome in outcomes.values()] == ["ok"]
     assert len(list(work.glob("*.started"))) == 2
     assert len(list(work.glob("*.saved"))) == 1
+
+
+# ----------------------------------------------------------------------- a cluster of its own
+
+
+def driver(tmp_path, what, **options):
+    """A process in a group of its own that runs two jobs; its environment names no cluster."""
+    script = tmp_path / "driver.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys, tempfile
+            sys.path.append({str(Path(__file__).parent)!r})
+            import job_functions
+            from pathlib import Path
+            from hf_select.errors import HfSelectError
+            from hf_select.training.executors.base import Job
+            from hf_select.training.executors.ray import RayExecutor
+
+            tempfile.tempdir = {str(tmp_path / "t")!r}
+            executor = RayExecutor(job_functions.act, logs=Path("logs"), **{options!r})
+            jobs = [Job(f"job{{i}}", ({what!r}, {str(tmp_path)!r})) for i in range(2)]
+            try:
+                executor.run(jobs, on_end=lambda o: print(o.id, o.status, file=sys.stderr))
+            except HfSelectError as error:
+                print(error, file=sys.stderr)
+                sys.exit(error.exit_code)
+            """
+        )
+    )
+    (tmp_path / "t").mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    return subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def of_the_session(pid):
+    """Processes that are still there of all that a process has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = path.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, _, session = rest.split()[:4]
+        if int(session) == pid and state != "Z":
+            found.append(name)
+    return found
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_driver_only(tmp_path):
+    """The signal goes to all of the group: Ray's own processes, and workers."""
+    process = driver(tmp_path, "until stopped", jobs=2)
+    wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    assert output == ""
+    lines = errors.splitlines()
+    assert sorted(lines[:-1]) == ["job0 stopped", "job1 stopped"]
+    assert lines[-1] == "stopped by SIGINT"
+    assert len(list(tmp_path.glob("*.saved"))) == 2
+    assert not list((tmp_path / "t").iterdir())
+    assert not of_the_session(process.pid)
+
+
+@pytest.mark.slow
+def test_jobs_die_with_the_driver(tmp_path):
+    process = driver(tmp_path, "hang", jobs=1)
+    wait_for(lambda: (tmp_path / "grandchild.pid").exists() or process.poll() is not None)
+    process.kill()
+    process.communicate()
+    job = int(next(tmp_path.glob("*.started")).stem.split("-")[1])
+    wait_for(lambda: not alive(job))
+    wait_for(lambda: not of_the_session(process.pid))
 
 
 # ---------------------------------------------------------------------------- what is refused

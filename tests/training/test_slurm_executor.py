@@ -311,7 +311,7 @@ def test_a_signal_cancels_what_waits_and_lets_the_rest_save(queue, tmp_path):
 
 def test_what_slurm_does_not_take_is_an_error(queue, catalog, repo):
     before = files(repo.path)
-    with pytest.raises(InputError, match="SLURM does not take the jobs: .*invalid partition"):
+    with pytest.raises(InputError, match=r"SLURM does not take the jobs: .*invalid partition"):
         run_benchmark(catalog, repo, RECIPE, engine=Engine("slurm", {"partition": "closed"}))
     assert files(repo.path) == before
 
