@@ -195,10 +195,10 @@ def test_a_second_ctrl_c_leaves_at_once(cluster, tmp_path):
 # ------------------------------------------------------------------------------------- cells
 
 
-def kill_twice(results, killed):
+def kill(results, times, killed):
     """SIGKILL for the worker that trains, each time when it has come further."""
     seen = 0
-    for _ in range(2):
+    for _ in range(times):
         wait_for(lambda n=seen: steps_saved(results) > n + 3)
         seen = steps_saved(results)
         pid = wait_for(lambda: next((p for p in started(results) if p not in killed), None))
@@ -219,9 +219,9 @@ def started(results):
     return found
 
 
-def killed_run(catalog, repo, **options):
+def killed_run(catalog, repo, times, **options):
     killed = []
-    killer = threading.Thread(target=kill_twice, args=(repo.path, killed), daemon=True)
+    killer = threading.Thread(target=kill, args=(repo.path, times, killed), daemon=True)
     killer.start()
     summary = run_benchmark(
         catalog, repo, RECIPE, checkpoint_every=0, engine=Engine("ray", options)
@@ -236,7 +236,7 @@ def test_a_cell_whose_worker_is_killed_twice_goes_on(
     run_benchmark(catalog, undisturbed, RECIPE)
     monkeypatch.setattr(benchmark, "run_job", job_functions.slowly_counted)
     capfd.readouterr()
-    summary, killed = killed_run(catalog, repo)
+    summary, killed = killed_run(catalog, repo, 2)
     assert len(killed) == 2
     assert (summary.done, summary.failed) == (1, 0)
     (expected,), (record,) = undisturbed.runs(), repo.runs()
@@ -258,7 +258,7 @@ def test_a_cell_whose_worker_is_killed_twice_goes_on(
 @pytest.mark.slow
 def test_without_retries_it_is_recorded_as_failed(cluster, catalog, repo, monkeypatch):
     monkeypatch.setattr(benchmark, "run_job", job_functions.slowly_counted)
-    summary, _ = killed_run(catalog, repo, max_retries="0")
+    summary, _ = killed_run(catalog, repo, 1, max_retries="0")
     assert (summary.done, summary.failed) == (0, 1)
     (record,) = repo.runs()
     assert (record.status, record.reason) == ("failed", "its worker died")
@@ -300,6 +300,7 @@ def driver(tmp_path, what, **options):
 
             tempfile.tempdir = {str(tmp_path / "t")!r}
             executor = RayExecutor(job_functions.act, logs=Path("logs"), **{options!r})
+            print(executor._cluster._folder, file=sys.stderr)
             jobs = [Job(f"job{{i}}", ({what!r}, {str(tmp_path)!r})) for i in range(2)]
             try:
                 executor.run(jobs, on_end=lambda o: print(o.id, o.status, file=sys.stderr))
@@ -324,7 +325,7 @@ def driver(tmp_path, what, **options):
 
 def of_the_session(pid):
     """Processes that are still there of all that a process has started."""
-    found = []
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = path.read_text().rpartition(")")
@@ -332,7 +333,7 @@ def of_the_session(pid):
             continue
         state, _, _, session = rest.split()[:4]
         if int(session) == pid and state != "Z":
-            found.append(name)
+            found[int(path.parent.name)] = name.partition("(")[2]
     return found
 
 
@@ -344,11 +345,12 @@ def test_ctrl_c_in_a_terminal_reaches_the_driver_only(tmp_path):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors
     assert output == ""
-    lines = errors.splitlines()
-    assert sorted(lines[:-1]) == ["job0 stopped", "job1 stopped"]
-    assert lines[-1] == "stopped by SIGINT"
+    folder, *ends, said = errors.splitlines()
+    assert sorted(ends) == ["job0 stopped", "job1 stopped"]
+    assert said == "stopped by SIGINT"
     assert len(list(tmp_path.glob("*.saved"))) == 2
-    assert not list((tmp_path / "t").iterdir())
+    assert Path(folder).name.startswith("hfs-")
+    assert not Path(folder).exists()
     assert not of_the_session(process.pid)
 
 
@@ -359,8 +361,61 @@ def test_jobs_die_with_the_driver(tmp_path):
     process.kill()
     process.communicate()
     job = int(next(tmp_path.glob("*.started")).stem.split("-")[1])
-    wait_for(lambda: not alive(job))
-    wait_for(lambda: not of_the_session(process.pid))
+    grandchild = int((tmp_path / "grandchild.pid").read_text())
+    wait_for(lambda: not alive(job) and not alive(grandchild))
+
+
+@pytest.mark.slow
+def test_without_ray_on_its_machine_a_driver_gives_up(tmp_path):
+    process = driver(tmp_path, "until stopped", jobs=1)
+    wait_for(lambda: list(tmp_path.glob("*.started")) or process.poll() is not None)
+    (raylet,) = [pid for pid, name in of_the_session(process.pid).items() if name == "raylet"]
+    os.kill(raylet, signal.SIGKILL)
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 1, errors
+    assert "the Ray cluster is lost: Ray has died on this machine" in errors
+
+
+@pytest.fixture
+def two_machines(tmp_path):
+    """Two machines as far as Ray is concerned; the driver's has room for no job."""
+    from ray.cluster_utils import Cluster
+
+    ray.shutdown()  # the module's
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 0, "include_dashboard": False},
+    )
+    nodes = [made.add_node(num_cpus=1, include_dashboard=False) for _ in range(2)]
+    yield made, nodes
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_when_its_machine_dies(two_machines, tmp_path):
+    made, nodes = two_machines
+    work = tmp_path / "work"
+
+    def kill_machine():
+        (path,) = wait_for(lambda: list(work.glob("*.started")))
+        job = path.stem.split("-")[1]
+        parent = int(Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1])
+        for node in nodes:
+            for processes in node.all_processes.values():
+                if any(p.process.pid == parent for p in processes):
+                    made.remove_node(node, allow_graceful=False)
+                    return
+        raise AssertionError(f"{parent} is no machine's")
+
+    killer = threading.Thread(target=kill_machine, daemon=True)
+    killer.start()
+    began = time.monotonic()
+    outcomes = run(tmp_path, "nap", address=made.address, jobs=1)
+    killer.join()
+    assert [(o.status, o.reason) for o in outcomes.values()] == [("ok", "")]
+    assert len(list(work.glob("*.started"))) == 2
+    assert time.monotonic() - began < 120
 
 
 # ---------------------------------------------------------------------------- what is refused

@@ -47,6 +47,9 @@ CONNECT_SECONDS = 60.0
 PROBE_SECONDS = 120.0
 """How long a machine may take to start a worker and look for the folder."""
 
+NODES_SECONDS = 10.0
+"""How often to ask whether the driver's own machine is still in the cluster."""
+
 CANCEL_SECONDS = 30.0
 """How long Ray may take to end a worker before it is no longer waited for."""
 
@@ -251,6 +254,14 @@ class RayExecutor:
         )(_work)
         return task.options(name=f"hf-select {job.id}").remote(sent), sent
 
+    def raise_if_lost(self) -> None:
+        """Without Ray on the driver's machine no job's end is ever heard of, and nothing says so.
+
+        Raises `HfSelectError` then.
+        """
+        if not self._cluster.has_driver():
+            raise _lost("Ray has died on this machine")
+
     @property
     def timeout(self) -> float | None:
         """Seconds a job."""
@@ -272,6 +283,7 @@ class _Run:
     on_end: Callable[[Outcome], None]
     live: dict[Any, _Running] = field(default_factory=dict)
     looked: float = float("-inf")
+    counted: float = float("-inf")
     asked: bool = False
 
     def go(self, waiting: Iterator[Job], on_tick: Callable[[], None]) -> None:
@@ -295,10 +307,7 @@ class _Run:
                     self.end(task)
                 on_tick()
         except ray.exceptions.RayError as error:
-            raise HfSelectError(
-                f"the Ray cluster is lost: {_last(str(error))}",
-                hint="run the same command again to go on",
-            ) from error
+            raise _lost(_last(str(error))) from error
         finally:
             for task in self.live:
                 ray.cancel(task, force=True)
@@ -316,6 +325,9 @@ class _Run:
         elif now - self.looked < LOOK_SECONDS:
             return
         self.looked = now
+        if now - self.counted >= NODES_SECONDS:
+            self.counted = now
+            self.executor.raise_if_lost()
         stuck = bool(self.interrupts) and now - self.interrupts.since > GRACE_SECONDS
         for task, running in list(self.live.items()):
             starts = len(self.board.starts(running.job.id))
@@ -467,6 +479,13 @@ class _Cluster:
             if node["Alive"]
         ]
 
+    def has_driver(self) -> bool:
+        """Whether this process's machine is there."""
+        import ray
+
+        here = ray.get_runtime_context().get_node_id()
+        return any(node.id == here for node in self.nodes())
+
     def leave(self) -> None:
         """A cluster that we have started ends with it."""
         import ray
@@ -510,6 +529,12 @@ def _unreachable(address: str, why: str) -> InputError:
     return InputError(
         f"no Ray cluster can be reached at {address}: {why}",
         hint="the driver runs on a machine of the cluster; `ray status` shows if it is up",
+    )
+
+
+def _lost(why: str) -> HfSelectError:
+    return HfSelectError(
+        f"the Ray cluster is lost: {why}", hint="run the same command again to go on"
     )
 
 
