@@ -108,7 +108,7 @@ def sacct(folder: Path, *_: str) -> None:
 
 def scancel(folder: Path, *ids: str) -> None:
     for name in ids:
-        if states(folder)[name] in ("PENDING", "RUNNING"):
+        if states(folder)[name] not in ("COMPLETED", "FAILED"):
             (folder / f"{name}.state").write_text("CANCELLED by 1000")
             pid = folder / f"{name}.pid"
             if pid.exists():

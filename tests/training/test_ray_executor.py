@@ -2,10 +2,6 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
-import sys
-import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -13,15 +9,17 @@ import job_functions
 import numpy as np
 import pytest
 import tinytrial
+from enginetest import alive, driver, events, files, meanwhile, of_the_session, started, wait_for
 
 from hf_select.errors import InputError, StoppedError, UnknownNameError
 from hf_select.results.repo import ResultsRepo
 from hf_select.training import benchmark
-from hf_select.training.benchmark import BenchmarkEvent, run_benchmark
+from hf_select.training.benchmark import run_benchmark
 from hf_select.training.executors import board as board_module
 from hf_select.training.executors.base import Job
 from hf_select.training.executors.board import Board
 from hf_select.training.executors.engine import Engine
+from hf_select.training.executors.job import remote_job
 from hf_select.training.executors.ray import RayExecutor, _Node
 
 ray = pytest.importorskip("ray")
@@ -32,7 +30,9 @@ RECIPE = tinytrial.RECIPE
 @pytest.fixture(scope="module")
 def cluster():
     """Two CPUs of this machine, which the executors find."""
+    before = signal.getsignal(signal.SIGTERM)
     executor = RayExecutor(job_functions.act, logs=Path("unused"))
+    assert signal.getsignal(signal.SIGTERM) is before
     yield
     executor._cluster.leave()
 
@@ -57,30 +57,6 @@ def run(tmp_path, *whats, **options):
     executor.run(jobs, on_end=outcomes.append)
     assert len(outcomes) == len(jobs)
     return {outcome.id: outcome for outcome in outcomes}
-
-
-def events(results):
-    lines = (Path(results) / ".work" / "events.jsonl").read_text().splitlines()
-    return [BenchmarkEvent.from_json(line) for line in lines]
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("not reached")
-
-
-def alive(pid):
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
-
-
-def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 # ------------------------------------------------------------------------------------- jobs
@@ -112,6 +88,7 @@ def test_a_job_that_hangs_is_ended(cluster, tmp_path):
     wait_for(lambda: not alive(grandchild))
 
 
+@pytest.mark.slow
 def test_a_job_in_the_queue_does_not_use_up_its_time(cluster, tmp_path):
     whats = ["nap", "nap ", "nap  ", "nap   "]
     outcomes = run(tmp_path, *whats, jobs=4, timeout=3.5)
@@ -138,6 +115,7 @@ def test_the_next_job_is_asked_for_when_there_is_room(cluster, tmp_path):
     executor.run(jobs(), on_end=lambda outcome: ended.append(outcome.id))
     assert asked == [0, 1, 2]
     assert ended == ["job0", "job1", "job2"]
+    assert len(list((tmp_path / "work").glob("*.started"))) == 3  # a process each
 
 
 def test_by_default_as_many_run_as_there_is_room_for(cluster, tmp_path):
@@ -156,8 +134,7 @@ def test_a_signal_lets_the_jobs_save_and_stops(cluster, tmp_path):
         wait_for(lambda: len(list(work.glob("*.started"))) == 2)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    sender = threading.Thread(target=send)
-    sender.start()
+    sender = meanwhile(send)
     before = signal.getsignal(signal.SIGTERM)
     executor = RayExecutor(job_functions.act, logs=tmp_path / "logs", jobs=3)
     outcomes = []
@@ -170,6 +147,42 @@ def test_a_signal_lets_the_jobs_save_and_stops(cluster, tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_job_that_does_not_stop_is_ended(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_select.training.executors.ray.GRACE_SECONDS", 0.5)
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def send():
+        wait_for(lambda: list(work.glob("*.started")))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    meanwhile(send)
+    executor = RayExecutor(job_functions.act, logs=tmp_path / "logs")
+    outcomes = []
+    began = time.monotonic()
+    with pytest.raises(StoppedError):
+        executor.run([Job("hang", ("hang", str(work)))], on_end=outcomes.append)
+    assert time.monotonic() - began < 30
+    assert [outcome.status for outcome in outcomes] == ["stopped"]
+
+
+def test_a_job_that_starts_too_often_is_ended(cluster, tmp_path, monkeypatch):
+    """Ray starts what its memory monitor has ended again and again, whatever `max_retries` is."""
+    monkeypatch.setattr(RayExecutor, "max_starts", 1)
+    work = tmp_path / "work"
+
+    def tell():
+        (path,) = wait_for(lambda: list(work.glob("*.started")))
+        os.kill(int(path.stem.split("-")[1]), signal.SIGKILL)
+
+    meanwhile(tell)
+    outcomes = run(tmp_path, "hang", timeout=20)
+    assert [(o.status, o.reason) for o in outcomes.values()] == [
+        ("failed", "its worker died 2 times")
+    ]
+
+
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once(cluster, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
@@ -180,8 +193,7 @@ def test_a_second_ctrl_c_leaves_at_once(cluster, tmp_path):
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
 
-    sender = threading.Thread(target=send)
-    sender.start()
+    sender = meanwhile(send)
     executor = RayExecutor(job_functions.act, logs=tmp_path / "logs", jobs=1)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -212,17 +224,9 @@ def steps_saved(results):
     return path.stat().st_size if path.exists() else 0
 
 
-def started(results):
-    found = []
-    for path in (Path(results) / ".work" / "jobs").glob("*/*.starts"):
-        found += [int(line.split()[1]) for line in path.read_text().splitlines()]
-    return found
-
-
 def killed_run(catalog, repo, times, **options):
     killed = []
-    killer = threading.Thread(target=kill, args=(repo.path, times, killed), daemon=True)
-    killer.start()
+    meanwhile(lambda: kill(repo.path, times, killed))
     summary = run_benchmark(
         catalog, repo, RECIPE, checkpoint_every=0, engine=Engine("ray", options)
     )
@@ -272,8 +276,7 @@ def test_a_worker_that_is_told_to_go_saves_and_the_job_goes_on(cluster, tmp_path
         (path,) = wait_for(lambda: list(work.glob("*.started")))
         os.kill(int(path.stem.split("-")[1]), signal.SIGTERM)
 
-    teller = threading.Thread(target=tell)
-    teller.start()
+    teller = meanwhile(tell)
     outcomes = run(tmp_path, "until stopped once")
     teller.join()
     assert [outcome.status for outcome in outcomes.values()] == ["ok"]
@@ -284,79 +287,36 @@ def test_a_worker_that_is_told_to_go_saves_and_the_job_goes_on(cluster, tmp_path
 # ----------------------------------------------------------------------- a cluster of its own
 
 
-def driver(tmp_path, what, **options):
-    """A process in a group of its own that runs two jobs; its environment names no cluster."""
-    script = tmp_path / "driver.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            import sys, tempfile
-            sys.path.append({str(Path(__file__).parent)!r})
-            import job_functions
-            from pathlib import Path
-            from hf_select.errors import HfSelectError
-            from hf_select.training.executors.base import Job
-            from hf_select.training.executors.ray import RayExecutor
-
-            tempfile.tempdir = {str(tmp_path / "t")!r}
-            executor = RayExecutor(job_functions.act, logs=Path("logs"), **{options!r})
-            print(executor._cluster._folder, file=sys.stderr)
-            jobs = [Job(f"job{{i}}", ({what!r}, {str(tmp_path)!r})) for i in range(2)]
-            try:
-                executor.run(jobs, on_end=lambda o: print(o.id, o.status, file=sys.stderr))
-            except HfSelectError as error:
-                print(error, file=sys.stderr)
-                sys.exit(error.exit_code)
-            """
-        )
-    )
-    (tmp_path / "t").mkdir()
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    return subprocess.Popen(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def of_the_session(pid):
-    """Processes that are still there of all that a process has started."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = path.read_text().rpartition(")")
-        except OSError:
-            continue
-        state, _, _, session = rest.split()[:4]
-        if int(session) == pid and state != "Z":
-            found[int(path.parent.name)] = name.partition("(")[2]
+def raylet_of(process):
+    (found,) = [pid for pid, name in of_the_session(process.pid).items() if name == "raylet"]
     return found
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_reaches_the_driver_only(tmp_path):
     """The signal goes to all of the group: Ray's own processes, and workers."""
-    process = driver(tmp_path, "until stopped", jobs=2)
+    process = driver(
+        tmp_path, "hf_select.training.executors.ray", "RayExecutor", "until stopped", jobs=2
+    )
     wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2 or process.poll() is not None)
+    words = Path(f"/proc/{raylet_of(process)}/cmdline").read_text().split("\0")
+    folder = [word.partition("=")[2] for word in words if word.startswith("--temp_dir=")]
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors
     assert output == ""
-    folder, *ends, said = errors.splitlines()
+    *ends, said = errors.splitlines()
     assert sorted(ends) == ["job0 stopped", "job1 stopped"]
     assert said == "stopped by SIGINT"
     assert len(list(tmp_path.glob("*.saved"))) == 2
-    assert Path(folder).name.startswith("hfs-")
-    assert not Path(folder).exists()
+    assert folder
+    assert not Path(folder[0]).exists()
     assert not of_the_session(process.pid)
 
 
 @pytest.mark.slow
 def test_jobs_die_with_the_driver(tmp_path):
-    process = driver(tmp_path, "hang", jobs=1)
+    process = driver(tmp_path, "hf_select.training.executors.ray", "RayExecutor", "hang", jobs=1)
     wait_for(lambda: (tmp_path / "grandchild.pid").exists() or process.poll() is not None)
     process.kill()
     process.communicate()
@@ -367,10 +327,11 @@ def test_jobs_die_with_the_driver(tmp_path):
 
 @pytest.mark.slow
 def test_without_ray_on_its_machine_a_driver_gives_up(tmp_path):
-    process = driver(tmp_path, "until stopped", jobs=1)
+    process = driver(
+        tmp_path, "hf_select.training.executors.ray", "RayExecutor", "until stopped", jobs=1
+    )
     wait_for(lambda: list(tmp_path.glob("*.started")) or process.poll() is not None)
-    (raylet,) = [pid for pid, name in of_the_session(process.pid).items() if name == "raylet"]
-    os.kill(raylet, signal.SIGKILL)
+    os.kill(raylet_of(process), signal.SIGKILL)
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 1, errors
     assert "the Ray cluster is lost: Ray has died on this machine" in errors
@@ -408,8 +369,7 @@ def test_a_job_goes_on_when_its_machine_dies(two_machines, tmp_path):
                     return
         raise AssertionError(f"{parent} is no machine's")
 
-    killer = threading.Thread(target=kill_machine, daemon=True)
-    killer.start()
+    killer = meanwhile(kill_machine)
     began = time.monotonic()
     outcomes = run(tmp_path, "nap", address=made.address, jobs=1)
     killer.join()
@@ -487,6 +447,30 @@ def test_what_answers_but_is_no_cluster_is_given_up(catalog, repo, monkeypatch):
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InputError, match="no answer within 2 seconds"):
             run_benchmark(catalog, repo, RECIPE, engine=Engine("ray", {"address": address}))
+
+
+def test_a_machine_that_came_later_and_does_not_see_the_results_fails_the_job(tmp_path):
+    board = Board.beside(tmp_path / "logs")
+    board.make()
+    job = Job("fine", ("fine", str(tmp_path)))
+    sent = remote_job(job_functions.act, job, board=board, logs=tmp_path, threads=1, gpu=True)
+    board.remove()
+    status, reason = sent.run(board_module.BoardStop(board))
+    assert status == "failed"
+    assert reason == f"{socket.gethostname()} does not see the folder {tmp_path}"
+
+
+def test_a_function_without_a_name_is_refused(tmp_path):
+    board = Board.beside(tmp_path / "logs")
+    with pytest.raises(InputError, match="can't be sent to another machine"):
+        remote_job(
+            lambda argument, stop: None,
+            Job("a", None),
+            board=board,
+            logs=tmp_path,
+            threads=1,
+            gpu=False,
+        )
 
 
 def test_the_board_tells_jobs_to_stop(tmp_path):

@@ -1,6 +1,5 @@
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -9,11 +8,12 @@ import job_functions
 import numpy as np
 import pytest
 import tinytrial
+from enginetest import alive, driver, events, files, meanwhile, of_the_session, started, wait_for
 
 from hf_select.errors import InputError, StoppedError, UnknownNameError
 from hf_select.results.repo import ResultsRepo
 from hf_select.training import benchmark
-from hf_select.training.benchmark import BenchmarkEvent, run_benchmark
+from hf_select.training.benchmark import run_benchmark
 from hf_select.training.executors import slurm
 from hf_select.training.executors.base import Job
 from hf_select.training.executors.engine import Engine
@@ -45,36 +45,6 @@ def run(tmp_path, *whats, **options):
     executor.run(jobs, on_end=outcomes.append)
     assert len(outcomes) == len(jobs)
     return {outcome.id: outcome for outcome in outcomes}
-
-
-def events(results):
-    lines = (Path(results) / ".work" / "events.jsonl").read_text().splitlines()
-    return [BenchmarkEvent.from_json(line) for line in lines]
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("not reached")
-
-
-def alive(pid):
-    status = Path(f"/proc/{pid}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
-
-
-def files(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def meanwhile(do):
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    return thread
 
 
 # ------------------------------------------------------------------------------------- jobs
@@ -154,6 +124,41 @@ def test_a_signal_lets_the_jobs_save_and_stops(tmp_path, number):
     assert signal.getsignal(number) is before
 
 
+def test_a_job_that_does_not_stop_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_select.training.executors.slurm.GRACE_SECONDS", 0.5)
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def send():
+        wait_for(lambda: list(work.glob("*.started")))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    meanwhile(send)
+    executor = SlurmExecutor(job_functions.act, logs=tmp_path / "logs", cluster="local")
+    outcomes = []
+    began = time.monotonic()
+    with pytest.raises(StoppedError):
+        executor.run([Job("hang", ("hang", str(work)))], on_end=outcomes.append)
+    assert time.monotonic() - began < 30
+    assert [outcome.status for outcome in outcomes] == ["stopped"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_reaches_the_driver_only(tmp_path):
+    """The signal goes to all of the group: submitit's own processes, and the jobs'."""
+    module, options = "hf_select.training.executors.slurm", {"jobs": 2, "cluster": "local"}
+    process = driver(tmp_path, module, "SlurmExecutor", "until stopped", **options)
+    wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    assert output == ""
+    assert sorted(errors.splitlines()) == ["job0 stopped", "job1 stopped", "stopped by SIGINT"]
+    assert len(list(tmp_path.glob("*.saved"))) == 2
+    wait_for(lambda: not of_the_session(process.pid))
+
+
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
@@ -176,13 +181,6 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path):
 
 
 # ------------------------------------------------------------------------------------- cells
-
-
-def started(results):
-    found = []
-    for path in (Path(results) / ".work" / "jobs").glob("*/*.starts"):
-        found += [int(line.split()[1]) for line in path.read_text().splitlines()]
-    return found
 
 
 @pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.slow)])
@@ -282,9 +280,22 @@ def test_arrays_come_one_after_the_other(queue, tmp_path, monkeypatch):
     assert "gpus" not in (queue / "1.sh").read_text()
 
 
+@pytest.mark.slow
 def test_a_hanging_job_is_cancelled_in_the_queue(queue, tmp_path):
     outcomes = on_slurm(tmp_path, "hang", timeout=1.5)
     assert outcomes["hang"].status == "timeout"
+    assert fake_slurm.states(queue) == {"1": "CANCELLED by 1000"}
+
+
+@pytest.mark.slow
+def test_what_a_lost_machine_runs_is_not_started_again(queue, tmp_path):
+    def lose():
+        wait_for(lambda: list((tmp_path / "work").glob("*.started")))
+        (queue / "1.state").write_text("NODE_FAIL")
+
+    meanwhile(lose)
+    outcomes = on_slurm(tmp_path, "hang")
+    assert (outcomes["hang"].status, outcomes["hang"].reason) == ("failed", "SLURM says NODE_FAIL")
     assert fake_slurm.states(queue) == {"1": "CANCELLED by 1000"}
 
 
