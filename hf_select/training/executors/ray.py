@@ -35,12 +35,6 @@ from hf_select.training.executors.job import (
 )
 from hf_select.training.executors.local import GRACE_SECONDS, TICK_SECONDS
 
-STARTED = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_process_group_cleanup_enabled": "true",  # what a job has started ends with its worker
-}
-"""Variables of a cluster that is started here."""
-
 CONNECT_SECONDS = 60.0
 """How long a cluster may take to answer; Ray itself tries for minutes."""
 
@@ -442,7 +436,7 @@ class _Cluster:
         short = tempfile.gettempdir() if len(tempfile.gettempdir()) < 30 else "/tmp"
         self._folder = Path(tempfile.mkdtemp(prefix="hfs-", dir=short))
         try:
-            with _set(STARTED), _handlers_kept():
+            with _set({"RAY_USAGE_STATS_ENABLED": "0"}), _handlers_kept():
                 ray.init(
                     address="local",
                     include_dashboard=False,
