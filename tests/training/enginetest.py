@@ -44,7 +44,8 @@ def events(results):
 def started(results):
     found = []
     for path in (Path(results) / ".work" / "jobs").glob("*/*.starts"):
-        found += [int(line.split()[1]) for line in path.read_text().splitlines()]
+        lines = (line.split() for line in path.read_text().splitlines())
+        found += [int(line[1]) for line in lines if len(line) == 2]
     return found
 
 

@@ -122,7 +122,7 @@ def test_by_default_as_many_run_as_there_is_room_for(cluster, tmp_path):
     whole = ray.cluster_resources()["CPU"]
     assert RayExecutor(job_functions.act, logs=tmp_path).slots == whole
     assert RayExecutor(job_functions.act, logs=tmp_path, num_cpus=0.5).slots == 2 * whole
-    node = _Node("", "", cpus=8.0, gpus=2.0)
+    node = _Node("", "", "", cpus=8.0, gpus=2.0)
     assert [node.room(1, gpus) for gpus in (0, 1, 0.1, 2, 3)] == [8, 2, 8, 1, 0]
 
 

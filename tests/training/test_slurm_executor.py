@@ -15,7 +15,8 @@ from hf_select.results.repo import ResultsRepo
 from hf_select.training import benchmark
 from hf_select.training.benchmark import run_benchmark
 from hf_select.training.executors import slurm
-from hf_select.training.executors.base import Job
+from hf_select.training.executors.base import Interrupts, Job
+from hf_select.training.executors.board import Board
 from hf_select.training.executors.engine import Engine
 from hf_select.training.executors.slurm import SlurmExecutor
 
@@ -178,6 +179,24 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path):
     assert time.monotonic() - began < 20
     pid = int(next(work.glob("*.started")).stem.split("-")[1])
     wait_for(lambda: not alive(pid))
+
+
+def test_the_time_in_the_queue_again_does_not_count(tmp_path):
+    logs = tmp_path / "logs"
+    executor = SlurmExecutor(job_functions.act, logs=logs, timeout=5, cluster="local")
+    board = Board.beside(logs)
+    board.make()
+    sent = executor.prepare(Job("fine", ("fine", str(tmp_path))), board)
+    now = time.monotonic()
+    running = slurm._Running(sent, None, starts=1, since=now - 6)
+    jobs = slurm._Run(executor, None, board, Interrupts(), print)
+    board.note_start("fine")
+    assert jobs.is_to_end(running, now)
+    board.note_pause("fine")
+    assert not jobs.is_to_end(running, now)
+    assert len(board.starts("fine")) == 1
+    board.note_start("fine")
+    assert jobs.is_to_end(running, now)
 
 
 # ------------------------------------------------------------------------------------- cells

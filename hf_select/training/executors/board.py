@@ -15,6 +15,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+PAUSED = "paused"
+
 LOOK_SECONDS = 1.0
 """How long a job goes on with what it has last read."""
 
@@ -54,7 +56,15 @@ class Board:
             lines = self._starts(job).read_text(encoding="utf-8").splitlines()
         except OSError:
             return []
-        return [(host, int(pid)) for host, _, pid in (line.partition(" ") for line in lines)]
+        found = (line.partition(" ") for line in lines if line != PAUSED)
+        return [(host, int(pid)) for host, _, pid in found]
+
+    def is_paused(self, job: str) -> bool:
+        """Whether it has saved and waits to be started again."""
+        try:
+            return self._starts(job).read_text(encoding="utf-8").endswith(f"{PAUSED}\n")
+        except OSError:
+            return False
 
     def ask_to_stop(self) -> None:
         """All jobs, also those that start later."""
@@ -74,6 +84,11 @@ class Board:
         """This process starts on it."""
         with self._starts(job).open("a", encoding="utf-8") as file:
             file.write(f"{socket.gethostname()} {os.getpid()}\n")
+
+    def note_pause(self, job: str) -> None:
+        """This process has saved; another one will go on."""
+        with self._starts(job).open("a", encoding="utf-8") as file:
+            file.write(f"{PAUSED}\n")
 
     def is_stop_asked(self) -> bool:
         """By the driver, or by there being none any more."""

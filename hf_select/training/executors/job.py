@@ -61,6 +61,7 @@ class RemoteJob:
                 function(argument, stop)
             except StoppedError:
                 if stop.signalled and not self.board.is_stop_asked():
+                    self.board.note_pause(self.id)
                     raise Requeued from None
                 return "stopped", ""
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is this job's only

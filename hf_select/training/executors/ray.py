@@ -25,7 +25,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hf_select.errors import HfSelectError, InputError
-from hf_select.training.executors.base import Interrupts, Job, JobFunction, Options, Outcome
+from hf_select.training.executors.base import (
+    Interrupts,
+    Job,
+    JobFunction,
+    Options,
+    Outcome,
+    cores,
+)
 from hf_select.training.executors.board import LOOK_SECONDS, Board, BoardStop
 from hf_select.training.executors.job import (
     RemoteJob,
@@ -89,6 +96,7 @@ class _Running:
 @dataclass(frozen=True)
 class _Node:
     id: str
+    host: str
     name: str
     cpus: float
     gpus: float
@@ -256,6 +264,10 @@ class RayExecutor:
         if not self._cluster.has_driver():
             raise _lost("Ray has died on this machine")
 
+    def has_machine(self, host: str) -> bool:
+        """Whether it is in the cluster now."""
+        return any(node.host == host for node in self._cluster.nodes())
+
     @property
     def timeout(self) -> float | None:
         """Seconds a job."""
@@ -324,11 +336,11 @@ class _Run:
             self.executor.raise_if_lost()
         stuck = bool(self.interrupts) and now - self.interrupts.since > GRACE_SECONDS
         for task, running in list(self.live.items()):
-            starts = len(self.board.starts(running.job.id))
+            seen = self.board.starts(running.job.id)
+            starts = len(seen)
             if starts > running.starts:
                 running.starts, running.since = starts, now
-            limit, since = self.executor.timeout, running.since
-            running.late |= limit is not None and since is not None and now - since > limit
+            running.late |= self.is_late(running, seen, now)
             running.worn |= starts > self.executor.max_starts  # Ray's memory monitor retries freely
             waits = bool(self.interrupts) and not starts
             if running.cancelled is None and (running.late or running.worn or stuck or waits):
@@ -336,6 +348,13 @@ class _Run:
                 running.cancelled = now
             elif running.cancelled is not None and now - running.cancelled > CANCEL_SECONDS:
                 self.report(task, *self.fate(running, "its worker can't be ended"))
+
+    def is_late(self, running: _Running, seen: list[tuple[str, int]], now: float) -> bool:
+        """Whether it has run for too long; to wait for another machine isn't to run."""
+        limit, since = self.executor.timeout, running.since
+        if limit is None or since is None or now - since <= limit:
+            return False
+        return not self.board.is_paused(running.job.id) and self.executor.has_machine(seen[-1][0])
 
     def end(self, task: Any) -> None:
         """A task is over: the function's own word, or why there is none."""
@@ -439,6 +458,7 @@ class _Cluster:
             with _set({"RAY_USAGE_STATS_ENABLED": "0"}), _handlers_kept():
                 ray.init(
                     address="local",
+                    num_cpus=cores(),
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -465,6 +485,7 @@ class _Cluster:
         return [
             _Node(
                 id=node["NodeID"],
+                host=node["NodeManagerHostname"],
                 name=f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})",
                 cpus=node["Resources"].get("CPU", 0.0),
                 gpus=node["Resources"].get("GPU", 0.0),

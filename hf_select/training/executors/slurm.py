@@ -351,9 +351,13 @@ class _Run:
         return now - running.over >= (0.0 if self.queue.is_local else LAG_SECONDS)
 
     def is_to_end(self, running: _Running, now: float) -> bool:
-        """Whether it is late, or the time for stopping is up, or it is still in the queue then."""
+        """Whether it is late, or the time for stopping is up, or it is in the queue then.
+
+        The time that it is in the queue doesn't count, also when it is there again.
+        """
         limit, since = self.executor.timeout, running.since
-        running.late = limit is not None and since is not None and now - since > limit
+        over = limit is not None and since is not None and now - since > limit
+        running.late = over and not self.board.is_paused(running.sent.id)
         stuck = bool(self.interrupts) and now - self.interrupts.since > GRACE_SECONDS
         return running.late or stuck or (bool(self.interrupts) and not running.starts)
 
