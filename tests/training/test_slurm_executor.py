@@ -292,9 +292,19 @@ def test_jobs_are_one_array_with_a_limit(queue, tmp_path):
 
 
 def test_arrays_come_one_after_the_other(queue, tmp_path, monkeypatch):
+    """Each has a limit of its own of jobs at once."""
     monkeypatch.setattr(slurm, "CHUNK", 2)
-    outcomes = on_slurm(tmp_path, "fine", "fine ", "fine  ", gpus_per_node=0)
-    assert {outcome.status for outcome in outcomes.values()} == {"ok"}
+    ended, asked = [], []
+
+    def jobs():
+        for i in range(3):
+            asked.append(len(ended))
+            yield Job(f"job{i}", ("fine", str(tmp_path)))
+
+    executor = SlurmExecutor(job_functions.act, logs=tmp_path / "logs", gpus_per_node=0)
+    executor.run(jobs(), on_end=ended.append)
+    assert [outcome.status for outcome in ended] == ["ok"] * 3
+    assert asked == [0, 0, 2]
     assert set(fake_slurm.states(queue)) == {"1_0", "1_1", "2"}
     assert "gpus" not in (queue / "1.sh").read_text()
 
