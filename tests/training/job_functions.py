@@ -28,7 +28,11 @@ def act(argument, stop):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (folder / "grandchild.pid").write_text(str(child.pid))
         time.sleep(600)
-    elif what == "until stopped":
+    elif what.startswith("nap"):
+        time.sleep(2)
+    elif what == "until stopped once" and list(folder.glob("*.saved")):
+        pass
+    elif what.startswith("until stopped"):
         while not stop():
             time.sleep(0.01)
         (folder / f"{os.getpid()}.saved").touch()
@@ -172,3 +176,16 @@ def device(argument, stop):
 
     with (Path(argument) / "devices").open("a") as file:
         file.write(f"{torch.ones(1).to('cuda').device}\n")
+
+
+def slowly_counted(argument, stop):
+    """As `slowly`, and a file grows by a byte a step, for whoever waits for the middle."""
+    from hf_select.training.benchmark import run_job
+
+    def slow_stop():
+        with (Path(argument["results"]) / "steps").open("a") as file:
+            file.write(".")
+        time.sleep(0.05)
+        return stop()
+
+    run_job(argument, slow_stop)

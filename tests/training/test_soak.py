@@ -20,12 +20,12 @@ from hf_select.training.benchmark import BenchmarkEvent, missing_cells
 
 SCRIPT = Path(__file__).with_name("benchmark_script.py")
 SEEDS = 50  # x 2 models x 2 data sets
-KILLS = 2.0  # seconds between two, at most
+KILLS = 3.0  # seconds between two, at most
 
 
-def start(folder):
+def start(folder, **more):
     command = [sys.executable, str(SCRIPT), str(folder / "catalog.json"), str(folder / "results")]
-    options = {"seeds": list(range(SEEDS)), "jobs": 2, "checkpoint_every": 0}
+    options = {"seeds": list(range(SEEDS)), "jobs": 2, "checkpoint_every": 0, **more}
     command += [json.dumps(tinytrial.RECIPE.to_dict()), json.dumps(options)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -82,7 +82,6 @@ def test_two_hundred_cells_under_random_kills(tmp_path):
     assert repo.verify() == []
     # one that was killed three times in a row is there with the reason
     assert all("killed by SIGKILL" in run.reason for run in runs if run.status != "ok")
-    assert sum(run.status == "ok" for run in runs) >= 4 * SEEDS - 3
     work = tmp_path / "results" / ".work"
     lines = (work / "events.jsonl").read_text().splitlines()
     seen = [BenchmarkEvent.from_json(line) for line in lines]
@@ -95,6 +94,13 @@ def test_two_hundred_cells_under_random_kills(tmp_path):
             after.add(event.key)
     for name in ("trials", "finished", "locks"):
         assert not list((work / name).iterdir())
+    unlucky = sum(run.status != "ok" for run in runs)
+    sys.stderr.write(f"killed: {dict(killed)}; three times in a row: {unlucky} cells\n")
+    calm = start(tmp_path, retry_failed=True)
+    _, error = calm.communicate(timeout=600)
+    assert calm.returncode == 0, error
+    again = ResultsRepo.open(tmp_path / "results")
+    assert {run.status for run in again.runs()} == {"ok"}
+    assert len(again.runs()) == 4 * SEEDS
     assert killed["worker"] > 20, killed
     assert killed["parent"] > 1, killed
-    sys.stderr.write(f"killed: {dict(killed)}\n")
