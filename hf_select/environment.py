@@ -10,10 +10,11 @@ LIBRARIES = ("hf-select", "torch", "transformers", "accelerate", "datasets", "nu
 
 def library_versions() -> dict[str, str]:
     """Versions of what a result depends on; "not installed" for one that runs from its sources."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+    return {"python": platform.python_version(), **{name: version_of(name) for name in LIBRARIES}}
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """The version of a package; "not installed" for one that runs from its sources."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -23,11 +23,11 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, reduce
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hf_select.catalog import Catalog
+from hf_select.environment import version_of
 from hf_select.errors import (
     HfSelectError,
     HubError,
@@ -1061,7 +1061,7 @@ def hardware() -> str:
 @cache
 def versions() -> dict[str, str]:
     """The versions of what decides a result."""
-    return {name: version(name) for name in LIBRARIES}
+    return {name: version_of(name) for name in LIBRARIES}
 
 
 def _now() -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import job_functions
@@ -369,6 +370,24 @@ def test_lines_that_can_not_be_read_are_left_out(tmp_path):
     with (tmp_path / "events.jsonl").open("ab") as file:
         file.write(b'", "key": "k", "model": "m", "dataset": "d"}\n')
     assert [e.kind for e in tail.read()] == ["not ended yet"]
+
+
+def test_a_record_is_made_where_the_package_runs_from_its_sources(catalog, repo, monkeypatch):
+    """As in a job on another machine that only has the code."""
+
+    def only_others(name):
+        if name == "hf-select":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr("hf_select.environment.version", only_others)
+    benchmark.versions.cache_clear()
+    try:
+        assert run_cell(missing_cells(catalog, repo, RECIPE)[0]).versions["hf-select"] == (
+            "not installed"
+        )
+    finally:
+        benchmark.versions.cache_clear()
 
 
 # ---------------------------------------------------------------------------- all that are missing
