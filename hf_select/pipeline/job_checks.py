@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from hf_select import __version__
 from hf_select.catalog import Catalog
 from hf_select.errors import (
     AccessError,
@@ -81,7 +81,7 @@ class JobOptions:
         for name in ("private", "accept_new_recipes"):
             if name in values:
                 values[name] = _yes_or_no(name, values[name])
-        values.setdefault("setup", f"pip install -q 'hf-select=={version('hf-select')}'")
+        values.setdefault("setup", f"pip install -q 'hf-select=={__version__}'")
         return cls(**values)
 
 
