@@ -42,7 +42,7 @@ def simulated(executor: str, workers: int, cells: int, seconds: float) -> dict[s
     from hf_select.training.executors.base import Job
     from hf_select.training.executors.engine import Engine
 
-    options = {"local": {}, "ray": {"num_cpus": "0"}, "slurm": {"cluster": "local"}}[executor]
+    options = {"local": {}, "ray": {"num_cpus": "0.1"}, "slurm": {"cluster": "local"}}[executor]
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(executor, options)
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from hf_select import __version__
+from hf_select.environment import version_of
 from hf_select.errors import AccessError, HubError, MissingError, SetupError
 from hf_select.hub import cache, wording
 from hf_select.hub.remote_file import RemoteFile
@@ -116,7 +116,7 @@ class Hub:
             endpoint=self.endpoint,
             token=token,
             library_name="hf-select",
-            library_version=__version__,
+            library_version=version_of("hf-select"),
         )
         self.attempts = attempts
         self.longest_wait = longest_wait

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hf_select import __version__
+from hf_select.environment import version_of
 from hf_select.errors import HfSelectError, InputError
 from hf_select.training.executors.base import (
     Interrupts,
@@ -203,7 +203,7 @@ class RayExecutor:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        ours = __version__
+        ours = version_of("hf-select")
         looks: dict[Any, _Node] = {}
         probe = ray.remote(num_cpus=0, max_retries=0)(_probe)
         for node in self._cluster.nodes():
@@ -419,7 +419,7 @@ def _work(job: RemoteJob) -> tuple[str, str]:
 
 def _probe(board: Board) -> tuple[bool, str]:
     """Whether this machine sees the folder, and its hf-select."""
-    return board.is_seen(), __version__
+    return board.is_seen(), version_of("hf-select")
 
 
 # ------------------------------------------------------------------------------ the cluster
