@@ -18,7 +18,7 @@ def act(argument, stop):
     (folder / f"{what}-{os.getpid()}.started").touch()
     if what == "segfault":
         ctypes.string_at(0)
-    elif what == "kill":
+    elif what == "kill" or (what == "kill once" and len(list(folder.glob(f"{what}-*"))) == 1):
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "raise":
         sys.stdout.write("a line of output\n")

@@ -6,13 +6,14 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import job_functions
 import pytest
 
 from hf_select.errors import InputError, StoppedError
-from hf_select.training.executors import base
+from hf_select.training.executors import base, local
 from hf_select.training.executors.base import Job
 from hf_select.training.executors.local import LocalExecutor
 
@@ -60,6 +61,16 @@ def test_what_kills_a_job_costs_that_job_only(tmp_path):
     assert logs == {"segfault", "kill", "raise"}
     assert "a line of output" in (tmp_path / "logs" / "raise.log").read_text()
     assert "Segmentation fault" in (tmp_path / "logs" / "segfault.log").read_text()
+
+
+@posix
+def test_a_job_that_was_killed_from_outside_is_started_again_a_few_times(tmp_path):
+    outcomes = run(tmp_path, "kill", "kill once", "segfault", jobs=2)
+    assert outcomes["kill-once"].status == "ok"
+    assert outcomes["kill"].status == "failed"
+    assert outcomes["kill"].reason == "killed by SIGKILL (Killed), 3 times"
+    starts = Counter(path.stem.rpartition("-")[0] for path in (tmp_path / "work").glob("*.started"))
+    assert starts == {"kill": 1 + local.RETRIES, "kill once": 2, "segfault": 1}
 
 
 @posix

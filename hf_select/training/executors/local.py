@@ -150,21 +150,18 @@ class LocalExecutor:
         """
         context = self._context()
         self._logs.mkdir(parents=True, exist_ok=True)
-        waiting, exhausted = iter(jobs), False
+        waiting = iter(jobs)
         room = self.slots if self._prepare is None else 2 * self.slots
         with self._interrupts.listening():
             try:
                 while True:
                     self._give_turns()
-                    while not (exhausted or self._interrupts) and len(self._live) < room:
+                    while not self._interrupts and len(self._live) < room:
                         job = self._again.pop(0) if self._again else next(waiting, None)
-                        exhausted = job is None
-                        if job is not None:
-                            self._start(context, job)
-                            self._give_turns()
-                    if self._again and not self._interrupts:
-                        exhausted = False
-                        continue
+                        if job is None:
+                            break
+                        self._start(context, job)
+                        self._give_turns()
                     if not self._live:
                         break
                     connection.wait([r.process.sentinel for r in self._live], TICK_SECONDS)
