@@ -98,6 +98,19 @@ def test_a_job_has_its_share_of_the_cores_and_its_device(tmp_path, monkeypatch):
     assert described == repr(["1", "", 1, 8_000_000.0])
 
 
+def test_no_job_has_more_threads_than_the_user_allows(monkeypatch):
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    for allowed, slots, threads in (
+        ("1", 1, 1),
+        ("3", 2, 3),
+        ("", 2, 4),
+        ("99", 8, 1),
+        ("x", 3, 2),
+    ):
+        monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+        assert local.threads_a_job(slots) == threads
+
+
 def test_without_devices_there_is_a_job_a_core(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     executor = LocalExecutor(job_functions.act, logs=tmp_path)

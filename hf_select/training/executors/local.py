@@ -66,6 +66,13 @@ def whole_from_1(text: str) -> int:
     return number
 
 
+def threads_a_job(slots: int) -> int:
+    """A job's share of the cores, or what `OMP_NUM_THREADS` allows if that is less."""
+    share = max(1, cores() // slots)
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(allowed)) if allowed.isdigit() and int(allowed) else share
+
+
 @dataclass
 class _Running:
     job: Job
@@ -126,7 +133,7 @@ class LocalExecutor:
         self._function, self._logs, self._timeout = function, logs, timeout
         self._devices = visible_devices()[:gpus]
         self.slots = jobs or len(self._devices) or cores()
-        self._threads = max(1, cores() // self.slots)
+        self._threads = threads_a_job(self.slots)
         self._preload = tuple(preload)
         wanted = bool(self._devices) if ahead is None else ahead
         self._prepare = prepare if wanted else None
