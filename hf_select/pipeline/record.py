@@ -194,7 +194,7 @@ def benchmark(
     )[:max_cells]
     for limit in (timeout, engine.seconds_a_job):
         if limit is not None:
-            check_timeout(missing, repo.runs(), limit)
+            check_timeout(missing, _comparable(repo, executor), limit)
     if on_plan is not None:
         on_plan(len(missing))
     with _tracked(log_with, results, recipe, on_event) as heard:
@@ -238,6 +238,14 @@ def benchmark(
     if is_main_process():
         repo.compact(cluster=Grouping())
     return summary
+
+
+def _comparable(repo: ResultsRepo, executor: str) -> list[RunRecord]:
+    """The runs whose seconds tell of those to come: on this machine those of its like."""
+    from hf_select.training.benchmark import hardware
+
+    runs = repo.runs()
+    return runs if executor != "local" else [run for run in runs if run.hardware == hardware()]
 
 
 @contextmanager

@@ -310,7 +310,8 @@ def check_timeout(cells: Sequence[Cell], runs: Sequence[RunRecord], timeout: flo
     """
     known = seconds_an_epoch(runs)
     places = {(c.key.model, c.key.dataset, c.key.config): c for c in cells}
-    late = [(known[p], p) for p in places if known.get(p, 0.0) > timeout]
+    least = min(known.values(), default=0.0)  # what nobody has run takes no less than anything has
+    late = [(known.get(p, least), p) for p in places if known.get(p, least) > timeout]
     if late:
         seconds, (model, dataset, _) = max(late)
         others = len(late) - 1

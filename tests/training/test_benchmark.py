@@ -696,3 +696,19 @@ def test_two_processes_share_the_work_by_shards(catalog, repo, tmp_path):
     assert whole.recipe(RECIPE.digest()) == RECIPE
     assert Counter(e.key for e in events(repo.path) if e.kind == "done") == Counter(whole.keys())
     assert not list((repo.path / ".work" / "finished").iterdir())
+
+
+# ---------------------------------------------------------------------------------- time-outs
+
+
+def test_a_time_out_in_which_no_epoch_fits_is_refused_by_what_is_known(catalog, repo):
+    cells = missing_cells(catalog, repo, RECIPE)
+    run = run_cell(cells[0])
+    epoch = run.curve.seconds[-1] / run.curve.epochs[-1]
+    benchmark.check_timeout(cells, [], 1e-9)  # nothing is known
+    benchmark.check_timeout(cells, [run], 10 * epoch)
+    with pytest.raises(InputError, match="shorter than an epoch of") as error:
+        benchmark.check_timeout(cells[:1], [run], epoch / 10)
+    assert f"{cells[0].model.repo_id} on {cells[0].dataset.repo_id}" in error.value.message
+    with pytest.raises(InputError, match="and 2 more such cells"):  # no less than what was run
+        benchmark.check_timeout(cells[1:], [run], epoch / 10)
