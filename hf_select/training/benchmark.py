@@ -318,7 +318,7 @@ def check_timeout(cells: Sequence[Cell], runs: Sequence[RunRecord], timeout: flo
         more = f" (and {others} more such cell{'s' * (others > 1)})" if others else ""
         raise InputError(
             f"a timeout of {timeout:g} s is shorter than an epoch of {model} on {dataset}{more}: "
-            f"an estimated {seconds:.0f} s, by the record",
+            f"an estimated {seconds:.3g} s, by the record",
             hint="allow more time, or leave the model out",
         )
 
