@@ -7,13 +7,12 @@ matrix of tiny models on this machine's cores.
 
     python benchmarks/executors.py [--cells 24] [--seconds 1] [--workers 1,2] [--executors local]
 
-Prints tables, writes JSON beside this file's results folder (`--out`).
+Prints both tables, writes them into docs/results.md, and JSON beside the other benchmarks'.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -22,9 +21,24 @@ import time
 from pathlib import Path
 from typing import Any
 
+from live_support import JSON, PAGE, markdown, publish, say
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "training")]
 os.environ["PYTHONPATH"] = os.pathsep.join([*sys.path[:2], os.environ.get("PYTHONPATH", "")])
+
+
+WORDS = """\
+## What an executor adds to a cell, and how the wall-clock falls with workers
+
+Made by `python benchmarks/executors.py`, on {cores} cores. First {cells} cells that only sleep for
+{seconds:g} s, so that workers stand for devices; what is above the ideal, by the rounds of cells,
+is the executor's own. A first round of empty cells is counted apart: it starts the fork server, the
+cluster, the first processes. `slurm` is submitit's local executor. A job of Ray's or SLURM's is a
+Python process of its own, which many workers start at once on few cores."""
+REAL = """\
+Then real cells: fine-tunings of a DistilBERT with one layer of 16, a process each on this machine,
+one thread a job. What is left of a worker's time beside its trainings, a cell:"""
 
 
 def sleeps(argument: float, stop: Any) -> None:
@@ -99,45 +113,69 @@ def real(workers: int, cells: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the tables, write the JSON."""
+    """Print the tables, write them to the page, and the JSON."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--cells", type=int, default=24)
+    options.add_argument("--cells", type=int, default=16)
     options.add_argument("--seconds", type=float, default=1.0)
     options.add_argument("--workers", default="1,2,4,8")
     options.add_argument("--executors", default="local,ray,slurm")
     options.add_argument("--real", default="1,2", help="workers of real cells")
-    options.add_argument("--out", default=str(HERE.parent / "build" / "executors.json"))
+    options.add_argument("--page", type=Path, default=PAGE)
+    options.add_argument("--json", type=Path, default=JSON / "executors.json")
     chosen = options.parse_args()
-    numbers = [int(n) for n in chosen.workers.split(",")]
-    rows = []
-    print(f"{chosen.cells} cells that sleep {chosen.seconds:g} s")
-    print(
-        f"{'executor':<10}{'workers':>8}{'ideal':>9}{'took':>9}{'speed-up':>10}{'over a cell':>13}"
-    )
+    workers = [int(n) for n in chosen.workers.split(",")]
+    sleeping, trained = [], []
     for executor in chosen.executors.split(","):
-        for workers in numbers:
-            row = simulated(executor, workers, chosen.cells, chosen.seconds)
-            rows.append(row)
-            print(
-                f"{executor:<10}{workers:>8}{row['ideal']:>8.1f}s{row['seconds']:>8.1f}s"
-                f"{row['speedup']:>9.1f}x{1000 * row['overhead_per_cell']:>10.0f} ms",
-                flush=True,
-            )
-    print("\nreal cells: tiny fine-tunings")
-    print(f"{'workers':>8}{'cells':>7}{'took':>9}{'training':>10}{'else, a cell':>14}")
-    trained = []
-    for workers in map(int, chosen.real.split(",")):
-        row = real(workers, chosen.cells)
-        trained.append(row)
-        print(
-            f"{workers:>8}{row['cells']:>7}{row['seconds']:>8.1f}s{row['training_seconds']:>9.1f}s"
-            f"{1000 * row['outside_per_cell']:>11.0f} ms",
-            flush=True,
-        )
-    out = Path(chosen.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"simulated": rows, "real": trained}, indent=1))
-    print(f"\n{out}")
+        for number in workers:
+            say(f"{executor}, {number} workers")
+            sleeping.append(simulated(executor, number, chosen.cells, chosen.seconds))
+    for number in map(int, chosen.real.split(",")):
+        say(f"real cells, {number} workers")
+        trained.append(real(number, chosen.cells))
+    found = {"simulated": sleeping, "real": trained}
+    publish("executors", page(sleeping, trained), found, chosen.page, chosen.json)
+
+
+def page(sleeping: list[dict[str, Any]], trained: list[dict[str, Any]]) -> str:
+    """Both tables as the section of the page."""
+    first = sleeping[0]
+    simulated_rows = [
+        [
+            row["executor"],
+            row["workers"],
+            f"{row['ideal']:.1f}",
+            f"{row['seconds']:.1f}",
+            f"{row['speedup']:.1f}",
+            f"{1000 * row['overhead_per_cell']:.0f}",
+            f"{row['first_round_seconds']:.1f}",
+        ]
+        for row in sleeping
+    ]
+    real_rows = [
+        [
+            row["workers"],
+            row["cells"],
+            f"{row['seconds']:.1f}",
+            f"{row['training_seconds']:.1f}",
+            f"{1000 * row['outside_per_cell']:.0f}",
+        ]
+        for row in trained
+    ]
+    columns = ["executor", "workers", "ideal, s", "took, s", "speed-up", "ms a cell", "start, s"]
+    reals = ["workers", "cells", "took, s", "in trainings, s", "else, ms a cell"]
+    what = WORDS.format(
+        cores=len(os.sched_getaffinity(0)), cells=first["cells"], seconds=first["cell_seconds"]
+    )
+    parts = [
+        what,
+        "",
+        *markdown(columns, simulated_rows),
+        "",
+        REAL,
+        "",
+        *markdown(reals, real_rows),
+    ]
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":
