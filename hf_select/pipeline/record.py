@@ -23,6 +23,7 @@ from hf_select.errors import (
 from hf_select.launched import check_launch, check_precision, is_main_process, launched_processes
 from hf_select.locations import (
     HUB_ID,
+    check_cache,
     demo_folder,
     fetch,
     find_catalog,
@@ -156,6 +157,7 @@ def benchmark(
     if executor == "local" and recipe is not None:
         check_precision(recipe.precision)
     verify_models(chosen)
+    check_cache(chosen)
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)
     keep_catalog(chosen, results)
