@@ -397,7 +397,7 @@ def _noted(repository: Path, revision: str) -> tuple[FileInfo, ...] | None:
     try:
         rows = json.loads(_note_file(repository, revision).read_text(encoding="utf-8"))
         return tuple(FileInfo(**row) for row in rows)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 

@@ -127,3 +127,13 @@ def take_in(catalog: Path, results: Path, point: str) -> None:
     else:
         Path.unlink = remove
     benchmark.run_benchmark(Catalog.load(catalog), ResultsRepo.open(results), tinytrial.RECIPE)
+
+
+def run_jobs_on_a_small_disk(cells: list[Any], trials: Path, size: int, kept: Path) -> None:
+    """Cells one after the other, their checkpoints on a disk of so many bytes; then what is left."""
+    from own_mounts import mount_here
+
+    mount_here(trials, size)
+    for argument in cells:
+        run_job(argument)
+    shutil.copytree(trials, kept)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 import tinytrial
 import torch
 from fault_victims import CONTEXT, exit_code
-from own_mounts import with_mounts
+from own_mounts import check_mounts
 
 from hf_select.catalog import Catalog
 from hf_select.results.repo import ResultsRepo
@@ -254,46 +253,30 @@ def test_a_row_that_does_not_fit_is_a_record_without_a_score(cell, monkeypatch):
 
 def test_a_full_disk_under_the_checkpoints_costs_the_cell_that_needs_it(tmp_path):
     """A real one: it takes one checkpoint of m0 and not another beside it, but two of m1."""
-    narrow = tinytrial.make_catalog(tmp_path, train=52)
+    check_mounts()
+    catalog = tinytrial.make_catalog(tmp_path, datasets=1)
     shutil.rmtree(tmp_path / "m0")
     tinytrial.make_model(tmp_path / "m0", width=128)
-    narrow.save(tmp_path / "catalog.json")
-    results, trials = tmp_path / "results", tmp_path / "results" / ".work" / "trials"
-    trials.mkdir(parents=True)
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "catalog.json"), str(results)]
-    options = {"jobs": 1, "checkpoint_every": 0, "max_cells": 2}
-    command += [json.dumps(RECIPE.to_dict()), json.dumps(options)]
-    size = 18 * (tmp_path / "m0" / "model.safetensors").stat().st_size // 4
-    script = (
-        'trials=$1; kept=$2; mount -t tmpfs -o size="$3" none "$trials"; shift 3\n'
-        '"$@"\n'
-        'cp -r "$trials" "$kept"'
-    )
-    mounts = [str(trials), str(tmp_path / "kept"), str(size)]
-    done = subprocess.run(
-        with_mounts(script, *mounts, *command), capture_output=True, text=True, timeout=250
-    )
-    assert done.returncode == 0, done.stderr
-    repo = ResultsRepo.open(results)
+    repo = ResultsRepo.create(tmp_path / "results")
+    trials, kept = benchmark.work_folder(repo) / "trials", tmp_path / "kept"
+    cells = missing_cells(catalog, repo, RECIPE, checkpoint_every=0)
+    size = int(4.5 * (tmp_path / "m0" / "model.safetensors").stat().st_size)
+    arguments = [cell.to_dict() for cell in cells]
+    assert exit_code(fault_victims.run_jobs_on_a_small_disk, arguments, trials, size, kept) == 0
+    assert run_benchmark(catalog, repo, RECIPE).skipped == 2
     runs = {run.key.model: run for run in repo.runs()}
     assert {name: run.status for name, run in runs.items()} == {"m0": "failed", "m1": "ok"}
     assert runs["m0"].reason.startswith("disk: ")
     assert "No space left" in runs["m0"].reason
-    (kept,) = (tmp_path / "kept").iterdir()
-    assert kept.name == runs["m0"].key.id
-    ((meta, _),) = checkpoint.complete(kept)
+    assert np.isnan(runs["m0"].test)
+    assert [path.name for path in kept.iterdir()] == [runs["m0"].key.id]
+    ((meta, _),) = checkpoint.complete(kept / runs["m0"].key.id)
     assert meta["step"] >= 1
-    # with room again, it goes on from there
-    shutil.copytree(tmp_path / "kept", trials, dirs_exist_ok=True)
-    begun = len(events(results, "start"))
-    run_benchmark(
-        Catalog.load(tmp_path / "catalog.json"),
-        repo,
-        RECIPE,
-        max_cells=1,
-        only=[kept.name],
-        retry_failed=True,
-    )
-    assert repo.keys("ok") == {run.key.id for run in runs.values()}
-    assert [e.epoch > 0 for e in events(results, "start")[begun:]] == [True]
+    # where there is room again, it goes on from there
+    shutil.copytree(kept, trials, dirs_exist_ok=True)
+    begun = len(events(repo.path, "start"))
+    benchmark.run_job({**arguments[0], "retry_failed": True}, lambda: False)
+    assert [e.epoch > 0 for e in events(repo.path, "start")[begun:]] == [True]
+    assert run_benchmark(catalog, repo, RECIPE).skipped == 2
+    assert len(repo.keys("ok")) == 2
     assert not list(trials.iterdir())
