@@ -130,7 +130,7 @@ def take_in(catalog: Path, results: Path, point: str) -> None:
 
 
 def run_jobs_on_a_small_disk(cells: list[Any], trials: Path, size: int, kept: Path) -> None:
-    """Cells one after the other, their checkpoints on a disk of so many bytes; then what is left."""
+    """Cell after cell, their checkpoints on a disk of so many bytes; `kept` is what is left."""
     from own_mounts import mount_here
 
     mount_here(trials, size)

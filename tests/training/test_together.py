@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 import tinytrial
@@ -44,10 +45,8 @@ def train(cells, *, dies):
         undone=lambda cell, why: None,
         tick=lambda: None,
     )
-    try:
+    with suppress(Killed):
         train_together(cells, hooks, timeout=None)
-    except Killed:
-        pass
     return begun, [(outcome.id, outcome.status, outcome.reason) for outcome in ended]
 
 
