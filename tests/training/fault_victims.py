@@ -137,3 +137,10 @@ def run_jobs_on_a_small_disk(cells: list[Any], trials: Path, size: int, kept: Pa
     for argument in cells:
         run_job(argument)
     shutil.copytree(trials, kept)
+
+
+def stop(argument: Any, asked: Any) -> None:
+    """A job that has no room for its result."""
+    from hf_select.errors import StoppedError
+
+    raise StoppedError("no room")

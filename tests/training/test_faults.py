@@ -20,6 +20,7 @@ from fault_victims import CONTEXT, exit_code
 from own_mounts import check_mounts
 
 from hf_select.catalog import Catalog
+from hf_select.errors import StoppedError
 from hf_select.results.repo import ResultsRepo
 from hf_select.training import benchmark, checkpoint
 from hf_select.training.benchmark import BenchmarkEvent, missing_cells, run_benchmark, run_cell
@@ -202,8 +203,8 @@ def test_a_loss_that_is_not_finite_is_a_record_without_a_score(
     steps = []
 
     def poison(self, trial):
-        steps.append(1)
-        if len(steps) == after:
+        steps.append(trial._step)
+        if trial._step == after:
             with torch.no_grad():
                 next(trial.module.parameters()).fill_(value)
 
@@ -212,7 +213,7 @@ def test_a_loss_that_is_not_finite_is_a_record_without_a_score(
     assert record.status == "diverged"
     assert np.isnan(record.test)
     assert record.curve.epochs.tolist() == kept
-    assert len(steps) - after < 7  # steps of an epoch
+    assert steps[-1] - after < 7  # steps of an epoch
 
 
 # ------------------------------------------------------------------------------ 6: out of memory
@@ -280,3 +281,24 @@ def test_a_full_disk_under_the_checkpoints_costs_the_cell_that_needs_it(tmp_path
     assert run_benchmark(catalog, repo, RECIPE).skipped == 2
     assert len(repo.keys("ok")) == 2
     assert not list(trials.iterdir())
+
+
+def test_without_room_for_its_result_a_job_stops_and_can_be_gone_on_with(cell, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "write_atomic", full)
+        with pytest.raises(StoppedError, match="No space left"):
+            benchmark.run_job(cell.to_dict(), lambda: False)
+    benchmark.run_job(cell.to_dict(), lambda: False)
+    assert [e.epoch for e in events(cell.results, "start")] == [0, 2]
+
+
+def test_a_job_that_stops_unasked_is_no_failure_of_the_model(catalog, cell, monkeypatch):
+    repo = ResultsRepo.open(cell.results)
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "run_job", fault_victims.stop)
+        with pytest.raises(StoppedError, match="could not be written: 0 cells done, 1 left"):
+            run_benchmark(Catalog.load(catalog), repo, RECIPE)
+    assert len(repo) == 0
