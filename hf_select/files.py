@@ -66,6 +66,14 @@ def create_atomic(path: Path, data: bytes) -> bool:
     return True
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or the folder itself where it isn't there yet."""
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename or a removal in that folder survive a power cut (where the system can)."""
     if os.name != "posix":

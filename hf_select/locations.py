@@ -154,18 +154,45 @@ def locate(entry: ModelEntry, catalog: Catalog) -> Path:
         raise ModelError(error.message, hint=error.hint) from error
 
 
+def check_cache(catalog: Catalog) -> None:
+    """Refuse to begin where what has to come from the Hub can't be kept.
+
+    A cache that can only be read will do if it has all of it, or if nobody asks the Hub.
+    """
+    from huggingface_hub import constants
+
+    from hf_select.hub import cache
+    from hf_select.hub.models import is_here
+
+    models = [e for e in catalog.models if catalog.location(e.repo_id) is None]
+    datasets = [e for e in catalog.datasets if catalog.location(e.repo_id) is None]
+    if not (models or datasets) or constants.is_offline_mode():
+        return
+    there = all(is_here(entry) for entry in models) and all(
+        (cache.folder(e.repo_id, "dataset") / "snapshots" / e.revision).is_dir() for e in datasets
+    )
+    if not there:
+        cache.check_writable()
+
+
 def fetch(entry: ModelEntry) -> Path:
     """The folder of a Hub model. A function that jobs in other processes can be given.
 
     Raises `ModelError` or `AccessError` for what is the model's: corrupt or unsafe, gone, gated.
-    Raises `HubError` for what is not: the network, but also offline mode and a wrong token.
+    Raises `HubError` for what is not: the network, but also offline mode, a wrong token, and a
+    cache that can't be written.
     """
     from huggingface_hub import constants
 
+    from hf_select.hub import cache
     from hf_select.hub.models import fetch_model
 
     try:
-        return fetch_model(_hub(constants.ENDPOINT), entry)
+        try:
+            return fetch_model(_hub(constants.ENDPOINT), entry)
+        except OSError:
+            cache.check_writable()
+            raise
     except SetupError as error:
         raise HubError(error.message, hint=error.hint) from error
 

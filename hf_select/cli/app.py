@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -11,7 +12,7 @@ import click
 
 from hf_select import __version__
 from hf_select.cli.output import Output
-from hf_select.errors import HfSelectError, InputError
+from hf_select.errors import HfSelectError, InputError, StoppedError
 
 # Command -> (module, one line). The module is imported only when the command is asked for, so
 # `hf-select --help` stays light.
@@ -110,6 +111,10 @@ def run(args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # what is written is whole: nothing is lost
+            hint = "make room; the same command goes on"
+            output.error(StoppedError(str(error), hint=hint).to_dict())
+            return StoppedError.exit_code
         output.error(HfSelectError(str(error), hint="is there room, and the right to?").to_dict())
         return 1
     except (KeyboardInterrupt, click.Abort):

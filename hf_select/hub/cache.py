@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_select.errors import HubError
+from hf_select.errors import HubError, SetupError
+from hf_select.files import is_writable
 from hf_select.hub.content import git_hash
 
 if TYPE_CHECKING:
@@ -35,6 +36,17 @@ def folder(repo_id: str, repo_type: str) -> Path:
     from huggingface_hub.file_download import repo_folder_name
 
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+
+
+def check_writable() -> None:
+    """`SetupError` where nothing can be kept."""
+    from huggingface_hub import constants
+
+    if not is_writable(Path(constants.HF_HUB_CACHE)):
+        raise SetupError(
+            f"the Hub's cache {constants.HF_HUB_CACHE} can't be written to",
+            hint="set HF_HOME to a folder that can, or HF_HUB_OFFLINE=1 if all is in it",
+        )
 
 
 def keep(info: FileInfo, repository: Path, commit: str, receive: Receive, *, what: str) -> Path:

@@ -141,6 +141,14 @@ def fetch_model(hub: Hub, entry: ModelEntry, *, allow_custom_code: bool = False)
     return folder
 
 
+def is_here(entry: ModelEntry) -> bool:
+    """Whether a fetch of that model would ask the Hub for nothing, and write nothing."""
+    repository = cache.folder(entry.repo_id, "model")
+    folder = repository / "snapshots" / entry.revision
+    files = _noted(repository, entry.revision)
+    return files is not None and all((folder / info.path).is_file() for info in files)
+
+
 def checked_commit(repo_id: str, revision: str) -> None:
     """Refuse a name that is none, and a revision that may be another commit tomorrow."""
     checked_id(repo_id)
@@ -389,7 +397,7 @@ def _noted(repository: Path, revision: str) -> tuple[FileInfo, ...] | None:
     try:
         rows = json.loads(_note_file(repository, revision).read_text(encoding="utf-8"))
         return tuple(FileInfo(**row) for row in rows)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 

@@ -16,6 +16,7 @@ from hf_select.errors import (
     RecordError,
     UnknownNameError,
 )
+from hf_select.files import is_writable
 from hf_select.locations import (
     demo_folder,
     find_data,
@@ -221,7 +222,10 @@ def check_own_results(results: str | Path) -> None:
 
 
 def check_writable(results: str | Path) -> None:
-    """Refuse to write to the shipped record, to one on the Hub, or to one with a broken card."""
+    """Refuse to write to the shipped record, one on the Hub, one with a broken card, or read-only.
+
+    Raises `InputError` (`RecordError` for what is wrong with the folder).
+    """
     from hf_select.hub.record.remote import split_id
 
     check_own_results(results)
@@ -234,6 +238,11 @@ def check_writable(results: str | Path) -> None:
             f"folder of that name say ./{results}",
         )
     check_card(path)
+    for folder in (path, path / ".work", path / "inbox"):
+        if not (path.is_file() or is_writable(folder)):  # of a file more is said when it is opened
+            raise RecordError(
+                f"{folder} can't be written to", hint="name another folder with --results"
+            )
 
 
 def check_preset(preset: str | None) -> bool:

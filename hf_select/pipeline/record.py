@@ -23,6 +23,7 @@ from hf_select.errors import (
 from hf_select.launched import check_launch, check_precision, is_main_process, launched_processes
 from hf_select.locations import (
     HUB_ID,
+    check_cache,
     demo_folder,
     fetch,
     find_catalog,
@@ -186,6 +187,8 @@ def benchmark(
         )
         ResultsRepo.open(results).compact(cluster=Grouping())
         return summary
+    if executor == "local":
+        check_cache(chosen)
     repo = ResultsRepo.open_or_create(results)
     recipe = recipe or _usual_recipe(repo, chosen, say)
     keep_catalog(chosen, results)

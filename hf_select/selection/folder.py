@@ -10,14 +10,13 @@ out/                    config.json, model.safetensors, ...: the fine-tuned winn
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hf_select.errors import InputError
-from hf_select.files import write_atomic
+from hf_select.files import is_writable, write_atomic
 from hf_select.records import digest
 
 STATE = ".select"
@@ -39,7 +38,10 @@ class SelectionFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file, but must be a folder")
         self._check_owner()
-        _check_writable(self.path)
+        if not is_writable(self.path):
+            raise InputError(
+                f"{self.path} can't be written to", hint="name another folder with --out"
+            )
 
     def finished(self) -> dict[str, Any] | None:
         """The document of this very selection, if the folder holds it already."""
@@ -102,12 +104,3 @@ class SelectionFolder:
     @property
     def _settings(self) -> Path:
         return self.state / "settings.json"
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse a place that can't be written, before any work is done."""
-    existing = path
-    while not existing.exists():
-        existing = existing.parent
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"{existing} can't be written to", hint="name another folder with --out")

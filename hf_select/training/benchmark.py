@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from hf_select.training.trial import AccelerateTrial, Prepared
 
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "hf-select")
+DISK = "disk: "
+"""How the reason begins of a run that there was no room for; tried again, it goes on."""
 RETRIED = ("failed", "timeout", "oom")
 """How a run can end that may end otherwise the next time."""
 AGREE_EVERY = 16
@@ -434,7 +436,7 @@ def run_cell(
             raise LoneError(f"out of memory: {error}", status="oom") from error
         result = {"status": "oom", "reason": f"out of memory: {error}"}
     except OSError as error:
-        kind = "disk: " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else ""
+        kind = DISK if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else ""
         if _trains_together() and not kind:  # of a full disk all are told when a trial is saved
             raise LoneError(str(error)) from error
         result = {"status": "failed", "reason": f"{kind}{error}"}
@@ -600,15 +602,17 @@ def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
 def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
     """One cell in a process of its own; leaves its record in `finished/`.
 
-    A cell that another process is training, or has just trained, is left alone. `argument` is
-    that of a cell's `to_dict`, and under `fetch` and `ready` what `run_cell` takes. Without the Hub
-    the cell is left undone, with an event that says why.
+    A cell that another process is training, or has trained since the job was made, is left alone.
+    `argument` is that of a cell's `to_dict`, and under `fetch` and `ready` what `run_cell` takes;
+    `retry_failed`: a run that failed doesn't count. Without the Hub the cell is left undone, with
+    an event that says why. Raises `StoppedError` if there is no room for the record.
     """
     began = job_began()
     cell, fetch, ready = _read_argument(argument)
     counted: list[Throughput] = []
     with _claimed(cell) as mine:
-        if not mine or _finished_file(cell).exists():
+        # in this order: what is taken in between the two is in the repository then
+        if not mine or _finished_file(cell).exists() or _is_recorded(cell, argument):
             return
         try:
             record = run_cell(
@@ -622,7 +626,15 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
         except HubError as error:
             log_event(cell.work, _event(cell, "undone", reason=error.message))
             return
-        _leave(cell, record, counted, began)
+        try:
+            _leave(cell, record, counted, began)
+        except OSError as error:  # not the model's: what was trained can be gone on from
+            raise StoppedError(f"{cell.work} can't be written: {error}") from error
+
+
+def _is_recorded(cell: Cell, argument: Mapping[str, Any]) -> bool:
+    repo = ResultsRepo(cell.results)
+    return cell.key.id in _recorded(repo, bool(argument.get("retry_failed")))
 
 
 def _leave(
@@ -637,7 +649,13 @@ def _leave(
         totals = Totals.of(counted[0], job_seconds=time.time() - began)
         finished["throughput"] = totals.to_dict()
     write_atomic(_finished_file(cell), json.dumps(finished).encode())
-    shutil.rmtree(cell.scratch, ignore_errors=True)
+    _forget(cell, record)
+
+
+def _forget(cell: Cell, record: RunRecord) -> None:
+    """Remove the checkpoint of a cell that has come to an end; that of a full disk stays."""
+    if not record.reason.startswith(DISK):
+        shutil.rmtree(cell.scratch, ignore_errors=True)
 
 
 def prepare_cell(argument: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -654,6 +672,7 @@ def prepare_cell(argument: Mapping[str, Any]) -> Mapping[str, Any]:
 def _read_argument(argument: Mapping[str, Any]) -> tuple[Cell, Fetch | None, Ready | None]:
     values = dict(argument)
     fetch, ready = values.pop("fetch", None), values.pop("ready", None)
+    values.pop("retry_failed", None)
     return Cell.from_dict(values), fetch, ready
 
 
@@ -767,12 +786,17 @@ def run_benchmark(
                 )
                 jobs_of_mine = run.jobs(own_first(cells, here))
                 executor.run(jobs_of_mine, on_end=run.on_end, on_tick=run.follow)
+                if run.stopped:  # nobody has asked them to
+                    raise StoppedError(
+                        "some results could not be written",
+                        hint="look whether the disk is full, then run the same command again",
+                    )
         except StoppedError as error:
             run.follow()
             left = len(cells) - run.done - run.failed
             raise StoppedError(
                 f"{error.message}: {run.done + run.failed} cells done, {left} left",
-                hint="run the same command again to go on",
+                hint=error.hint,
             ) from error
     counts = everyones((run.done, run.failed, run.throughput))  # by now all have come to an end
     run.follow()
@@ -872,6 +896,7 @@ class _Run:
         self.done = self.failed = 0
         self.throughput: Totals | None = None
         self.undone: dict[str, BenchmarkEvent] = {}
+        self.stopped = 0  # jobs that stopped by themselves, or were asked to
         self._unreached = 0  # cells in a row
         self._events = EventTail(work)
 
@@ -884,7 +909,8 @@ class _Run:
                 reason = "not tried: the Hub could not be reached for the cells before it"
                 log_event(self.work, _event(cell, "undone", reason=reason))
                 continue
-            yield Job(cell.key.id, {**cell.to_dict(), "fetch": self.fetch})
+            more = {"fetch": self.fetch, "retry_failed": self.retry_failed}
+            yield Job(cell.key.id, {**cell.to_dict(), **more})
 
     def wanted(self, cell: Cell) -> bool:
         """Whether it has no record yet, not even one on its way in."""
@@ -941,6 +967,7 @@ class _Run:
                 created=_now(),
             )
             _leave(cell, record)
+        self.stopped += outcome.status == "stopped"
         self.collect()
 
     def collect(self) -> None:
@@ -985,6 +1012,7 @@ class _Run:
                 path.unlink()
             except FileNotFoundError:
                 continue
+            _forget(self.cells[path.stem], record)  # if its job was killed before it could
             good = record.status == "ok"
             self.done += good
             self.failed += not good

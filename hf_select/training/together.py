@@ -102,7 +102,7 @@ def train_together(cells: Sequence[Cell], hooks: Hooks, *, timeout: float | None
                 hooks.tick()
             if first_ones(bool(interrupts)):
                 interrupts.raise_if_any()
-                raise StoppedError("stopped", hint="the same command goes on from here")
+                raise StoppedError("stopped", hint="run the same command again to go on")
 
 
 def _train(cell: Cell, hooks: Hooks, stop: Callable[[], bool], timeout: float | None) -> None:

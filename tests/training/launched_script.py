@@ -65,7 +65,9 @@ def main() -> int:
     except HfSelectError as error:
         sys.stderr.write(f"rank {place().rank}: {error.message}\n")
         return error.exit_code
-    (Path(results).parent / f"rank{place().rank}.json").write_text(json.dumps(vars(summary)))
+    (Path(results).parent / f"rank{place().rank}.json").write_text(
+        json.dumps(vars(summary), default=vars)
+    )
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import launched_script
 import numpy as np
+import psutil
 import pytest
 import tinytrial
 
@@ -102,6 +103,19 @@ def test_processes_that_train_together_come_to_the_same(catalog, alone, tmp_path
     work = tmp_path / "results" / ".work"
     for name in ("attempts", "trials", "locks", "finished"):
         assert not list((work / name).iterdir())
+
+
+def test_where_one_dies_all_end_and_it_is_noted(catalog, tmp_path):
+    trouble = {"kill": [1, "m0", 0.2, 1]}
+    options = {"parallel": "data", "max_cells": 1}
+    launch(catalog, tmp_path, trouble=trouble, ends_well=False, **options)
+    assert not by_cell(tmp_path / "results")
+    (noted,) = (tmp_path / "results" / ".work" / "attempts").iterdir()
+    assert json.loads(noted.read_text())["begun"] == 1
+    for process in psutil.process_iter(["cmdline"]):
+        assert str(tmp_path) not in (process.info["cmdline"] or [])
+    (started,) = [e for e in events(tmp_path / "results") if e.kind == "start"]
+    assert started.epoch == 0
 
 
 @pytest.mark.slow

@@ -117,7 +117,7 @@ class Interrupts:
         """`StoppedError` if there was one."""
         if self._seen:
             name = signal.Signals(self._seen[0]).name
-            raise StoppedError(f"stopped by {name}", hint="the same command goes on from here")
+            raise StoppedError(f"stopped by {name}", hint="run the same command again to go on")
 
     def _on_signal(self, number: int, _: Any) -> None:
         if self._seen and number == signal.SIGINT:
