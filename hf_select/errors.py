@@ -14,7 +14,7 @@ HfSelectError                 exit code 1
 │   ├── RefusedError          a commit that is refused for what it is (`hub.commit`)
 │   └── DamagedError          a file that arrives damaged time and again (`hub.cache`)
 ├── TrialError                one fine-tuning failed; carries the status that is recorded
-│   └── LoneError             in one process of several that train together: all must end
+├── LoneError                 in one process of several that train together: all must end
 └── StoppedError              exit code 3: stopped on purpose; the same command goes on
 """
 
@@ -107,7 +107,7 @@ class TrialError(HfSelectError):
         self.status = status
 
 
-class LoneError(TrialError):
+class LoneError(HfSelectError):
     """An error of one process while the others wait for it: all of them must end.
 
     `micro_batch`: rows in one backward pass with which it may fit memory, 0 = none.
@@ -116,8 +116,8 @@ class LoneError(TrialError):
     def __init__(
         self, message: str, *, status: str = "failed", micro_batch: int = 0, hint: str = ""
     ) -> None:
-        super().__init__(message, status=status, hint=hint)
-        self.micro_batch = micro_batch
+        super().__init__(message, hint=hint)
+        self.status, self.micro_batch = status, micro_batch
 
 
 class StoppedError(HfSelectError):

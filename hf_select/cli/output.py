@@ -20,12 +20,14 @@ PIPED_WIDTH = 160
 class Output:
     """Where a command's words go. `--json`: one document on stdout; `--quiet`: no messages.
 
-    Of the processes that `accelerate launch` has started, only the first one speaks.
+    Of the processes that `accelerate launch` has started, only the first one speaks, and
+    all of errors.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
-        self.mute = os.environ.get("RANK", "0") != "0"
+        self.rank = os.environ.get("RANK", "0")
+        self.mute = self.rank != "0"
         self.quiet = quiet or self.mute
         # Piped output has no width of its own: don't break lines that a program may read.
         width = None if sys.stdout.isatty() else PIPED_WIDTH
@@ -76,12 +78,13 @@ class Output:
 
     def error(self, document: dict[str, dict[str, str]]) -> None:
         """An error: the JSON document on stdout with `--json`, else two lines on stderr."""
-        if self.mute:
+        error = document["error"]
+        if self.mute:  # it may have befallen this process alone, and then nobody else says it
+            self.stderr.print(escape(f"rank {self.rank}: {error['message']}"))
             return
         if self.as_json:
             print(json.dumps(document, ensure_ascii=False), flush=True)
             return
-        error = document["error"]
         self.stderr.print(f"[bold red]Error:[/] {escape(error['message'])}")
         if error["hint"]:
             self.stderr.print(f"[dim]Hint:[/]  {escape(error['hint'])}")

@@ -71,8 +71,9 @@ class Spec:
         return [Pair(self.models[i], self.datasets[j], ()).id for i, j in self.pairs]
 
     def work_id(self) -> str:
-        """16 hex digits: the same for the same cells and pairs."""
-        return digest([sorted(self.cell_ids()), sorted(self.pair_ids())], 16)
+        """16 hex digits: the same for the same cells and pairs, with the same proxies."""
+        scored = [list(self.proxies or ["all"]), self.proxy_rows or 0]
+        return digest([sorted(self.cell_ids()), sorted(self.pair_ids()), scored], 16)
 
     def encode(self) -> str:
         """A text for an environment variable; `InputError` if it is too long for one."""

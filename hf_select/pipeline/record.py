@@ -119,6 +119,8 @@ def benchmark(
     from hf_select.training.benchmark import (
         check_arguments,
         check_timeout,
+        common,
+        gather,
         missing_cells,
         run_benchmark,
     )
@@ -162,6 +164,9 @@ def benchmark(
             hint="look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
+    if launched_processes() > 1:
+        gather(parallel)
+        chosen = common(chosen)  # the Hub may have moved on between two processes' questions
     if executor == "local" and recipe is not None:
         check_precision(recipe.precision)
     verify_models(chosen)
@@ -200,7 +205,7 @@ def benchmark(
             check_timeout(missing, _comparable(repo, executor), limit)
     if on_plan is not None:
         on_plan(len(missing))
-    with _tracked(log_with, results, recipe, on_event) as heard:
+    with _tracked(log_with, results, recipe, on_event, say) as heard:
         summary = run_benchmark(
             chosen,
             repo,
@@ -253,7 +258,11 @@ def _comparable(repo: ResultsRepo, executor: str) -> list[RunRecord]:
 
 @contextmanager
 def _tracked(
-    tracker: str | None, results: str | Path, recipe: Recipe, on_event: OnEvent | None
+    tracker: str | None,
+    results: str | Path,
+    recipe: Recipe,
+    on_event: OnEvent | None,
+    say: Say,
 ) -> Iterator[OnEvent | None]:
     """The listener, with the tracker before it if there is to be one; the first process has it."""
     if tracker is None or not is_main_process():
@@ -261,7 +270,7 @@ def _tracked(
         return
     from hf_select.training.tracking import Tracking
 
-    with closing(Tracking(tracker, Path(results) / ".work" / "tracking")) as tracking:
+    with closing(Tracking(tracker, Path(results) / ".work" / "tracking", say)) as tracking:
 
         def both(event: BenchmarkEvent) -> None:
             tracking.follow(event, recipe)
@@ -298,7 +307,7 @@ def _benchmark_on_jobs(
             checked.hub, checked.options, recipe, {e.task for e in chosen.models}
         )
     keep_catalog(chosen, results)
-    with _tracked(log_with, results, recipe, on_event) as heard:
+    with _tracked(log_with, results, recipe, on_event, say) as heard:
         return remote.run_on_jobs(checked, repo, recipe, running, on_event=heard, say=say, **kwargs)
 
 

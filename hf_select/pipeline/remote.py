@@ -348,6 +348,7 @@ class _Run:
         environment = {VARIABLE: spec.encode(), "PYTHONUNBUFFERED": "1"}
         if hub.endpoint != OWN_HUB:
             environment["HF_ENDPOINT"] = hub.endpoint
+        labels = {LABEL: label_of(options.to), WORK: spec.work_id()}
         token = hub.secret()
         job = jobs.submit(
             hub,
@@ -357,13 +358,13 @@ class _Run:
                 command=["bash", "-c", f"{options.setup} && exec python -m {IN_JOB}"],
                 flavor=options.flavor,
                 timeout=options.timeout,
-                labels={LABEL: label_of(options.to), WORK: spec.work_id()},
+                labels=labels,
                 environment=environment,
                 secrets={"HF_TOKEN": token} if token else {},
             ),
         )
         # somebody may have given the same command at the same moment
-        job = jobs.only_one(hub, job.namespace, {WORK: spec.work_id()}, jobs.ACTIVE) or job
+        job = jobs.only_one(hub, job.namespace, labels, jobs.ACTIVE) or job
         self.running.append(Running(job, work))
         self.say(
             f"job {job.id} has {_counted(work.cells, work.pairs)}: "

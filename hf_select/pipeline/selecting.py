@@ -257,7 +257,7 @@ def select(
     tracking = None
     if log_with is not None and is_main_process():
         agreement.processes()  # before a tracker makes it one without a device
-        tracking = Tracking(log_with, folder.path / "tracking")
+        tracking = Tracking(log_with, folder.path / "tracking", say)
     told = Told(
         target.metric,
         shared or trials,
@@ -422,7 +422,7 @@ def _fine_select(
     """Phase two over live trials; the proxy passes are added to the bill."""
     from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
-    from hf_select.training.agreement import agreed, agreed_clock, exchanged
+    from hf_select.training.agreement import agreed, agreed_clock, exchanged, first_ones
 
     candidates = [c.model for c in recalled.result.candidates]
     curves = curves_to_learn_from(
@@ -437,7 +437,8 @@ def _fine_select(
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
     return run_selection(
         trials.factories(list(field)),
-        policy,
+        # ties may fall differently on other machines, and all must decide alike
+        policy if place().world == 1 else lambda state: first_ones(policy(state)),
         horizon=float(trials.recipe.epochs),
         metric=get_metric(target.metric),
         val_trivial=target.trivial("validation"),
@@ -458,6 +459,7 @@ def _fine_select(
         on_advance=told.advanced,
         should_stop=lambda: any(exchanged(should_stop())),
         side_by_side=getattr(trials, "train", None),
+        workers=place().world if place().apart else 1,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,8 @@ class Purse:
     `proxy_epochs` and `spent_seconds` were spent before; the clock runs from now. `looks` are
     seconds of proxy passes, which count as the epochs of training that they would have bought: by
     the curves so far, and before there is one by `usual` seconds an epoch (0 = unknown). What is
-    passed as `seen` holds all that was trained, failed candidates too.
+    passed as `seen` holds all that was trained, failed candidates too; `workers` train side by
+    side.
     """
 
     def __init__(
@@ -76,24 +77,32 @@ class Purse:
         *,
         looks: float = 0.0,
         usual: float = 0.0,
+        workers: int = 1,
     ) -> None:
         self.budget, self.horizon, self.why = budget, horizon, ""
-        self._looks, self._usual = looks, usual
+        self._looks, self._usual, self._workers = looks, usual, workers
         self._proxy_epochs, self._spent_seconds = proxy_epochs, spent_seconds
         self._clock, self._began = clock, clock()
 
     def can_pay(
-        self, model: str, to: float, leader: str, seen: Mapping[str, LearningCurve]
+        self,
+        model: str,
+        to: float,
+        leader: str,
+        seen: Mapping[str, LearningCurve],
+        planned: Mapping[str, float] | None = None,
     ) -> bool:
         """Whether a step can be paid for, and the leader's training after it.
 
-        A step of the leader is always paid for, as far as `furthest` goes.
+        A step of the leader is always paid for, as far as `furthest` goes. `planned`: epochs that
+        other models are to be trained to beside it, before it is known what they cost.
         """
         if model == leader:
             return self.furthest(leader, seen) >= min(to, self.horizon) - EPS
         reserve = self.horizon - _reached(leader, seen)
-        step = to - _reached(model, seen)
-        return self._fits({model: step, leader: reserve}, seen)
+        beside = {**(planned or {}), model: to}
+        steps = {m: end - _reached(m, seen) for m, end in beside.items() if m != leader}
+        return self._fits({**steps, leader: reserve}, seen, tuple(steps))
 
     def furthest(self, model: str, seen: Mapping[str, LearningCurve]) -> float:
         """The epoch to which the rest of the budget can train a model, at most the horizon.
@@ -110,7 +119,13 @@ class Purse:
                 return max(end, at + count * STEP)
         return end
 
-    def _fits(self, steps: Mapping[str, float], seen: Mapping[str, LearningCurve]) -> bool:
+    def _fits(
+        self,
+        steps: Mapping[str, float],
+        seen: Mapping[str, LearningCurve],
+        beside: Sequence[str] = (),
+    ) -> bool:
+        """Whether the steps can be paid for; those `beside` each other share the workers."""
         budget = self.budget
         trained = sum(_reached(model, seen) for model in seen)
         epochs = self._looked(seen) + trained + sum(steps.values())
@@ -124,9 +139,13 @@ class Purse:
                 return False
         if budget.seconds is None:
             return True
-        need = sum(length * _pace(model, seen) for model, length in steps.items())
+        need = sum(
+            length * _pace(model, seen) / (self._workers if model in beside else 1)
+            for model, length in steps.items()
+        )
         # what an earlier run has trained is in the curves, not on this clock
-        spent = self._spent_seconds + max(self._clock() - self._began, _seconds(seen))
+        trained_in = _seconds(seen) / self._workers
+        spent = self._spent_seconds + max(self._clock() - self._began, trained_in)
         if spent + need > budget.seconds:
             self.why = f"the rest of {budget.seconds:g} s pays for no further step"
             return False

@@ -298,20 +298,21 @@ def run_selection(
     on_advance: Callable[[str, LearningCurve], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     side_by_side: Callable[[Mapping[str, float]], None] | None = None,
+    workers: int = 1,
 ) -> SelectionResult:
     """Choose among trials, in recalled order, and train the winner to `horizon` epochs.
 
     `trials` maps a model to what opens its trial; it is called when the model must first be
     trained. `val_trivial`: raw validation score of the trivial predictor. `record`: recorded raw
     curves of other datasets. `raw=True` keeps raw scores (the paper's preset). `expected`,
-    `rows(epoch)` and `doubt` are what `SelectionState` says. `budget`: when it can pay no more
-    than to finish the leader, that is what is done, as far as it can; `spent_seconds` and
-    `proxy_epochs` were spent before; `proxy_seconds` are of proxy passes that are to be counted in
-    epochs of this very training (before there is one: of `usual_epoch` seconds). `clock()`, in
-    seconds, must tell several processes the same.
-    `on_rung(rung)` is called after every decision, `on_advance(model, raw curve)` after every
-    advance, `should_stop()` asked before each. `side_by_side(model -> epoch)` is told of all that
-    a decision has trained, where that can be done at once: `advance` then finds it done.
+    `rows(epoch)` and `doubt` are what `SelectionState` says. `budget`: when it can pay no more than
+    to finish the leader, that is what is done, as far as it can; `spent_seconds` and `proxy_epochs`
+    were spent before; `proxy_seconds` are of proxy passes that are to be counted in epochs of this
+    very training (before there is one: of `usual_epoch` seconds). `clock()`, in seconds, must tell
+    several processes the same. `on_rung(rung)` is called after every decision, `on_advance(model,
+    raw curve)` after every advance, `should_stop()` asked before each. `side_by_side(model ->
+    epoch)` is told of all that a decision has trained, where that can be done at once: `advance`
+    then finds it done; `workers` do so.
 
     A trial that raises `TrialError` or `ModelError` is out and listed in the result's `failed`.
     How a training failed is kept in the journal; a model that couldn't be loaded is tried again.
@@ -349,6 +350,7 @@ def run_selection(
                 clock,
                 looks=proxy_seconds,
                 usual=usual_epoch,
+                workers=workers,
             ),
             on_rung=on_rung or (lambda rung: None),
             on_advance=on_advance or (lambda model, curve: None),
@@ -472,12 +474,13 @@ class _Run:
         leader = decision.leader
         if leader not in live:
             leader = best_so_far(self._state(models, live))
-        plan = {}
+        plan: dict[str, float] = {}
         for model, to in decision.advance.items():
-            if not self.purse.can_pay(model, to, leader, self.entrants.curves):
+            if self.entrants.knows(model, to):
+                continue
+            if not self.purse.can_pay(model, to, leader, self.entrants.curves, plan):
                 break
-            if not self.entrants.knows(model, to):
-                plan[model] = to
+            plan[model] = to
         if len(plan) < 2:
             return set()
         self._check_stop(f"training {', '.join(plan)}")

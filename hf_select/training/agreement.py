@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch.distributed as dist
 
+from hf_select.errors import DataError, HfSelectError, HubError, ModelError, TrialError
 from hf_select.launched import go_apart, place, visible_devices
 from hf_select.training.memory import PATIENCE, processes
 
@@ -89,6 +90,31 @@ def first_ones(value: T) -> T:
     found = [value]
     dist.broadcast_object_list(found)
     return found[0]
+
+
+def agree_on_error(error: Exception | None) -> None:
+    """Raise what one of the processes has met on its own, in all of them; the first one's counts.
+
+    `HubError` before others: it says nothing about the model. Anything that isn't ours becomes a
+    `TrialError`.
+    """
+    mine = None
+    if error is not None:
+        known = isinstance(error, HubError | ModelError | DataError | TrialError)
+        said = (error.message, error.hint) if isinstance(error, HfSelectError) else None
+        mine = (type(error).__name__ if known else "", *(said or (_in_words(error), "")))
+    met = [one for one in exchanged(mine) if one is not None]
+    if not met:
+        return
+    name, message, hint = min(met, key=lambda one: one[0] != "HubError")
+    kinds: dict[str, type[HfSelectError]] = {
+        kind.__name__: kind for kind in (HubError, ModelError, DataError)
+    }
+    raise kinds.get(name, TrialError)(message, hint=hint)
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def agreed(value: float) -> float:

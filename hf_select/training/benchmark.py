@@ -65,8 +65,11 @@ DISK = "disk: "
 """How the reason begins of a run that there was no room for; tried again, it goes on."""
 RETRIED = ("failed", "timeout", "oom")
 """How a run can end that may end otherwise the next time."""
-AGREE_EVERY = 16
-"""Steps after which processes that train together ask whether one of them was asked to stop."""
+AGREE_SECONDS, MOST_STEPS = 2.0, 64
+"""How often processes that train together ask whether one of them was asked to stop: seconds, and
+steps at most."""
+RECHECK = 5.0
+"""Seconds for which a driver believes what it has read of the record: each job looks for itself."""
 UNREACHED = 3
 """Cells in a row that the Hub couldn't be reached for, after which no other one asks it."""
 Fetch = Callable[[ModelEntry], Path]
@@ -406,6 +409,10 @@ def run_cell(
     baseline = NAN
     ready = ready or _load(cell, fetch)
     try:
+        if _trains_together():
+            from hf_select.training.agreement import agree_on_error
+
+            agree_on_error(ready.error)
         baseline, folder = ready.baseline, ready.folder
         between_steps = _Checkpoints(cell, stop, timeout)
         trial = _trial(cell, ready, between_steps, micro_batch)
@@ -415,7 +422,7 @@ def run_cell(
             if len(trial.curve) and rung <= trial.curve.epochs[-1]:
                 continue
             curve = trial.advance(rung)
-            between_steps(trial)
+            between_steps(trial, at_rung=True)
             on_event(_point(cell, rung, curve, trial))
         score = trial.test()
         note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
@@ -467,31 +474,38 @@ class _Checkpoints:
 
     def __init__(self, cell: Cell, stop: Callable[[], bool], timeout: float | None = None) -> None:
         self._cell, self._stop, self._timeout = cell, stop, timeout
-        self._began: float | None = None
-        self._saved: float | None = None
-        self._steps = 0
+        self._began = self._saved = self._asked = time.monotonic()
+        self._steps, self._every = 0, 1
 
-    def __call__(self, trial: AccelerateTrial) -> None:
+    def __call__(self, trial: AccelerateTrial, *, at_rung: bool = False) -> None:
         stopping, now = self._stop(), time.monotonic()
-        if trial.num_processes > 1:  # all save together, and clocks and signals differ
+        if trial.num_processes > 1:
             self._steps += 1
-            if self._steps % AGREE_EVERY:
+            if self._steps < self._every and not at_rung:
                 return
-            from hf_select.training.agreement import exchanged
-
-            said = exchanged((stopping, now))
-            stopping, now = any(stop for stop, _ in said), said[0][1]
-            self._began = now if self._began is None else self._began
-            if self._timeout is not None and now - self._began > self._timeout:
-                reason = f"took longer than {self._timeout:g} seconds"
-                raise TrialError(reason, status="timeout")
-        if self._saved is None:
-            self._saved = now
+            stopping, now = self._agree(stopping, now)
         if stopping or now - self._saved >= self._cell.checkpoint_every:
             trial.save(self._cell.scratch)
             self._saved = now
         if stopping:
             raise StoppedError(f"{trial.model}: stopped", hint="run it again to go on")
+
+    def _agree(self, stopping: bool, now: float) -> tuple[bool, float]:
+        """What holds for all that train together: all save at once, and clocks and signals differ.
+
+        They ask each other every few seconds, by the first one's clock.
+        """
+        from hf_select.training.agreement import exchanged
+
+        said = exchanged((stopping, now, self._began, self._saved))
+        _, now, self._began, self._saved = said[0]
+        if self._timeout is not None and now - self._began > self._timeout:
+            raise TrialError(f"took longer than {self._timeout:g} seconds", status="timeout")
+        pace = max(now - self._asked, 1e-6) / max(self._steps, 1)
+        every = max(1, min(MOST_STEPS, int(AGREE_SECONDS / pace)))
+        self._every = exchanged(every)[0]
+        self._steps, self._asked = 0, now
+        return any(stop for stop, *_ in said), now
 
 
 def _model_folder(cell: Cell, fetch: Fetch | None) -> Path:
@@ -898,12 +912,16 @@ class _Run:
         self.undone: dict[str, BenchmarkEvent] = {}
         self.stopped = 0  # jobs that stopped by themselves, or were asked to
         self._unreached = 0  # cells in a row
+        self._known: set[str] = set()
+        self._read = float("-inf")
         self._events = EventTail(work)
 
     def jobs(self, cells: Sequence[Cell]) -> Iterator[Job]:
         """Jobs for the cells that are still missing when a slot is free."""
         for cell in cells:
-            if not self.wanted(cell) or (place().world > 1 and is_claimed(_lock(cell))):
+            if not self.wanted(cell, fresh=False) or (
+                place().world > 1 and is_claimed(_lock(cell))
+            ):
                 continue
             if self._unreached >= UNREACHED and _needs_hub(cell):
                 reason = "not tried: the Hub could not be reached for the cells before it"
@@ -912,10 +930,18 @@ class _Run:
             more = {"fetch": self.fetch, "retry_failed": self.retry_failed}
             yield Job(cell.key.id, {**cell.to_dict(), **more})
 
-    def wanted(self, cell: Cell) -> bool:
-        """Whether it has no record yet, not even one on its way in."""
-        known = cell.key.id in _recorded(self.repo, self.retry_failed)
-        return not known and not _finished_file(cell).exists()
+    def wanted(self, cell: Cell, *, fresh: bool = True) -> bool:
+        """Whether it has no record yet, not even one on its way in.
+
+        In this order: what is taken in between the two is in the record then. If not `fresh` what
+        was read a few seconds ago will do.
+        """
+        if _finished_file(cell).exists():
+            return False
+        now = time.monotonic()
+        if fresh or now - self._read > RECHECK:
+            self._known, self._read = _recorded(self.repo, self.retry_failed), now
+        return cell.key.id not in self._known
 
     def train_together(self, cells: Sequence[Cell], timeout: float | None) -> None:
         """All launched processes train cell after cell."""
@@ -952,7 +978,7 @@ class _Run:
     def on_end(self, outcome: Outcome) -> None:
         """A job is over: take its record in, or make one that says why there is none."""
         cell = self.cells[outcome.id]
-        if outcome.status in ("failed", "timeout", "oom") and not _finished_file(cell).exists():
+        if outcome.status in ("failed", "timeout", "oom") and self.wanted(cell):
             record = RunRecord(
                 key=cell.key,
                 task=cell.dataset.task,
@@ -1036,6 +1062,8 @@ class _Run:
             if event.kind == "undone":
                 self.undone[event.key] = event
                 self._unreached += 1
+            elif event.kind in ("done", "failed"):
+                self.undone.pop(event.key, None)  # another process could reach it
             elif event.kind == "start" and _needs_hub(self.cells[event.key]):
                 self._unreached = 0
             self.on_event(event)

@@ -296,7 +296,7 @@ class LiveTrials:
 
     def open(self, model: str) -> CheckpointedTrial:
         """Load the candidate, and its checkpoint where there is one."""
-        location, revision = self.locate(model)
+        location, revision = self._located(model)
 
         def load(on_step: OnStep) -> AccelerateTrial:
             return AccelerateTrial(
@@ -321,6 +321,21 @@ class LiveTrials:
             make_room=self._make_room,
         )
         return self.opened[model]
+
+    def _located(self, model: str) -> tuple[Path, str]:
+        """Where it lies; where one of several processes can't have it, none of them can."""
+        if measure.processes().num_processes == 1:
+            return self.locate(model)
+        from hf_select.training.agreement import agree_on_error
+
+        found, error = None, None
+        try:
+            found = self.locate(model)
+        except HfSelectError as met:
+            error = met
+        agree_on_error(error)
+        assert found is not None
+        return found
 
     def factories(self, models: list[str]) -> Mapping[str, Callable[[], CheckpointedTrial]]:
         """What `selection.run.run_selection` takes."""

@@ -627,6 +627,8 @@ class _Scoring:
                 self.undone[event.key] = event
                 if pair.model_id not in self._unreached:
                     self._unreached.append(pair.model_id)
-            elif event.kind == "scored" and pair.needs_hub():
-                self._unreached.clear()
+            elif event.kind in ("scored", "unscored"):
+                self.undone.pop(event.key, None)  # another process could reach it
+                if event.kind == "scored" and pair.needs_hub():
+                    self._unreached.clear()
             self.on_event(event)

@@ -96,7 +96,7 @@ def train_together(cells: Sequence[Cell], hooks: Hooks, *, timeout: float | None
     with interrupts.listening():
         for cell in cells:
             with _claimed_by_main(cell) as mine:
-                if first_ones(mine and hooks.wanted(cell)):
+                if first_ones(is_main_process() and mine and hooks.wanted(cell)):
                     _train(cell, hooks, lambda: bool(interrupts), timeout)
             if is_main_process():
                 hooks.tick()
@@ -111,7 +111,7 @@ def _train(cell: Cell, hooks: Hooks, stop: Callable[[], bool], timeout: float | 
         if is_main_process():
             why = f": {attempts.error}" if attempts.error else ""
             reason = f"its processes died {attempts.begun} times{why}"
-            if attempts.status == "oom":
+            if attempts.status != "failed":
                 reason = attempts.error
             hooks.ended(Outcome(cell.key.id, attempts.status, reason))
             Attempts.forget(cell)
@@ -119,11 +119,11 @@ def _train(cell: Cell, hooks: Hooks, stop: Callable[[], bool], timeout: float | 
     if is_main_process():
         replace(attempts, begun=attempts.begun + 1).note(cell)
     try:
-        with _watched(timeout):
+        with _watched(cell, timeout):
             hooks.train(cell, stop, attempts.micro_batch, timeout)
     except LoneError as error:
         _leave_with(cell, attempts, error)
-    except HubError as error:  # all of them, or whoever didn't is ended by the launcher
+    except HubError as error:  # in all of them: they agree on what went wrong before a training
         if is_main_process():
             hooks.undone(cell, error.message)
             Attempts.forget(cell)
@@ -131,6 +131,10 @@ def _train(cell: Cell, hooks: Hooks, stop: Callable[[], bool], timeout: float | 
     except StoppedError:
         if is_main_process():
             attempts.note(cell)
+        raise
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        replace(attempts, begun=attempts.begun + 1, error=words[:500]).note(cell)
         raise
     if is_main_process():
         hooks.ended(Outcome(cell.key.id, "ok"))
@@ -159,12 +163,12 @@ def _claimed_by_main(cell: Cell) -> Iterator[bool]:
 
 
 @contextmanager
-def _watched(timeout: float | None) -> Iterator[None]:
+def _watched(cell: Cell, timeout: float | None) -> Iterator[None]:
     """End this process if the block hangs well past its time; the launcher then ends the others."""
     if timeout is None:
         yield
         return
-    timer = threading.Timer(timeout + HANGS_AFTER, _hangs, [timeout])
+    timer = threading.Timer(timeout + HANGS_AFTER, _hangs, [cell, timeout])
     timer.daemon = True
     timer.start()
     try:
@@ -173,7 +177,9 @@ def _watched(timeout: float | None) -> Iterator[None]:
         timer.cancel()
 
 
-def _hangs(timeout: float) -> None:
-    sys.stderr.write(f"hangs: took longer than {timeout:g} seconds and doesn't stop\n")
+def _hangs(cell: Cell, timeout: float) -> None:
+    said = f"took longer than {timeout:g} seconds"
+    Attempts(ATTEMPTS, status="timeout", error=said).note(cell)
+    sys.stderr.write(f"{cell.model.repo_id} on {cell.dataset.repo_id} {said}, and doesn't stop\n")
     sys.stderr.flush()
     os._exit(1)

@@ -41,10 +41,17 @@ def check_tracker(name: str | None) -> None:
 
 
 class Tracking:
-    """Runs of one tracker, by name; to be closed. `folder` is where tensorboard's files go."""
+    """Runs of one tracker, by name; to be closed. `folder` is where tensorboard's files go.
 
-    def __init__(self, tracker: str, folder: Path) -> None:
+    A tracker that fails, for a login or the network say, is told of once by `say` and left alone:
+    the trainings go on.
+    """
+
+    def __init__(
+        self, tracker: str, folder: Path, say: Callable[[str], None] = lambda text: None
+    ) -> None:
         check_tracker(tracker)
+        self._name, self._say, self._off = tracker, say, False
         self._make = _MAKERS[tracker]
         self._folder = folder
         self._runs: dict[str, GeneralTracker] = {}
@@ -52,14 +59,14 @@ class Tracking:
 
     def start(self, run: str, config: Mapping[str, Any]) -> None:
         """Begin a run, unless it goes on already; `config` is what it is trained by."""
-        if run in self._runs:
+        if run in self._runs or self._off:
             return
-        with _quiet():
+        with self._guarded():
             tracker = self._make(run, self._folder)
             tracker.main_process_only = False  # only the first process makes one
             tracker.start()
+            self._runs[run] = tracker
             tracker.store_init_configuration(_plain(config))
-        self._runs[run] = tracker
         global _silenced
         if not _silenced:  # after the tracker's own, so before it at exit: trackio prints there
             _silenced = True
@@ -69,8 +76,8 @@ class Tracking:
         """Scores at an epoch, by name; those that weren't measured (NaN) are left out."""
         tracker = self._runs.get(run)
         known = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        if tracker is not None and known:
-            with _quiet():
+        if tracker is not None and known and not self._off:
+            with self._guarded():
                 step = round(PER_EPOCH * epoch) if math.isfinite(epoch) else None
                 tracker.log({"epoch": float(epoch), **known}, step=step)
 
@@ -94,8 +101,18 @@ class Tracking:
         """The run is over."""
         tracker = self._runs.pop(run, None)
         if tracker is not None:
-            with _quiet():
+            with self._guarded():
                 tracker.finish()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """The tracker's own words go to stderr, and its errors end nothing but itself."""
+        try:
+            with _quiet():
+                yield
+        except Exception as error:  # noqa: BLE001 - of any kind: it is somebody else's code
+            self._off = True
+            self._say(f"{self._name} has failed and is left alone: {error}")
 
     def close(self) -> None:
         """End all runs."""

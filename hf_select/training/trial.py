@@ -224,7 +224,7 @@ class AccelerateTrial:
         self._eval_batch = EVAL_BATCH
         self._test_score = math.nan
         if prepared is None:
-            prepared = prepare(location, target, recipe, seed=seed, name=name, cache=cache)
+            prepared = self._prepared(location, name, cache)
         self.processor, module = prepared.processor, prepared.take_module()
         self._rng: dict[str, Any] | None = prepared.rng_on_devices(
             seed, self._accelerator.process_index
@@ -249,6 +249,25 @@ class AccelerateTrial:
         self._loss_sum = torch.zeros((), device=self._device)
         self._loss_rows = 0
         self._throughput = Throughput()
+
+    def _prepared(self, location: str | Path, name: str, cache: EncodingCache | None) -> Prepared:
+        """What `prepare` gives; where one of several processes can't, none of them can."""
+        error: Exception | None = None
+        prepared = None
+        try:
+            prepared = prepare(
+                location, self.target, self.recipe, seed=self.seed, name=name, cache=cache
+            )
+        except Exception as met:
+            if self._world == 1:
+                raise
+            error = met
+        if self._world > 1:
+            from hf_select.training.agreement import agree_on_error
+
+            agree_on_error(error)
+        assert prepared is not None
+        return prepared
 
     # ------------------------------------------------------------------------ what it has done
 
@@ -595,6 +614,10 @@ class AccelerateTrial:
                     del batch["labels"]
                     parts.append(module(**batch).logits.float())
             except torch.OutOfMemoryError as error:
+                if self._world > 1:  # the others know nothing of it
+                    raise LoneError(
+                        f"{self.model}: out of memory evaluating {len(rows)} rows", status="oom"
+                    ) from error
                 if self._eval_batch == 1:
                     raise TrialError(
                         f"{self.model}: out of memory evaluating a single row", status="oom"

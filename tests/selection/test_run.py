@@ -13,6 +13,7 @@ from synthetic import Bench, curve_set, expected_of, make_curves
 from hf_select.errors import InputError, ModelError, StoppedError, TrialError
 from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve
+from hf_select.selection.budget import Budget, Purse
 from hf_select.selection.policies import Decision, get_policy
 from hf_select.selection.run import Journal, Scale, run_selection, through
 
@@ -498,3 +499,44 @@ def test_the_part_of_a_curve_that_an_advance_shows():
     assert through(curve, 0.75).epochs.tolist() == [0.5, 1.0]
     assert through(curve, 3.0) == curve
     assert through(LearningCurve.empty(), 1.0) == LearningCurve.empty()
+
+
+# ------------------------------------------------------------------------------- side by side
+
+
+@pytest.mark.parametrize("limit", [{"epochs": 12.0}, {"epochs": 7.0}, {"price": 2.0}])
+def test_a_round_that_is_trained_at_once_keeps_the_budget_as_one_by_one(curves, limit):
+    """Each step is asked for beside those that are planned already, not as the only one."""
+    found = []
+    for at_once in (False, True):
+        bench, rounds = Bench(curves), []
+        result = select(
+            bench,
+            curves=curves,
+            budget=Budget(**limit),
+            side_by_side=rounds.append if at_once else None,
+            workers=3 if at_once else 1,
+        )
+        found.append((result.winner, result.epochs, result.curves[result.winner].epochs[-1]))
+        assert bool(rounds) == at_once
+    assert found[0][1:] == found[1][1:]
+    assert found[1][1] <= limit.get("epochs", 5 * limit.get("price", 0)) + 1e-9
+
+
+def test_all_of_a_round_is_told_at_once_and_nothing_twice(curves):
+    rounds = []
+    result = select(Bench(curves), curves=curves, side_by_side=rounds.append, workers=2)
+    told = [(model, to) for plan in rounds for model, to in plan.items()]
+    assert len(told) == len(set(told))
+    assert len(rounds[0]) == 9
+    assert result.curves[result.winner].epochs[-1] == 5
+
+
+def test_a_clock_counts_workers_side_by_side_once(curves):
+    """Ten seconds of two workers are five by the clock."""
+    purse = Purse(Budget(seconds=8.0), 5.0, clock=lambda: 0.0, workers=2)
+    one = LearningCurve(*(np.array([x]) for x in (1.0, 0.5, 0.5, 0.5, 5.0)))
+    assert purse.can_pay("a", 0.5, "b", {"a": one, "b": one}) is False
+    assert purse.furthest("a", {"a": one, "b": one}) > 1.0
+    alone = Purse(Budget(seconds=8.0), 5.0, clock=lambda: 0.0)
+    assert alone.furthest("a", {"a": one, "b": one}) == 1.0

@@ -1,7 +1,9 @@
 """What the launched processes of `test_launched.py` run: a benchmark, and what goes wrong in it.
 
 `trouble`: {"kill": [rank, model, epoch, times]} ends that process there so many times; {"oom":
-[rank, rows]} lets it run out of memory with more rows than that; {"slow": seconds} a step.
+[rank, rows]} lets it run out of memory with more rows than that; {"slow": seconds} a step; {"away":
+[rank, model]} keeps the Hub from that process; {"raise": model} is a fault in the model's own code;
+{"hang": [rank, model]} never ends.
 """
 
 import json
@@ -14,11 +16,11 @@ from pathlib import Path
 import torch
 
 from hf_select.catalog import Catalog
-from hf_select.errors import HfSelectError
+from hf_select.errors import HfSelectError, HubError
 from hf_select.launched import place
 from hf_select.records import Recipe
 from hf_select.results.repo import ResultsRepo
-from hf_select.training import benchmark
+from hf_select.training import benchmark, together
 from hf_select.training.trial import AccelerateTrial
 
 
@@ -26,8 +28,12 @@ def make_trouble(results: Path, trouble: dict) -> None:
     after_step, backward = benchmark._Checkpoints.__call__, AccelerateTrial._backward_parts
     rank = place().rank
 
-    def troubled(self, trial):
+    def troubled(self, trial, **how):
         time.sleep(trouble.get("slow", 0))
+        if trouble.get("raise") == trial.model:
+            raise ValueError("3.5 heads")
+        if trouble.get("hang") == [rank, trial.model]:
+            time.sleep(600)
         if "kill" in trouble:
             where, model, epoch, times = trouble["kill"]
             mark = results.parent / "kills"
@@ -36,7 +42,16 @@ def make_trouble(results: Path, trouble: dict) -> None:
             if here and done < times:
                 mark.write_text("x" * (done + 1))
                 os.kill(os.getpid(), signal.SIGKILL)
-        after_step(self, trial)
+        after_step(self, trial, **how)
+
+    def away(cell, fetch):
+        if trouble["away"] == [rank, cell.model.repo_id]:
+            raise HubError("the Hub can't be reached")
+        return folder(cell, fetch)
+
+    if "away" in trouble:
+        folder, benchmark._model_folder = benchmark._model_folder, away
+    together.HANGS_AFTER = 0.5
 
     def hungry(self, parts):
         where, rows = trouble["oom"]
@@ -51,7 +66,7 @@ def make_trouble(results: Path, trouble: dict) -> None:
 
 def main() -> int:
     catalog, results, recipe, options, trouble = sys.argv[1:6]
-    benchmark.AGREE_EVERY = 2
+    benchmark.AGREE_SECONDS = 0.0  # after each step
     make_trouble(Path(results), json.loads(trouble))
     torch.set_num_threads(1)
     try:

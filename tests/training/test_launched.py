@@ -118,6 +118,41 @@ def test_where_one_dies_all_end_and_it_is_noted(catalog, tmp_path):
     assert started.epoch == 0
 
 
+def test_what_one_of_them_meets_alone_they_all_know_and_the_others_cells_go_on(catalog, tmp_path):
+    """The Hub is away for one process, and only while it loads: none of them waits for another."""
+    only = {"parallel": "data", "trouble": {"away": [1, "m1"]}}
+    launch(catalog, tmp_path, **only)
+    found = by_cell(tmp_path / "results")
+    assert set(found) == {("m0", "d0", 0), ("m0", "d1", 0)}
+    for summary in summaries(tmp_path):
+        assert (summary["done"], summary["failed"]) == (2, 0)
+    undone = summaries(tmp_path)[0]["undone"]
+    assert [e["reason"] for e in undone] == ["the Hub can't be reached"] * 2
+
+
+@pytest.mark.slow
+def test_a_fault_in_a_models_own_code_is_recorded_with_its_words(catalog, tmp_path):
+    restarts = ("--max-restarts", "5")
+    options = {"parallel": "data", "trouble": {"raise": "m0"}, "max_cells": 1}
+    launch(catalog, tmp_path, launcher=restarts, **options)
+    (run,) = by_cell(tmp_path / "results").values()
+    assert (run.status, run.reason) == (
+        "failed",
+        "its processes died 2 times: ValueError: 3.5 heads",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", [{"slow": 0.3}, {"hang": [1, "m0"]}])
+def test_one_that_takes_too_long_has_that_status(catalog, tmp_path, trouble):
+    """Be it slow, or so that it never answers again."""
+    restarts = ("--max-restarts", "5")
+    options = {"parallel": "data", "trouble": trouble, "max_cells": 1, "timeout": 2.0}
+    launch(catalog, tmp_path, launcher=restarts, **options)
+    (run,) = by_cell(tmp_path / "results").values()
+    assert (run.status, run.reason) == ("timeout", "took longer than 2 seconds")
+
+
 @pytest.mark.slow
 def test_where_one_dies_all_end_and_the_same_command_goes_on(catalog, alone, tmp_path):
     trouble = {"kill": [1, "m1", 1.0, 1]}

@@ -307,7 +307,7 @@ def test_a_crash_costs_one_model(catalog, repo, monkeypatch):
     assert (summary.scored, summary.failed) == (3, 1)
     (event,) = [e for e in seen if e.kind == "unscored"]
     assert (event.model, event.dataset) == ("m1", "d1")
-    assert "SIGKILL" in event.reason
+    assert "SIGABRT" in event.reason
     assert len(repo.proxies()) == 4 * len(NAMES)
 
 

@@ -43,6 +43,7 @@ GRACE_SECONDS = 30.0
 RETRIES = 2
 """How often a job is started again that was killed by SIGKILL: it goes on from its checkpoint."""
 
+SIGKILL = getattr(signal, "SIGKILL", 9)  # no such signal on Windows
 TICK_SECONDS = 0.25
 STOPPED_EXIT_CODE = StoppedError.exit_code
 PRELOAD = "hf_select.training.executors.preload"
@@ -276,7 +277,7 @@ class LocalExecutor:
             if running.turn is not None:
                 running.turn.close()
             outcome = self._outcome(running, process.exitcode, late, now - running.began)
-            if outcome.status == "failed" and process.exitcode == -signal.SIGKILL:
+            if outcome.status == "failed" and process.exitcode == -SIGKILL:
                 times = self._killed[outcome.id] = self._killed.get(outcome.id, 0) + 1
                 if times <= RETRIES:
                     self._again.append(running.job)

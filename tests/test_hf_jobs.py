@@ -276,7 +276,7 @@ def cancel_all(hub) -> None:
 
 DRIVER = """
 import json, sys
-from test_remote import RECIPE, benchmark_at
+from test_hf_jobs import RECIPE, benchmark_at
 benchmark_at(*sys.argv[1:])
 """
 
