@@ -98,3 +98,23 @@ def test_another_number_of_processes_than_was_asked_for(record: Path, tmp_path: 
     error = json.loads(done.stdout)["error"]
     assert "2 processes were asked for, but 1 is running" in error["message"]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["jobs", "data"])
+def test_a_benchmark_whose_curves_are_logged_ends_as_well(
+    record: Path, tmp_path: Path, way: str
+) -> None:
+    """The tracker wants a state of Accelerate's, which must not be another group of processes."""
+    command = [*LAUNCHER, "-m", "hf_select", "benchmark", "--results", str(tmp_path / "record")]
+    command += ["--catalog", str(record / "catalog.json"), "--epochs", "1", "--no-proxies"]
+    command += ["--max-cells", "2", "--parallel", way, "--log-with", "tensorboard"]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(list((tmp_path / "record" / ".work" / "tracking").iterdir())) == 2
