@@ -457,12 +457,14 @@ class _Run:
 
     def _count(self, run: RunRecord) -> None:
         self.arrived.ids.add(run.key.id)
+        from hf_select.training.benchmark import cell_event
+
         good = run.status == "ok"
         curve = run.curve
-        self._event(_event_of(self.cells[run.key.id], "start", epoch=0.0))
+        self._event(cell_event(self.cells[run.key.id], "start", epoch=0.0))
         for i, epoch in enumerate(curve.epochs):
             self._event(
-                _event_of(
+                cell_event(
                     self.cells[run.key.id],
                     "point",
                     epoch=float(epoch),
@@ -475,7 +477,7 @@ class _Run:
         self.arrived.done += good
         self.arrived.failed += not good
         self._event(
-            _event_of(
+            cell_event(
                 self.cells[run.key.id],
                 "done" if good else "failed",
                 test=run.test,
@@ -553,8 +555,10 @@ class _Run:
                 self._count_pair(self.pairs[name], rows)
 
     def _give_up(self, work: _Work, reason: str) -> None:
+        from hf_select.training.benchmark import cell_event
+
         for name in work.cells:
-            self.undone_cells[name] = _event_of(self.cells[name], "undone", reason=reason)
+            self.undone_cells[name] = cell_event(self.cells[name], "undone", reason=reason)
             self._event(self.undone_cells[name])
         for name in work.pairs:
             self.undone_pairs[name] = self.pairs[name].event("undone", reason=reason)
@@ -611,21 +615,6 @@ class _Run:
             scoring_seconds=arrived.scoring_seconds,
             undone=undone,
         )
-
-
-def _event_of(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
-    """Something that has happened to a cell."""
-    from hf_select.training.benchmark import BenchmarkEvent
-
-    return BenchmarkEvent(
-        kind=kind,
-        key=cell.key.id,
-        model=cell.model.repo_id,
-        dataset=cell.dataset.repo_id,
-        seed=cell.seed,
-        time=round(time.time(), 3),
-        **values,
-    )
 
 
 def _parts(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -38,7 +38,7 @@ from hf_select.errors import (
     StoppedError,
     TrialError,
 )
-from hf_select.files import claimed, is_claimed, write_atomic
+from hf_select.files import claimed, is_claimed, sweep, write_atomic
 from hf_select.launched import Place, place
 from hf_select.records import (
     NAN,
@@ -417,7 +417,7 @@ def run_cell(
         between_steps = _Checkpoints(cell, stop, timeout)
         trial = _trial(cell, ready, between_steps, micro_batch)
         trial.load(cell.scratch)
-        on_event(_event(cell, "start", epoch=trial.epochs_trained))
+        on_event(cell_event(cell, "start", epoch=trial.epochs_trained))
         for rung in cell.recipe.rungs():
             if len(trial.curve) and rung <= trial.curve.epochs[-1]:
                 continue
@@ -428,7 +428,7 @@ def run_cell(
         note = f"in parts of {trial.micro_batch} rows to fit memory" if trial.micro_batch else ""
         result: dict[str, Any] = {"status": "ok", "test": score, "reason": note}
     except StoppedError:
-        on_event(_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
+        on_event(cell_event(cell, "stopped", epoch=trial.epochs_trained if trial else NAN))
         raise
     except (HubError, LoneError):
         raise
@@ -586,7 +586,7 @@ def _target(cell: Cell) -> TargetData:
 def _point(
     cell: Cell, epoch: float, curve: LearningCurve, trial: AccelerateTrial
 ) -> BenchmarkEvent:
-    return _event(
+    return cell_event(
         cell,
         "point",
         epoch=epoch,
@@ -598,7 +598,8 @@ def _point(
     )
 
 
-def _event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
+def cell_event(cell: Cell, kind: str, **values: Any) -> BenchmarkEvent:
+    """Something that has happened to a cell, now."""
     return BenchmarkEvent(
         kind=kind,
         key=cell.key.id,
@@ -638,7 +639,7 @@ def run_job(argument: Mapping[str, Any], stop: Callable[[], bool]) -> None:
                 on_throughput=counted.append,
             )
         except HubError as error:
-            log_event(cell.work, _event(cell, "undone", reason=error.message))
+            log_event(cell.work, cell_event(cell, "undone", reason=error.message))
             return
         try:
             _leave(cell, record, counted, began)
@@ -863,6 +864,7 @@ def work_folder(repo: ResultsRepo) -> Path:
     try:
         for name in ("finished", "logs", "locks", "trials"):
             (work / name).mkdir(parents=True, exist_ok=True)
+        sweep(work / "finished")  # what a kill has left half written
     except OSError as error:
         raise RecordError(f"{repo.path} can't be written: {error}") from error
     return work
@@ -925,7 +927,7 @@ class _Run:
                 continue
             if self._unreached >= UNREACHED and _needs_hub(cell):
                 reason = "not tried: the Hub could not be reached for the cells before it"
-                log_event(self.work, _event(cell, "undone", reason=reason))
+                log_event(self.work, cell_event(cell, "undone", reason=reason))
                 continue
             more = {"fetch": self.fetch, "retry_failed": self.retry_failed}
             yield Job(cell.key.id, {**cell.to_dict(), **more})
@@ -951,7 +953,7 @@ class _Run:
             wanted=self.wanted,
             train=self._train,
             ended=self.on_end,
-            undone=lambda cell, why: log_event(self.work, _event(cell, "undone", reason=why)),
+            undone=lambda cell, why: log_event(self.work, cell_event(cell, "undone", reason=why)),
             tick=self.follow,
         )
         train_together(cells, hooks, timeout=timeout)
@@ -1043,7 +1045,7 @@ class _Run:
             self.done += good
             self.failed += not good
             self.throughput = added(self.throughput, speeds[path])
-            event = _event(
+            event = cell_event(
                 self.cells[path.stem],
                 "done" if good else "failed",
                 test=record.test,

@@ -150,3 +150,41 @@ def last_line(log: Path) -> str:
     except OSError:
         return ""
     return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")
+
+
+def yes_or_no(text: str) -> bool:
+    """A text as True or False; else a `ValueError`."""
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
+
+
+def whole_from_0(text: str) -> int:
+    """A text as a number; else a `ValueError`."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def whole_from_1(text: str) -> int:
+    """A text as a number; else a `ValueError`."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These variables while the block runs."""
+    old = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in old.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -34,7 +34,10 @@ from hf_select.training.executors.base import (
     Prepare,
     StopFlag,
     cores,
+    environment,
     last_line,
+    whole_from_1,
+    yes_or_no,
 )
 
 GRACE_SECONDS = 30.0
@@ -50,21 +53,6 @@ PRELOAD = "hf_select.training.executors.preload"
 NO_DEVICE = {"CUDA_VISIBLE_DEVICES": "", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """Of a job that waits. A driver that was once asked keeps to the devices that it saw then; so torch
 isn't to ask it, and if anything does all the same, it isn't another job's device that is used."""
-
-
-def yes_or_no(text: str) -> bool:
-    """A text as True or False; else a `ValueError`."""
-    if text not in ("yes", "no"):
-        raise ValueError(text)
-    return text == "yes"
-
-
-def whole_from_1(text: str) -> int:
-    """A text as a number; else a `ValueError`."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def threads_a_job(slots: int) -> int:
@@ -192,7 +180,7 @@ class LocalExecutor:
         context.set_forkserver_preload([PRELOAD, *self._preload])
         # The server inherits this: thread pools are sized when the libraries load, and a signal to
         # the whole process group must not take the server before its jobs have saved.
-        with _environment(self._variables()), _ignored(signal.SIGTERM, signal.SIGINT):
+        with environment(self._variables()), _ignored(signal.SIGTERM, signal.SIGINT):
             forkserver.ensure_running()
         return context
 
@@ -222,23 +210,23 @@ class LocalExecutor:
         if slot is None and self._devices:
             variables |= NO_DEVICE
         # all of it: the fork server has that of the time when it was started
-        environment = {**os.environ, **variables}
+        whole = {**os.environ, **variables}
         for name in LAUNCHER_VARIABLES:  # a job is one process, whoever started its parent
-            environment.pop(name, None)
+            whole.pop(name, None)
         process = context.Process(
             target=_child,
             name=job.id,
             args=(
                 self._function,
                 job,
-                environment,
+                whole,
                 self._threads,
                 self._log(job),
                 self._prepare,
                 mine,
             ),
         )
-        with _environment(variables):  # a spawned job loads its libraries with it
+        with environment(variables):  # a spawned job loads its libraries with it
             process.start()
         if mine is not None:
             mine.close()
@@ -392,20 +380,6 @@ def _signal_name(number: int) -> str:
         return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
     except ValueError:
         return f"signal {number}"
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    old = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in old.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

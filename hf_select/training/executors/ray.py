@@ -32,6 +32,7 @@ from hf_select.training.executors.base import (
     Options,
     Outcome,
     cores,
+    whole_from_0,
 )
 from hf_select.training.executors.board import LOOK_SECONDS, Board, BoardStop
 from hf_select.training.executors.job import (
@@ -65,13 +66,6 @@ def _amount(text: str) -> float:
 def _share(text: str) -> float:
     value = _amount(text)
     if value == 0:
-        raise ValueError(text)
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
         raise ValueError(text)
     return value
 
@@ -127,7 +121,7 @@ class RayExecutor:
         "address": (_address, "host:port of a running cluster (not ray://)"),
         "num_gpus": (_amount, "a number from 0 to 1, or a whole number"),
         "num_cpus": (_share, "a number above 0 and up to 1, or a whole number"),
-        "max_retries": (_count, "a whole number, 0 or more"),
+        "max_retries": (whole_from_0, "a whole number, 0 or more"),
     }
 
     @staticmethod

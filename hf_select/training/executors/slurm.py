@@ -31,7 +31,10 @@ from hf_select.training.executors.base import (
     Options,
     Outcome,
     cores,
+    environment,
     last_line,
+    whole_from_0,
+    whole_from_1,
 )
 from hf_select.training.executors.board import LOOK_SECONDS, Board, BoardStop
 from hf_select.training.executors.job import (
@@ -78,20 +81,6 @@ def _word(text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
 def _size(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -126,10 +115,10 @@ class SlurmExecutor:
         "partition": (_word, "a name"),
         "account": (_word, "a name"),
         "qos": (_word, "a name"),
-        "gpus_per_node": (_count, "a whole number, 0 or more"),
-        "cpus_per_task": (_positive, "a whole number, 1 or more"),
+        "gpus_per_node": (whole_from_0, "a whole number, 0 or more"),
+        "cpus_per_task": (whole_from_1, "a whole number, 1 or more"),
         "mem_gb": (_size, "a number above 0"),
-        "timeout_min": (_positive, "a whole number of minutes, 1 or more"),
+        "timeout_min": (whole_from_1, "a whole number of minutes, 1 or more"),
         "cluster": (_cluster, "slurm or local"),
     }
 
@@ -298,7 +287,7 @@ class _Run:
         """All at once."""
         sent = [self.executor.prepare(job, self.board) for job in batch]
         if sent:
-            with _set(self.executor.environment):
+            with environment(self.executor.environment):
                 jobs = self.queue.submit(sent)
             self.live |= {s.id: _Running(s, job) for s, job in zip(sent, jobs, strict=True)}
 
@@ -527,18 +516,3 @@ def _sigint_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
-
-
-@contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables that jobs inherit."""
-    old = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in old.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
