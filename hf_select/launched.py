@@ -13,6 +13,9 @@ from hf_select.errors import InputError
 PARALLEL = ("jobs", "data")
 """What launched processes do: each its own fine-tunings, or all of them one together."""
 
+BUSY = 0.75
+"""Load a core from which threads get in each other's way."""
+
 LAUNCHER_VARIABLES = (
     "RANK",
     "LOCAL_RANK",
@@ -85,8 +88,8 @@ def check_launch(parallel: str | None = None, processes: int | None = None) -> s
         raise InputError(f"parallel is {parallel!r}, but must be one of {', '.join(PARALLEL)}")
     if processes is not None and processes != here.world:
         raise InputError(
-            f"{processes} processes were asked for, but {here.world} "
-            f"{'is' if here.world == 1 else 'are'} running",
+            f"{processes} process{'es were' if processes > 1 else ' was'} asked for, but "
+            f"{here.world} {'is' if here.world == 1 else 'are'} running",
             hint=START,
         )
     if parallel == "data" and here.world == 1:
@@ -121,6 +124,23 @@ def check_precision(precision: str) -> None:
     """Refuse what only a GPU can compute with, where there is none, by `InputError`."""
     if precision == "fp16" and not visible_devices():
         raise InputError("precision fp16 needs a GPU", hint="use bf16 or no")
+
+
+def busy_cores() -> str:
+    """A word of advice where others keep the cores busy, "" where there is none to give.
+
+    Threads that wait for each other are far slower then than one.
+    """
+    here, cores = place(), os.cpu_count() or 1
+    if here.world > 1 or cores == 1 or "OMP_NUM_THREADS" in os.environ or visible_devices():
+        return ""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load < BUSY * cores:
+        return ""
+    return (
+        f"the machine is busy (a load of {load:.1f} on {cores} cores): with OMP_NUM_THREADS=1 "
+        "small models may train several times faster"
+    )
 
 
 def go_apart() -> None:

@@ -229,6 +229,10 @@ def hub_model(repo_id: str, task: str) -> ModelEntry:
         raise InputError(
             f"no folder at {repo_id}, and on the Hub: {error.message}", hint=error.hint
         ) from error
+    except HubError as error:
+        raise HubError(
+            f"no folder at {repo_id}, and the Hub can't be asked: {error.message}", hint=error.hint
+        ) from error
     if found.problems:
         raise ModelError(f"{pin.repo_id}: {found.problems[0]}", hint="leave it out of the choice")
     return ModelEntry(

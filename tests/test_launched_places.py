@@ -89,6 +89,18 @@ def test_launched_processes_share_the_cores(launch, monkeypatch):
     assert base.cores() == 1
 
 
+def test_on_a_busy_machine_one_thread_is_advised(launch, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.5, 0.0, 0.0), raising=False)
+    launch()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert launched.busy_cores() == ""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert "a load of 3.5 on 4 cores" in launched.busy_cores()
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.0, 0.0, 0.0), raising=False)
+    assert launched.busy_cores() == ""
+
+
 def test_half_precision_of_a_gpu_without_one(launch):
     launch(gpus=0)
     check_precision("bf16")

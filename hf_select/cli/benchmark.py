@@ -12,6 +12,7 @@ from hf_select.cli.words import count
 from hf_select.errors import InputError
 
 if TYPE_CHECKING:
+    from hf_select.training.benchmark import BenchmarkEvent
     from hf_select.training.scoring import ScoringSummary
     from hf_select.training.throughput import Totals
 
@@ -104,6 +105,13 @@ def command(
     recipe = pipeline.choose_recipe(
         kwargs.pop("recipe_file"), options.take(kwargs, options.RECIPE_OPTIONS)
     )
+    scores: dict[str, dict[str, list[float]]] = {}
+
+    def heard(event: BenchmarkEvent) -> None:
+        on_event(event)
+        if event.kind == "done":
+            scores.setdefault(event.model, {}).setdefault(event.dataset, []).append(event.test)
+
     with watch(output) as (on_plan, on_event):
         summary = pipeline.benchmark(
             results,
@@ -117,7 +125,7 @@ def command(
             proxies=() if no_proxies else options.names(proxies),
             executor_options=options.pairs("--executor-option", executor_options),
             on_plan=on_plan,
-            on_event=on_event,
+            on_event=heard,
             say=output.message,
             **kwargs,
         )
@@ -127,6 +135,7 @@ def command(
         "done": summary.done,
         "failed": summary.failed,
         "skipped": summary.skipped,
+        "failed_before": summary.failed_before,
         "undone": [
             {"model": e.model, "dataset": e.dataset, "seed": e.seed, "reason": e.reason}
             for e in summary.undone
@@ -157,9 +166,15 @@ def command(
 
     def show(out: Output) -> None:
         out.line(
-            f"{count(summary.done, 'cell')} done, {summary.failed} failed, {summary.skipped} were "
-            f"there already; {summary.seconds:.0f} s. Record: {results}"
+            f"{count(summary.done, 'cell')} done, {summary.failed} failed, {summary.skipped} there "
+            f"already; {summary.seconds:.0f} s. Record: {results}"
         )
+        if summary.failed_before:
+            out.line(
+                f"{summary.failed_before} of those there already had failed: --retry-failed tries "
+                "again what may end otherwise"
+            )
+        _show_scores(out, scores)
         if summary.throughput is not None:
             out.line(_speed(summary.throughput))
         if scored is not None:
@@ -179,6 +194,22 @@ def command(
         )
     if summary.undone or undone or (summary.failed and not summary.done):
         raise click.exceptions.Exit(1)
+
+
+MOST_ROWS, MOST_COLUMNS = 30, 8
+"""Models and data sets up to which the scores are shown."""
+
+
+def _show_scores(out: Output, scores: dict[str, dict[str, list[float]]]) -> None:
+    """What was trained just now: the mean test score of each model on each data set."""
+    sets = sorted({name for row in scores.values() for name in row})
+    if not scores or len(scores) > MOST_ROWS or len(sets) > MOST_COLUMNS:
+        return
+    rows = [
+        [model, *(sum(row[name]) / len(row[name]) if name in row else None for name in sets)]
+        for model, row in sorted(scores.items())
+    ]
+    out.table("Test scores of the cells that were run", ["model", *sets], rows)
 
 
 def _speed(totals: Totals) -> str:

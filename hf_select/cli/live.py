@@ -31,12 +31,14 @@ class Progress:
         self.running: dict[str, float] = {}
         self.epochs: dict[str, float] = {}
         self.memory: dict[str, float] = {}
-        self.started = time.monotonic()
+        self.started = time.time()
 
     def update(self, event: BenchmarkEvent) -> None:
         """Take one event into account."""
         name = _name(event)
         if event.kind in ("start", "look"):
+            if event.kind == "start" and not (self.running or self.done or self.failed):
+                self.started = event.time or time.time()  # an engine's start isn't the cells'
             self.running[name] = time.monotonic()
             self.epochs[name] = event.epoch
         elif event.kind == "point":
@@ -52,7 +54,7 @@ class Progress:
         if self.looked:
             return f"{self.looked} model x dataset pairs looked at"
         ended = self.done + self.failed
-        rate = ended / max(time.monotonic() - self.started, 1e-9)
+        rate = ended / max(time.time() - self.started, 1e-9)
         left = (self.total - ended) / rate if rate > 0 else float("inf")
         eta = f", {_time(left)} to go" if ended < self.total and 0 < left < 1e7 else ""
         return f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
@@ -95,6 +97,8 @@ def watch(
             progress.update(event)
             if event.kind in FAILURES:
                 live.console.print(_failure(event), markup=False)
+            if goes_on(event):
+                live.console.print(_going_on(event), markup=False)
             live.update(progress.table())
 
         yield on_plan, on_event
@@ -107,6 +111,8 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
         progress.update(event)
         if event.kind in FAILURES:
             output.message(_failure(event))
+        if goes_on(event):
+            output.message(_going_on(event))
         ended = progress.done + progress.failed
         now = time.monotonic()
         complete = not progress.looked and ended == progress.total
@@ -123,6 +129,15 @@ def _time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def goes_on(event: BenchmarkEvent) -> bool:
+    """Whether a cell is gone on with that was cut off before."""
+    return event.kind == "start" and event.epoch > 0
+
+
+def _going_on(event: BenchmarkEvent) -> str:
+    return f"going on: {_name(event)}, from epoch {event.epoch:.3g}"
 
 
 def _failure(event: BenchmarkEvent) -> str:

@@ -161,7 +161,9 @@ def benchmark(
     if not chosen.models or not chosen.datasets:
         raise InputError(
             f"nothing to run: {len(chosen.models)} models, {len(chosen.datasets)} datasets chosen",
-            hint="look at the catalog's tasks, and at --task, --models and --datasets",
+            hint="name some with --models and --datasets"
+            if catalog is None
+            else "look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
     if launched_processes() > 1:
@@ -270,6 +272,8 @@ def _tracked(
         return
     from hf_select.training.tracking import Tracking
 
+    if tracker == "tensorboard":
+        say(f"curves: tensorboard --logdir {Path(results) / '.work' / 'tracking'}")
     with closing(Tracking(tracker, Path(results) / ".work" / "tracking", say)) as tracking:
 
         def both(event: BenchmarkEvent) -> None:

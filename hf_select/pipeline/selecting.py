@@ -15,6 +15,7 @@ import numpy as np
 from hf_select.environment import library_versions
 from hf_select.errors import StoppedError
 from hf_select.launched import (
+    busy_cores,
     check_launch,
     check_precision,
     is_main_process,
@@ -216,6 +217,9 @@ def select(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
     say(told_beforehand(expected, limits, recipe.epochs))
+    busy = busy_cores()
+    if busy:
+        say(busy)
     from hf_select.training import agreement  # torch, once all that is bad is refused
 
     if launched_processes() > 1:
@@ -256,6 +260,8 @@ def select(
     shared = SharedTrials(trials, place()) if apart else None
     tracking = None
     if log_with is not None and is_main_process():
+        if log_with == "tensorboard":
+            say(f"curves: tensorboard --logdir {folder.path / 'tracking'}")
         agreement.processes()  # before a tracker makes it one without a device
         tracking = Tracking(log_with, folder.path / "tracking", say)
     told = Told(

@@ -210,8 +210,10 @@ def _reporting(location: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = str(error).strip().splitlines()
+        text = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         reason = text[0] if text else type(error).__name__
+        if reason.endswith(":"):  # the sentence goes on below
+            reason = " ".join(text)[:300]
         raise ModelError(f"can't load {location}: {reason}") from error
 
 

@@ -191,6 +191,7 @@ class BenchmarkEvent:
 class BenchmarkSummary:
     """What a benchmark run did: cells trained, failed, and not touched as they were recorded.
 
+    `failed_before`: of those not touched, the ones whose record says that they failed.
     `undone`: those that need the Hub, which couldn't be reached; the same call tries them again.
     `proxies`: what was scored after them, if anything was to be. `throughput`: of all jobs that
     told theirs.
@@ -203,6 +204,7 @@ class BenchmarkSummary:
     undone: tuple[BenchmarkEvent, ...] = ()
     proxies: ScoringSummary | None = None
     throughput: Totals | None = None
+    failed_before: int = 0
 
 
 T = TypeVar("T")
@@ -668,8 +670,11 @@ def _leave(
 
 
 def _forget(cell: Cell, record: RunRecord) -> None:
-    """Remove the checkpoint of a cell that has come to an end; that of a full disk stays."""
-    if not record.reason.startswith(DISK):
+    """Remove the checkpoint of a cell that has come to an end.
+
+    That of a full disk stays, and of one that took too long: tried again, it goes on from there.
+    """
+    if not record.reason.startswith(DISK) and record.status != "timeout":
         shutil.rmtree(cell.scratch, ignore_errors=True)
 
 
@@ -820,7 +825,9 @@ def run_benchmark(
     skipped = len(everything) - len(missing) + len(cells) - done - failed - len(undone)
     seconds = time.monotonic() - began
     totals = reduce(added, (one[2] for one in counts))
-    return BenchmarkSummary(done, failed, skipped, seconds, undone, throughput=totals)
+    before = {cell.key.id for cell in everything} - set(missing)
+    bad = sum(run.status != "ok" and run.key.id in before for run in repo.runs())
+    return BenchmarkSummary(done, failed, skipped, seconds, undone, None, totals, bad)
 
 
 def gather(parallel: str) -> None:

@@ -202,7 +202,7 @@ def test_a_loss_that_is_not_finite_is_a_record_without_a_score(
     """In the middle of the second interval, after its last step, and after the very last one."""
     steps = []
 
-    def poison(self, trial):
+    def poison(self, trial, **how):
         steps.append(trial._step)
         if trial._step == after:
             with torch.no_grad():
