@@ -116,8 +116,9 @@ def _train(cell: Cell, hooks: Hooks, stop: Callable[[], bool], timeout: float | 
             hooks.ended(Outcome(cell.key.id, attempts.status, reason))
             Attempts.forget(cell)
         return
+    begun = replace(attempts, begun=attempts.begun + 1)
     if is_main_process():
-        replace(attempts, begun=attempts.begun + 1).note(cell)
+        begun.note(cell)
     try:
         with _watched(cell, timeout):
             hooks.train(cell, stop, attempts.micro_batch, timeout)
@@ -133,8 +134,8 @@ def _train(cell: Cell, hooks: Hooks, stop: Callable[[], bool], timeout: float | 
             attempts.note(cell)
         raise
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"
-        replace(attempts, begun=attempts.begun + 1, error=words[:500]).note(cell)
+        if Attempts.of(cell) == begun:  # else another one has noted why, and this one only lost it
+            replace(begun, error=f"{type(error).__name__}: {error}"[:500]).note(cell)
         raise
     if is_main_process():
         hooks.ended(Outcome(cell.key.id, "ok"))
