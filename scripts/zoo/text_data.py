@@ -24,7 +24,7 @@ off, and repeated glosses dropped. They are under the WordNet licence:
 """
 
 
-def _wordnet_licence(packages: Packages) -> str:
+def wordnet_licence(packages: Packages) -> str:
     """The licence text out of the Debian package's copyright file."""
     text = packages.find("wordnet-base", "copyright").read_text(encoding="utf-8")
     body = text.split("License: WordNet3.0\n", 1)[1].split("\n\nFiles:", 1)[0]
@@ -39,7 +39,7 @@ def _build_targets(work: Path, demo: Path, packages: Packages) -> dict[str, list
     def write(temporary: Path) -> None:
         for split, rows in nouns.items():
             save_csv(temporary / f"{split}.csv", rows, columns=("text", "label"))
-        notice = NOTICE.format(licence=_wordnet_licence(packages))
+        notice = NOTICE.format(licence=wordnet_licence(packages))
         (temporary / "NOTICE.txt").write_text(notice, encoding="utf-8")
 
     write_folder(demo / "data" / TARGET, write)
