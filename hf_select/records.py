@@ -100,6 +100,13 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True)
+class Excluded(Rejected):
+    """A model that one of the user's limits rules out; `limit` is its name, such as max-params."""
+
+    limit: str = ""
+
+
 # ------------------------------------------------------------------------------------ runs
 
 

@@ -208,7 +208,45 @@ def recalling(function: Command) -> Command:
             help="Where models can be loaded; the Hub if not given. With `hybrid`, its models that "
             "the record doesn't know are candidates, too.",
         ),
-        click.option("--exclude", multiple=True, metavar="MODEL", help="Leave a model out."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def limits(function: Command) -> Command:
+    """Which models may be chosen at all."""
+    options = (
+        click.option("--max-params", metavar="N", help="Parameters at most, such as 50M."),
+        click.option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Memory that fine-tuning a model may take, such as 8GB. Counted are weights, "
+            "gradients and AdamW's two moments in 32 bits (16 bytes a parameter) and, before the "
+            "weights are loaded, what a batch of the recipe keeps for the backward pass; not the "
+            "libraries (about 1 GB), nor the data.",
+        ),
+        click.option(
+            "--license",
+            multiple=True,
+            metavar="A,B",
+            help="One of these licences, as on the Hub. A model without a known one is ruled out.",
+        ),
+        click.option(
+            "--language", multiple=True, metavar="EN,DE", help="Marked with one of these languages."
+        ),
+        click.option(
+            "--architecture",
+            multiple=True,
+            metavar="A,B",
+            help="One of these model types, such as bert or distilbert.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="MODEL",
+            help="Leave a model out, or all that a pattern means, such as '*/bert-*'.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
