@@ -13,6 +13,8 @@ CATEGORIES = {
     "text-classification": "text-classification",
     "text-regression": "text-classification",
     "image-classification": "image-classification",
+    "token-classification": "token-classification",
+    "multiple-choice": "multiple-choice",
 }
 """Task -> what the Hub calls datasets for it; it has no word of its own for text regression."""
 

@@ -23,6 +23,8 @@ PIPELINE_TAGS = {
     "text-classification": _TEXT,
     "text-regression": _TEXT,
     "image-classification": ("image-classification", "image-feature-extraction"),
+    "token-classification": (*_TEXT, "token-classification"),
+    "multiple-choice": (*_TEXT, "multiple-choice"),
 }
 """Task -> what its backbones are called on the Hub, by which they are listed."""
 

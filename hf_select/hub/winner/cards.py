@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 
 PIPELINE_TAGS = {"text-regression": "text-classification"}
 """Our task -> the Hub's, where they differ: the Hub has no task of its own for text -> number."""
-METRIC_IDS = {"r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
+CHOOSING = """\
+import torch
+from transformers import AutoModelForMultipleChoice, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{model}")
+model = AutoModelForMultipleChoice.from_pretrained("{model}")
+choices = ["One answer.", "Another answer."]
+pairs = tokenizer(["The question."] * len(choices), choices, padding=True, return_tensors="pt")
+with torch.no_grad():
+    logits = model(**{{name: values[None] for name, values in pairs.items()}}).logits
+print(choices[int(logits.argmax())])
+"""
+METRIC_IDS = {
+    "seqeval_f1": "seqeval",
+    "r2": "r_squared",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+}
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
 METRIC_NAMES = {"f1": "macro F1", "matthews_correlation": "Matthews correlation", "r2": "R²"}
 HUB = "https://huggingface.co"
@@ -207,7 +224,11 @@ def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
     options = ', function_to_apply="none"' if task == "text-regression" else ""
+    if task == "token-classification":
+        options = ', aggregation_strategy="first"'
     name = PIPELINE_TAGS.get(task, task)
+    if task == "multiple-choice":  # transformers has no pipeline of that kind
+        return f"## Use\n\n```python\n{CHOOSING.format(model=facts.repo_id)}```"
     if task.startswith("image"):
         call = 'model("picture.png")'
     elif pair:
