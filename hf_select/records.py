@@ -29,6 +29,7 @@ TASK_KINDS = {
     "text-classification": "classification",
     "text-regression": "regression",
     "image-classification": "classification",
+    "image-regression": "regression",
 }
 """The tasks by the Hub's names, and what kind of target each has."""
 

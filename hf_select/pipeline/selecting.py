@@ -320,6 +320,7 @@ def select(
         early_rows=trials.val_rows(0.0),
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_select.metrics import METRICS, Metric, get_metric
+from hf_select.metrics import Metric, find_metric, get_metric
 from hf_select.records import (
     NAN,
     Clustering,
@@ -54,6 +54,7 @@ def selection_document(
     early_rows: int = 0,
     fingerprint: str = "",
     created: str = "",
+    test_metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
 
@@ -62,8 +63,9 @@ def selection_document(
     offered for the task. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
-    rows that scores before epoch 1 rest on. `seconds` is the wall time of everything. Scores are
-    raw and exact; times, shares and prices are rounded; NaN and infinities become None.
+    rows that scores before epoch 1 rest on; `test_metrics` the winner's predictions on the test
+    split, scored by every metric of the task's kind. `seconds` is the wall time of everything.
+    Scores are raw and exact; times, shares and prices are rounded; NaN and infinities become None.
     """
     how = get_metric(metric)
     commits = {c.model: c.revision for c in recall.candidates} | dict(revisions)
@@ -86,6 +88,7 @@ def selection_document(
             "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
+            "test_metrics": dict(test_metrics or {}),
             "checkpoint": result.checkpoint,
         },
         "trivial": dict(trivial),
@@ -221,7 +224,7 @@ def score_text(value: float | None, metric: str) -> str:
     """A raw score as it is shown: three decimals where 1 is perfect, else four digits."""
     if value is None or math.isnan(value):
         return "–"
-    how = METRICS.get(metric)
+    how = find_metric(metric)
     if how is not None and how.perfect == 1.0:
         return f"{value:.3f}".replace("-", "−")
     text = f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"

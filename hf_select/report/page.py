@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_select.files import write_atomic
-from hf_select.metrics import METRICS
+from hf_select.metrics import find_metric
 from hf_select.report import story
 from hf_select.report.curves import (
     Series,
@@ -39,6 +39,7 @@ MAX_NAMES = 60
 
 _AUTO_CLASSES = {
     "image-classification": "AutoModelForImageClassification",
+    "image-regression": "AutoModelForImageClassification",
     "text-classification": "AutoModelForSequenceClassification",
     "text-regression": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
@@ -218,7 +219,7 @@ def _standfirst(document: Mapping[str, Any], metric: str) -> str:
     out = [f"{how}, it scores <b>{test}</b> on {where} that no decision had seen"]
     trivial = (document.get("trivial") or {}).get("test")
     if trivial is not None:
-        known = METRICS.get(metric)
+        known = find_metric(metric)
         mean = known is not None and known.kind == "regression"
         guess = "the mean" if mean else "the majority class"
         out.append(f"; always answering {guess} scores {score_text(trivial, metric)}")
@@ -462,7 +463,7 @@ def _forecast_cell(row: Mapping[str, Any], metric: str) -> str:
     """The forecast with its interval, which ends where the metric does."""
     text, interval = esc(score_text(row.get("predicted"), metric)), row.get("interval")
     if interval and None not in interval:
-        how = METRICS.get(metric)
+        how = find_metric(metric)
         least, most = how.bounds if how is not None else (-math.inf, math.inf)
         low, high = (score_text(min(most, max(least, end)), metric) for end in interval)
         text += f" <small>({esc(low)} to {esc(high)})</small>"

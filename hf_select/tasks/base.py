@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import UnknownNameError
 from hf_select.tasks.encoded import Encoded, Plain
-from hf_select.tasks.image import ImageClassification, ImageEncoded
+from hf_select.tasks.image import ImageClassification, ImageEncoded, ImageRegression
 from hf_select.tasks.text import TextClassification, TextEncoded, TextRegression
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ TASKS: dict[str, Task] = {
     "text-classification": TextClassification(),
     "text-regression": TextRegression(),
     "image-classification": ImageClassification(),
+    "image-regression": ImageRegression(),
 }
 
 ENCODED: dict[str, Callable[[Plain], Encoded]] = {

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import AccessError, DataError, HubError, InputError
-from hf_select.metrics import get_metric
 from hf_select.records import DatasetEntry
 from hf_select.tasks.base import Task, get_task
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
@@ -25,6 +24,7 @@ from hf_select.tasks.encoded import label_array
 from hf_select.tasks.hubdata import HubData
 from hf_select.tasks.labels import Labels, check_known, check_split, read_labels
 from hf_select.tasks.pixels import image_hash
+from hf_select.tasks.scoring import check_allowed, scorer
 from hf_select.tasks.sources import SPLITS, Source, read_source, split_origins
 from hf_select.tasks.splits import SHARE, set_apart
 
@@ -82,7 +82,7 @@ class TargetData:
 
     def trivial(self, split: str = "test") -> float:
         """The raw score of the predictor that knows no input (majority class, mean value)."""
-        return get_metric(self.metric).trivial(self.labels(split))
+        return scorer(self.metric).trivial(self.labels(split))
 
 
 def load_target(
@@ -126,6 +126,7 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
     in the record under the wrong revision. What says nothing about the data raises `HubError`: no
     network, offline mode, a wrong token.
     """
+    check_allowed(entry.metric, entry.repo_id)
     is_image = get_task(entry.task).input_columns == ("image",)
     inputs = (*entry.input_columns, None, None)
     try:
@@ -199,7 +200,7 @@ def _load(
         if known.input_columns != ("image",) and image is not None:
             raise InputError(f"{task} takes text columns, but an image column was stated")
     elif metric is not None:
-        get_metric(metric)
+        scorer(metric)
     source = read_source(location, config=config)
     splits, notes = _named_splits(source)
     first = splits.get("train") or splits["all"]
@@ -274,8 +275,8 @@ def _load(
 
 
 def _check_metric(name: str, task: Task) -> None:
-    metric = get_metric(name)
-    if metric.kind != task.kind:
+    metric = scorer(name)
+    if not metric.fits(task.kind):
         raise InputError(
             f"metric {name!r} is for {metric.kind}, but the task is {task.name}",
             hint=f"the default is {task.default_metric}",
@@ -324,7 +325,7 @@ def _labels(
             f"{columns.label!r}"
         )
     regression = get_task(task).kind == "regression" if task else None
-    if columns.is_image or classes:
+    if classes:
         regression = bool(regression)
     return read_labels(
         {split: dataset.data.column(columns.label) for split, dataset in splits.items()},
