@@ -14,6 +14,14 @@ from hf_select.errors import InputError
 
 Command = Callable[..., Any]
 
+TASK_WORDS = "text-classification, text-regression, image-classification or image-regression."
+"""The rows of `records.TASK_KINDS`, which would load numpy to say so."""
+
+METRIC_WORDS = (
+    "Metric, such as accuracy, f1 or rmse; evaluate:NAME loads and runs one of the library "
+    "`evaluate`, such as evaluate:mape or evaluate:./my_metric:better=lower."
+)
+
 
 def common(function: Command) -> Command:
     """`--json` and `--quiet`; the command receives them as `output: Output`."""
@@ -103,7 +111,7 @@ def task(required: bool = True) -> Callable[[Command], Command]:
         "-t",
         required=required,
         metavar="TASK",
-        help="text-classification, text-regression or image-classification.",
+        help=TASK_WORDS,
     )
 
 
@@ -140,7 +148,7 @@ def data(function: Command) -> Command:
             "--task",
             "-t",
             metavar="TASK",
-            help="text-classification, text-regression or image-classification.",
+            help=TASK_WORDS,
         ),
         click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
         click.option("--text-column", metavar="NAME", help="Column with the text, or the words."),
@@ -153,7 +161,7 @@ def data(function: Command) -> Command:
             callback=lambda _context, _option, text: names(text),
             help="Columns with the choices, or the one that holds lists of them.",
         ),
-        click.option("--metric", metavar="NAME", help="Metric, such as accuracy, f1 or rmse."),
+        click.option("--metric", metavar="NAME", help=METRIC_WORDS),
     )
     for option in reversed(options):
         function = option(function)

@@ -117,6 +117,7 @@ def benchmark(
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
+    from hf_select.tasks.scoring import check_allowed, scorer
     from hf_select.training.benchmark import common, gather, run_benchmark
     from hf_select.training.cells import check_arguments, check_timeout, missing_cells
     from hf_select.training.executors.engine import Engine
@@ -161,6 +162,9 @@ def benchmark(
             else "look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
+    for entry in chosen.datasets:
+        check_allowed(entry.metric, entry.repo_id)
+        scorer(entry.metric)  # one that can't be loaded is found before anything is trained
     if launched_processes() > 1:
         gather(parallel)
         chosen = common(chosen)  # the Hub may have moved on between two processes' questions

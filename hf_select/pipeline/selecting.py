@@ -335,6 +335,7 @@ def select(
         limits=settings.limits.to_dict(),
         excluded=recalled.excluded,
         entries=recalled.entries,
+        test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)

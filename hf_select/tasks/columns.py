@@ -97,7 +97,7 @@ def choose_columns(
     if found is not None:
         inputs: tuple[str, ...] = (found,)
         stated_input = image is not None
-    elif task == "image-classification":
+    elif _is_image_task(task):
         raise DataError(f"{where} has no image column", hint=_listed(names))
     elif text is not None:
         inputs = (text,) if text_pair is None else (text, text_pair)
@@ -129,14 +129,18 @@ def is_text_feature(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("string", "large_string", "string_view")
 
 
+def _is_image_task(task: str | None) -> bool:
+    return task is not None and task.startswith("image-")
+
+
 def _image_column(features: datasets.Features, names: list[str], task: str | None) -> str | None:
     """The image column, None for a text data set. A column of file names must be an image task."""
     images = [name for name in names if is_image_feature(features[name])]
-    if task is not None and task != "image-classification":
+    if task is not None and not _is_image_task(task):
         return None
     if images:
         return next((name for name in IMAGES if name in images), images[0])
-    if task == "image-classification":
+    if _is_image_task(task):
         lower = {name.lower(): name for name in names if is_text_feature(features[name])}
         return next((lower[name] for name in IMAGES if name in lower), None)
     return None
@@ -174,7 +178,8 @@ def _label_column(
     import datasets
 
     rest = {name.lower(): name for name in names if name not in inputs}
-    for name in SCORES if task == "text-regression" else LABELS:
+    regression = task is not None and task.endswith("-regression")
+    for name in SCORES if regression else LABELS:
         if name in rest:
             return rest[name]
     classes = [n for n in rest.values() if isinstance(features[n], datasets.ClassLabel)]
