@@ -46,6 +46,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.plan import planned_work, read_plan
+from hf_select.progress import stage
 from hf_select.records import (
     Clustering,
     ProxyRow,
@@ -388,6 +389,7 @@ def _usual_recipe(repo: ResultsRepo, chosen: Catalog, say: Say) -> Recipe:
     return recipe
 
 
+@stage("importing")
 def import_results(
     file: str | Path,
     results: str | Path,
@@ -459,6 +461,7 @@ class Clustered:
     assigned: Assignment | None = None
 
 
+@stage("grouping the models")
 def cluster(
     results: str | Path,
     task: str,

@@ -63,8 +63,10 @@ from hf_select.pipeline.spending import (
     spending_settings,
     told_beforehand,
 )
+from hf_select.progress import stage
 from hf_select.records import (
     CurveSet,
+    LearningCurve,
     ModelEntry,
     Recipe,
     SelectionResult,
@@ -284,6 +286,7 @@ def select(
             spent=time.perf_counter() - started,
             raw=settings.raw,
             told=told,
+            likely=None if expected is None else expected.trainings * recipe.epochs,
             should_stop=should_stop,
             say=say,
         )
@@ -422,10 +425,14 @@ def _fine_select(
     spent: float,
     raw: bool,
     told: Told,
+    likely: float | None,
     should_stop: Callable[[], bool],
     say: Say,
 ) -> SelectionResult:
-    """Phase two over live trials; the proxy passes are added to the bill."""
+    """Phase two over live trials; the proxy passes are added to the bill.
+
+    `likely`: epochs that it may come to, as far as anybody knows.
+    """
     from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
     from hf_select.training.agreement import agreed, agreed_clock, exchanged, first_ones
@@ -441,32 +448,42 @@ def _fine_select(
     if np.isfinite(curves.val).any():
         doubt = _doubt(record, target.task, trials.recipe, rates, policy, say)
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
-    return run_selection(
-        trials.factories(list(field)),
-        # ties may fall differently on other machines, and all must decide alike
-        policy if place().world == 1 else lambda state: first_ones(policy(state)),
-        horizon=float(trials.recipe.epochs),
-        metric=get_metric(target.metric),
-        val_trivial=target.trivial("validation"),
-        record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
-        expected=None if expected is None else expected_of_entrants(expected, field),
-        rows=lambda at: float(trials.val_rows(at)),
-        doubt=doubt,
-        raw=raw,
-        proxy_seconds=agreed(recalled.proxy_seconds),
-        usual_epoch=agreed(_epoch_seconds(curves)),
-        budget=limits,
-        spent_seconds=agreed(max(spent, recalled.proxy_seconds)),  # looks of an earlier run, too
-        clock=agreed_clock,
-        policy_name=policy.name,
-        journal=journal,
-        write_journal=is_main_process(),
-        on_rung=told,
-        on_advance=told.advanced,
-        should_stop=lambda: any(exchanged(should_stop())),
-        side_by_side=getattr(trials, "train", None),
-        workers=place().world if place().apart else 1,
-    )
+    come_to: dict[str, float] = {}
+
+    def advanced(model: str, curve: LearningCurve) -> None:
+        told.advanced(model, curve)
+        come_to[model] = float(curve.epochs[-1])
+        at.reach(sum(come_to.values()), detail=f"{len(come_to)} tried")
+
+    with stage("choosing", total=likely, unit="epochs") as at:
+        return run_selection(
+            trials.factories(list(field)),
+            # ties may fall differently on other machines, and all must decide alike
+            policy if place().world == 1 else lambda state: first_ones(policy(state)),
+            horizon=float(trials.recipe.epochs),
+            metric=get_metric(target.metric),
+            val_trivial=target.trivial("validation"),
+            record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
+            expected=None if expected is None else expected_of_entrants(expected, field),
+            rows=lambda at: float(trials.val_rows(at)),
+            doubt=doubt,
+            raw=raw,
+            proxy_seconds=agreed(recalled.proxy_seconds),
+            usual_epoch=agreed(_epoch_seconds(curves)),
+            budget=limits,
+            spent_seconds=agreed(
+                max(spent, recalled.proxy_seconds)
+            ),  # looks of an earlier run, too
+            clock=agreed_clock,
+            policy_name=policy.name,
+            journal=journal,
+            write_journal=is_main_process(),
+            on_rung=told,
+            on_advance=advanced,
+            should_stop=lambda: any(exchanged(should_stop())),
+            side_by_side=getattr(trials, "train", None),
+            workers=place().world if place().apart else 1,
+        )
 
 
 def _doubt(

@@ -1,0 +1,154 @@
+"""Progress bars with the time to go, of stages that take longer than two seconds.
+
+The command line shows them on stderr, and a notebook that asked for progress below its cell.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hf_select.progress import Step, listening
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, Task, TaskID
+
+PATIENCE = 2.0
+"""Seconds for which a stage may run before a bar is worth it."""
+SHOWN_AT_ONCE = 4
+"""Bars at a time; stages within stages within stages tell nothing more."""
+
+
+class Bars:
+    """Listens to stages and draws those that take long, on one console.
+
+    `busy()` says that something else is drawn there: then no new bar appears.
+    """
+
+    def __init__(self, console: Console, *, patience: float = PATIENCE) -> None:
+        self.console, self.patience = console, patience
+        self.busy = False
+        self._lock = threading.RLock()
+        self._steps: dict[int, Step] = {}
+        self._timers: dict[int, threading.Timer] = {}
+        self._tasks: dict[int, TaskID] = {}
+        self._drawn: Progress | None = None
+
+    def __call__(self, step: Step) -> None:
+        """Take a step of a stage into account."""
+        with self._lock:
+            if step.ended:
+                self._end(step.stage)
+                return
+            new = step.stage not in self._steps
+            self._steps[step.stage] = step
+            if new:
+                timer = threading.Timer(self.patience, self._show, [step.stage])
+                timer.daemon = True
+                self._timers[step.stage] = timer
+                timer.start()
+            elif step.stage in self._tasks and self._drawn is not None:
+                self._drawn.update(
+                    self._tasks[step.stage],
+                    completed=step.done,
+                    total=step.total,
+                    description=_words(step),
+                )
+
+    def close(self) -> None:
+        """Take away whatever is drawn."""
+        with self._lock:
+            for number in list(self._steps):
+                self._end(number)
+
+    def _show(self, number: int) -> None:
+        """The stage has taken long: draw it."""
+        with self._lock:
+            step = self._steps.get(number)
+            if step is None or self.busy or len(self._tasks) >= SHOWN_AT_ONCE:
+                return
+            if self._drawn is None:
+                self._drawn = _progress(self.console)
+                self._drawn.start()
+            self._tasks[number] = self._drawn.add_task(
+                _words(step), total=step.total, unit=step.unit
+            )
+            self._drawn.update(self._tasks[number], completed=step.done)
+
+    def _end(self, number: int) -> None:
+        self._steps.pop(number, None)
+        timer = self._timers.pop(number, None)
+        if timer is not None:
+            timer.cancel()
+        task = self._tasks.pop(number, None)
+        if task is None or self._drawn is None:
+            return
+        self._drawn.remove_task(task)
+        if not self._tasks:
+            self._drawn.stop()
+            self._drawn = None
+
+
+@contextmanager
+def bars(console: Console, *, patience: float = PATIENCE) -> Iterator[Bars]:
+    """Bars on that console for every stage that begins inside; none is left at the end."""
+    shown = Bars(console, patience=patience)
+    try:
+        with listening(shown):
+            yield shown
+    finally:
+        shown.close()
+
+
+def _words(step: Step) -> str:
+    from rich.markup import escape
+
+    return escape(f"{step.what} ({step.detail})" if step.detail else step.what)
+
+
+def _progress(console: Console) -> Progress:
+    """The columns: what, the bar, how much of how much, the time spent and the time to go."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Amount(ProgressColumn):
+        """Done, of how much, in the stage's own unit."""
+
+        def render(self, task: Task) -> Text:
+            return Text(amount(task.completed, task.total, task.fields.get("unit", "")))
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        Amount(),
+        TimeElapsedColumn(),
+        TextColumn("to go"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+
+
+def amount(done: float, total: float | None, unit: str) -> str:
+    """How much of how much.
+
+    >>> amount(3, 26, "models"), amount(0.25, 1, "epochs"), amount(12, None, "pages")
+    ('3/26 models', '0.25/1 epochs', '12 pages')
+    >>> amount(1_200_000, 5_000_000, "bytes")
+    '1.2/5.0 MB'
+    """
+    if unit == "bytes":
+        return f"{done / 1e6:.1f}" + ("" if total is None else f"/{total / 1e6:.1f}") + " MB"
+    if total is None:
+        return f"{done:.3g} {unit}".strip() if done else ""
+    return f"{done:.3g}/{total:.3g} {unit}".strip()
