@@ -25,7 +25,7 @@ SHOWN_AT_ONCE = 4
 class Bars:
     """Listens to stages and draws those that take long, on one console.
 
-    `busy()` says that something else is drawn there: then no new bar appears.
+    While `busy`, something else is drawn there, and no new bar appears.
     """
 
     def __init__(self, console: Console, *, patience: float = PATIENCE) -> None:
@@ -57,6 +57,12 @@ class Bars:
                     total=step.total,
                     description=_words(step),
                 )
+
+    def give_way(self) -> None:
+        """Something else is drawn from now on: take away what is, and draw no more."""
+        with self._lock:
+            self.busy = True
+            self.close()
 
     def close(self) -> None:
         """Take away whatever is drawn."""

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hf_select import __version__
+from hf_select.cli import completing, options, settings
 from hf_select.cli.output import Output
 from hf_select.errors import HfSelectError, InputError, StoppedError
 
@@ -35,16 +36,22 @@ COMMANDS = {
     "compact": ("compact", "Fold what was added to a record into its next snapshot."),
     "validate": ("validate", "Check what was added to a record, row by row."),
     "update": ("update", "The weekly round: pull, crawl, benchmark, publish, cluster."),
-    "doctor": ("doctor", "Versions, devices, disk and cache."),
+    "completion": ("completion", "What makes the shell complete commands and names."),
+    "doctor": ("doctor", "Is all that is needed here? Versions, devices, Hub, disk, settings."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on first use; `table` is of the form of `COMMANDS`."""
+    """A group whose commands are imported on first use; `table` is of the form of `COMMANDS`.
 
-    def __init__(self, *args: Any, table: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+    `variables`: how the variables begin that set the options of its commands.
+    """
+
+    def __init__(
+        self, *args: Any, table: dict[str, tuple[str, str]], variables: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.table = table
+        self.table, self.variables = table, variables
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order of a first day with them."""
@@ -54,7 +61,11 @@ class LazyGroup(click.Group):
         """Import the command's module."""
         if cmd_name not in self.table:
             return None
-        return import_module(f"hf_select.cli.{self.table[cmd_name][0]}").command
+        command: click.Command = import_module(f"hf_select.cli.{self.table[cmd_name][0]}").command
+        if not isinstance(command, click.Group):
+            settings.name_variables(command, f"{self.variables}_{cmd_name.upper()}")
+            completing.teach(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing a single command."""
@@ -75,10 +86,12 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     table=COMMANDS,
+    variables=settings.PREFIX,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with `hf-select demo`. Each command has --help with examples.",
 )
 @click.version_option(__version__, prog_name="hf-select")
+@options.config(settings.FILE)
 def cli() -> None:
     """Which pre-trained model should I fine-tune on my data?"""
 

@@ -88,20 +88,28 @@ def watch(
         progress.total = cells
         output.message(f"{count(cells, 'cell')} to run")
 
-    if output.quiet or not output.stderr.is_terminal:
+    bars = output.bars
+    if bars is None:
         yield on_plan, _plain(progress, output)
         return
-    with Live(console=output.stderr, refresh_per_second=4, transient=True) as live:
+    live = Live(console=output.stderr, refresh_per_second=4, transient=True)
 
-        def on_event(event: BenchmarkEvent) -> None:
-            progress.update(event)
-            if event.kind in FAILURES:
-                live.console.print(_failure(event), markup=False)
-            if goes_on(event):
-                live.console.print(_going_on(event), markup=False)
-            live.update(progress.table())
+    def on_event(event: BenchmarkEvent) -> None:
+        if not live.is_started:
+            bars.give_way()  # two things can't be drawn at once
+            live.start()
+        progress.update(event)
+        if event.kind in FAILURES:
+            live.console.print(_failure(event), markup=False)
+        if goes_on(event):
+            live.console.print(_going_on(event), markup=False)
+        live.update(progress.table())
 
+    try:
         yield on_plan, on_event
+    finally:
+        if live.is_started:
+            live.stop()
 
 
 def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], None]:
