@@ -28,8 +28,8 @@ class Bars:
     While `busy`, something else is drawn there, and no new bar appears.
     """
 
-    def __init__(self, console: Console, *, patience: float = PATIENCE) -> None:
-        self.console, self.patience = console, patience
+    def __init__(self, console: Console) -> None:
+        self.console = console
         self.busy = False
         self._lock = threading.RLock()
         self._steps: dict[int, Step] = {}
@@ -46,7 +46,7 @@ class Bars:
             new = step.stage not in self._steps
             self._steps[step.stage] = step
             if new:
-                timer = threading.Timer(self.patience, self._show, [step.stage])
+                timer = threading.Timer(PATIENCE, self._show, [step.stage])
                 timer.daemon = True
                 self._timers[step.stage] = timer
                 timer.start()
@@ -55,7 +55,7 @@ class Bars:
                     self._tasks[step.stage],
                     completed=step.done,
                     total=step.total,
-                    description=_words(step),
+                    detail=step.detail,
                 )
 
     def give_way(self) -> None:
@@ -80,7 +80,7 @@ class Bars:
                 self._drawn = _progress(self.console)
                 self._drawn.start()
             self._tasks[number] = self._drawn.add_task(
-                _words(step), total=step.total, unit=step.unit
+                step.what, total=step.total, unit=step.unit, detail=step.detail
             )
             self._drawn.update(self._tasks[number], completed=step.done)
 
@@ -99,9 +99,9 @@ class Bars:
 
 
 @contextmanager
-def bars(console: Console, *, patience: float = PATIENCE) -> Iterator[Bars]:
+def bars(console: Console) -> Iterator[Bars]:
     """Bars on that console for every stage that begins inside; none is left at the end."""
-    shown = Bars(console, patience=patience)
+    shown = Bars(console)
     try:
         with listening(shown):
             yield shown
@@ -109,52 +109,70 @@ def bars(console: Console, *, patience: float = PATIENCE) -> Iterator[Bars]:
         shown.close()
 
 
-def _words(step: Step) -> str:
-    from rich.markup import escape
-
-    return escape(f"{step.what} ({step.detail})" if step.detail else step.what)
-
-
 def _progress(console: Console) -> Progress:
-    """The columns: what, the bar, how much of how much, the time spent and the time to go."""
+    """What, the bar, how much of how much, the time spent and to go; then what it is at."""
     from rich.progress import (
         BarColumn,
         Progress,
         ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
+    from rich.table import Column
     from rich.text import Text
 
     class Amount(ProgressColumn):
-        """Done, of how much, in the stage's own unit."""
+        """Done, of how much, in the stage's own unit; and the time to go where it is known."""
 
         def render(self, task: Task) -> Text:
-            return Text(amount(task.completed, task.total, task.fields.get("unit", "")))
+            done = amount(task.completed, task.total, task.fields["unit"])
+            left = task.time_remaining
+            to_go = "" if left is None or task.total is None else f", {in_time(left)} to go"
+            return Text(f"{done}{to_go}")
 
+    one_line = Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        Amount(),
+        TextColumn("{task.description}", markup=False, table_column=one_line),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
-        TextColumn("to go"),
-        TimeRemainingColumn(compact=True),
+        Amount(table_column=Column(no_wrap=True)),
+        TextColumn(
+            "{task.fields[detail]}",
+            style="dim",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
         console=console,
         transient=True,
+        expand=True,
     )
+
+
+def in_time(seconds: float) -> str:
+    """A time to go, as long as it matters.
+
+    >>> in_time(42), in_time(600), in_time(8000)
+    ('42 s', '10 min', '2.2 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def amount(done: float, total: float | None, unit: str) -> str:
     """How much of how much.
 
-    >>> amount(3, 26, "models"), amount(0.25, 1, "epochs"), amount(12, None, "pages")
-    ('3/26 models', '0.25/1 epochs', '12 pages')
+    >>> amount(3, 26, "models"), amount(0.25, 1, "epochs"), amount(1200, None, "models")
+    ('3/26 models', '0.25/1 epochs', '1,200 models')
     >>> amount(1_200_000, 5_000_000, "bytes")
     '1.2/5.0 MB'
     """
     if unit == "bytes":
         return f"{done / 1e6:.1f}" + ("" if total is None else f"/{total / 1e6:.1f}") + " MB"
     if total is None:
-        return f"{done:.3g} {unit}".strip() if done else ""
-    return f"{done:.3g}/{total:.3g} {unit}".strip()
+        return f"{_short(done)} {unit}".strip() if done else ""
+    return f"{_short(done)}/{_short(total)} {unit}".strip()
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:.2f}"

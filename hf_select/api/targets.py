@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from hf_select.errors import DataError
+from hf_select.locations import demo_folder
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import TargetData
 
@@ -32,8 +33,10 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def where(results: Results) -> str | Path:
-    """The record as the pipeline names it."""
-    return results.path if isinstance(results, ResultsRepo) else results
+    """The record as the pipeline names it: the shipped one is `demo`, with models beside it."""
+    if not isinstance(results, ResultsRepo):
+        return results
+    return "demo" if results.path == demo_folder() / "results" else results.path
 
 
 @contextmanager

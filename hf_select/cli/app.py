@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -77,8 +78,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """An unknown command names the known ones."""
         if args and args[0] not in self.table and not args[0].startswith("-"):
+            near = get_close_matches(args[0], self.table, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(
-                f"no command {args[0]!r}; there are: {', '.join(self.table)}", ctx=ctx
+                f"no command {args[0]!r}.{meant} There are: {', '.join(self.table)}", ctx=ctx
             )
         return super().resolve_command(ctx, args)
 
@@ -105,19 +108,20 @@ def run(args: list[str]) -> int:
     """0 done, 1 failed, 2 bad input or usage, 3 stopped and resumable, 130 interrupted."""
     if "RANK" in os.environ:  # DDP warns in every process about a choice that is ours
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    output = Output(as_json="--json" in args)
+    said = [Output(as_json="--json" in args)]
     try:
-        # click swallows --json before a usage error can know of it, hence `output` above.
-        code = cli.main(args=args, prog_name="hf-select", standalone_mode=False)
+        # click swallows --json before a usage error can know of it, hence the one above; a command
+        # that is running adds its own, which knows of variables and settings.
+        code = cli.main(args=args, prog_name="hf-select", standalone_mode=False, obj=said)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "hf-select"
-        output.error(InputError(error.format_message(), hint=f"see `{where} --help`").to_dict())
+        said[-1].error(InputError(error.format_message(), hint=f"see `{where} --help`").to_dict())
         return 2
     except click.ClickException as error:
-        output.error(HfSelectError(error.format_message()).to_dict())
+        said[-1].error(HfSelectError(error.format_message()).to_dict())
         return error.exit_code
     except HfSelectError as error:
-        output.error(error.to_dict())
+        said[-1].error(error.to_dict())
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error of ours.
@@ -126,11 +130,11 @@ def run(args: list[str]) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # what is written is whole: nothing is lost
             hint = "make room; the same command goes on"
-            output.error(StoppedError(str(error), hint=hint).to_dict())
+            said[-1].error(StoppedError(str(error), hint=hint).to_dict())
             return StoppedError.exit_code
-        output.error(HfSelectError(str(error), hint="is there room, and the right to?").to_dict())
+        said[-1].error(HfSelectError(str(error), hint="is there room, and the right to?").to_dict())
         return 1
     except (KeyboardInterrupt, click.Abort):
-        output.error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
+        said[-1].error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
         return 130
     return code if isinstance(code, int) else 0  # what a command gave to `Exit`

@@ -51,6 +51,7 @@ VALUES: dict[str, Callable[[], list[str]]] = {
     "kind": lambda: ["runs", "proxies"],
     "format": lambda: ["long", "wide", "paper"],
     "source": lambda: ["api", "hub-stats"],
+    "shell": lambda: ["bash", "fish", "zsh"],
     "precision": lambda: ["no", "bf16", "fp16"],
 }
 """Flag -> the values that it takes; of flags that take several, by commas, each."""

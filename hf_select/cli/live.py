@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
+from hf_select.bars import in_time
 from hf_select.cli.output import Output
 from hf_select.cli.words import count
 
@@ -56,7 +57,7 @@ class Progress:
         ended = self.done + self.failed
         rate = ended / max(time.time() - self.started, 1e-9)
         left = (self.total - ended) / rate if rate > 0 else float("inf")
-        eta = f", {_time(left)} to go" if ended < self.total and 0 < left < 1e7 else ""
+        eta = f", {in_time(left)} to go" if ended < self.total and 0 < left < 1e7 else ""
         return f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
 
     def table(self) -> Table:
@@ -131,12 +132,6 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
             output.message(progress.line())
 
     return on_event
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def goes_on(event: BenchmarkEvent) -> bool:

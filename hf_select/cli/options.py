@@ -25,7 +25,7 @@ def common(function: Command) -> Command:
     @functools.wraps(function)
     def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
         output = Output(as_json=as_json, quiet=quiet)
-        click.get_current_context().find_root().obj = output
+        click.get_current_context().ensure_object(list).append(output)
         with output.progress():
             return function(*args, output=output, **kwargs)
 

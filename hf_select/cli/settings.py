@@ -62,6 +62,12 @@ def variables(group: click.Group) -> dict[str, click.Option]:
     return found
 
 
+def nearest(name: str, known: Mapping[str, Any]) -> str:
+    """The variable that was probably meant, in words; "" if none is near."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else "`hf-select COMMAND --help` lists its options"
+
+
 def commands_of(
     group: click.Group, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
