@@ -120,6 +120,7 @@ def recall(
     `hybrid`. With a `catalog`, its models that the record doesn't know are candidates for `hybrid`,
     too, by their kin. Only train rows of the target are used.
     """
+    check_names(method, proxy, preset)
     record = open_results(results)
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
@@ -149,6 +150,16 @@ def recall(
     )
     tell_reading(record, say)
     return replace(recalled, record=record_facts(record))
+
+
+def check_names(method: str | None, proxy: str | Sequence[str] | None, preset: str | None) -> None:
+    """Refuse names that nothing has, before data is read, which takes longer."""
+    from hf_select.proxies import get_proxy
+    from hf_select.recall import check_method, usual_method
+
+    check_method(usual_method(method, raw=check_preset(preset)))
+    for name in (proxy,) if isinstance(proxy, str) else proxy or ():
+        get_proxy(name)
 
 
 def check_recall(

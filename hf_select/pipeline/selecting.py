@@ -50,7 +50,7 @@ from hf_select.pipeline.rates import (
     main_recipe,
     with_rates,
 )
-from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
+from hf_select.pipeline.recalling import Recalled, check_names, check_recall, recall_with
 from hf_select.pipeline.so_far import Told, hand_over_so_far
 from hf_select.pipeline.spending import (
     Speed,
@@ -74,6 +74,7 @@ from hf_select.records import (
 )
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
+from hf_select.selection.budget import parse_seconds
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
 from hf_select.training.sampling import EARLY_ROWS
 
@@ -161,6 +162,9 @@ def select(
         confidence=confidence,
         at_once=launched_processes() if apart else 1,
     )
+    check_names(method, proxy, preset)
+    if isinstance(budget, str):
+        parse_seconds(budget)
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)

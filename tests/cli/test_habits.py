@@ -84,7 +84,8 @@ def prepare(name: str, hub: Any, chosen: Path) -> str:
         rows = Path("data.csv").read_bytes()
         hub.add("dataset", "lab/reviews", {"README.md": card, "train.csv": rows})
     if name == "pull":
-        assert run(["publish", "--results", "record", "--to", "alice/there", "--allow-local", "-q"]) == 0
+        line = "publish --results record --to alice/there --allow-local -q"
+        assert run(line.split()) == 0
     return LINES[name].replace("chosen", str(chosen))
 
 
@@ -161,7 +162,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("line", ["--help", "select --help", "--version", *REFUSED.values()])
 def test_help_and_refusals_load_nothing_heavy(line: str, tmp_path: Path) -> None:
-    """Not by the clock, which others share: by what was imported. benchmarks/startup.py times it."""
+    """Not by the clock: by what was imported. `benchmarks/startup.py` takes the time."""
     (tmp_path / "data.csv").write_text("text,label\na,x\nb,y\n", encoding="utf-8")
     code = (
         "import sys\n"
