@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,7 @@ def inspect(
     text_pair_column: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
     name: str | None = None,
 ) -> Inspection:
@@ -77,6 +78,7 @@ def inspect(
             "text_pair_column": text_pair_column,
             "image_column": image_column,
             "label_column": label_column,
+            "choice_columns": choice_columns,
             "metric": metric,
             "name": name,
         }

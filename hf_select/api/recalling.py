@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hf_select.api.frames import frame
 from hf_select.api.listening import Progress, heard
 from hf_select.api.targets import Results, Target, given, target_of, where
-from hf_select.records import Novelty
+from hf_select.records import Novelty, Rejected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class Recall:
     `nearest`: benchmarks of the record that are most like the target, with their likeness in
     [-1, 1]. `novelty` says whether the target is unlike all of them (None: nothing can be said).
     `outside`: the chance that the best model is not among the candidates. `skipped`: model -> why
-    it couldn't be looked at.
+    it couldn't be looked at; `excluded`: model -> the limit that ruled it out.
     """
 
     target: str
@@ -61,10 +61,11 @@ class Recall:
     outside: float
     looked: int
     skipped: Mapping[str, str]
+    excluded: Mapping[str, str]
     seconds: float
 
     @classmethod
-    def of(cls, found: RecallResult) -> Recall:
+    def of(cls, found: RecallResult, excluded: Iterable[Rejected] = ()) -> Recall:
         """What the pipeline found."""
         return cls(
             target=found.target,
@@ -92,6 +93,7 @@ class Recall:
             outside=found.outside,
             looked=found.looked,
             skipped={bad.repo_id: bad.reason for bad in found.skipped},
+            excluded={bad.repo_id: bad.reason for bad in excluded},
             seconds=found.seconds,
         )
 
@@ -122,13 +124,19 @@ def recall(
     preset: str | None = None,
     threshold: float | None = None,
     catalog: str | Path | None = None,
-    exclude: Collection[str] = (),
+    max_params: int | str | None = None,
+    max_memory: int | str | None = None,
+    license: str | Collection[str] = (),
+    language: str | Collection[str] = (),
+    architecture: str | Collection[str] = (),
+    exclude: str | Collection[str] = (),
     task: str | None = None,
     config: str | None = None,
     text_column: str | None = None,
     text_pair_column: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
     name: str | None = None,
     seed: int = 0,
@@ -153,6 +161,7 @@ def recall(
             "text_pair_column": text_pair_column,
             "image_column": image_column,
             "label_column": label_column,
+            "choice_columns": choice_columns,
             "metric": metric,
             "name": name,
         }
@@ -168,8 +177,13 @@ def recall(
             preset=preset,
             threshold=threshold,
             catalog=catalog,
+            max_params=max_params,
+            max_memory=max_memory,
+            license=license,
+            language=language,
+            architecture=architecture,
             exclude=exclude,
             seed=seed,
             say=say,
         )
-    return Recall.of(found.result)
+    return Recall.of(found.result, found.excluded)

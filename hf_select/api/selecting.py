@@ -31,7 +31,12 @@ def select(
     preset: str | None = None,
     threshold: float | None = None,
     catalog: str | Path | None = None,
-    exclude: Collection[str] = (),
+    max_params: int | str | None = None,
+    max_memory: int | str | None = None,
+    license: str | Collection[str] = (),
+    language: str | Collection[str] = (),
+    architecture: str | Collection[str] = (),
+    exclude: str | Collection[str] = (),
     recipe: Recipe | str | Path | None = None,
     learning_rates: Sequence[float] = (),
     task: str | None = None,
@@ -40,6 +45,7 @@ def select(
     text_pair_column: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
     name: str | None = None,
     seed: int = 0,
@@ -73,11 +79,15 @@ def select(
         preset: `"paper"` for the paper's algorithm, on raw scores.
         threshold: distance at which clusters are cut.
         catalog: where models can be loaded; the Hub if not given.
-        exclude: models to leave out.
+        max_params: parameters that a model may have, at most: a number, or `"50M"`.
+        max_memory: memory that fine-tuning it may take: bytes, or `"8GB"`.
+        license, language, architecture: one of these each; what isn't known of a model is beyond
+            a limit that asks for it.
+        exclude: models to leave out, by name or by a pattern such as `"*/bert-*"`.
         recipe: how to fine-tune, as a `Recipe` or a JSON file; the record's own if not given.
         learning_rates: each is tried with each model.
-        task, config, text_column, text_pair_column, image_column, label_column, metric: how to
-            read the target; inferred where not stated.
+        task, config, text_column, text_pair_column, image_column, label_column,
+            choice_columns, metric: how to read the target; inferred where not stated.
         name: what the target is called in the answer.
         seed: of new heads and the order of rows.
         checkpoint_every: seconds between checkpoints.
@@ -115,8 +125,16 @@ def select(
             "preset": preset,
             "threshold": threshold,
             "catalog": catalog,
+            "max_params": max_params,
+            "max_memory": max_memory,
         }
     )
+    limits = {
+        "license": license,
+        "language": language,
+        "architecture": architecture,
+        "exclude": exclude,
+    }
     reading = given(
         {
             "task": task,
@@ -125,6 +143,7 @@ def select(
             "text_pair_column": text_pair_column,
             "image_column": image_column,
             "label_column": label_column,
+            "choice_columns": choice_columns,
             "metric": metric,
         }
     )
@@ -140,7 +159,7 @@ def select(
                 "results": str(where(results)),
                 "recipe": made and made.digest(),
                 "learning_rates": rates,
-                "exclude": sorted(exclude),
+                **{key: as_listed(value) for key, value in limits.items()},
                 "seed": seed,
             },
         )
@@ -150,6 +169,9 @@ def select(
             folder,
             recipe=made,
             learning_rates=rates,
+            license=license,
+            language=language,
+            architecture=architecture,
             exclude=exclude,
             seed=seed,
             checkpoint_every=checkpoint_every,
@@ -170,6 +192,11 @@ def recipe_of(recipe: Recipe | str | Path | None) -> tuple[Recipe | None, tuple[
     if recipe is None or isinstance(recipe, Recipe):
         return recipe, ()
     return pipeline.choose_recipes(Path(recipe), {})
+
+
+def as_listed(names: str | Collection[str]) -> list[str]:
+    """One name or several, in one order."""
+    return [names] if isinstance(names, str) else sorted(names)
 
 
 def _folder(target: str, asked: Mapping[str, Any]) -> Path:

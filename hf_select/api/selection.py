@@ -81,7 +81,8 @@ class Selection:
     `target`, `task`, `metric` are what was understood; `ranking` has the winner first; `rungs` are
     the decisions, one by one, and `curves` the validation scores of each candidate, as they stand
     in the `document` (selection.json), which holds everything. `notes` say what of the data was
-    inferred or made.
+    inferred or made; `excluded`: model -> the limit that ruled it out. `efficiency`: what was
+    measured of the finalists, as in the document: latency, size, who is on the Pareto front.
     """
 
     target: str
@@ -95,6 +96,8 @@ class Selection:
     rungs: tuple[Mapping[str, Any], ...]
     folder: Path
     notes: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    efficiency: tuple[Mapping[str, Any], ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -119,6 +122,8 @@ class Selection:
             rungs=tuple(document["rungs"]),
             folder=folder,
             notes=tuple(document["data"]["notes"]),
+            excluded={row["model"]: row["reason"] for row in document.get("excluded") or ()},
+            efficiency=tuple((document.get("efficiency") or {}).get("models", ())),
             document=document,
         )
 
@@ -159,6 +164,10 @@ class Selection:
             for model, curve in self.curves.items()
             for point in zip(*(getattr(curve, name).tolist() for name in names), strict=True)
         )
+
+    def efficiency_to_pandas(self) -> pd.DataFrame:
+        """A row a finalist: its size, latency, score, and whether anything beats it in both."""
+        return frame(self.efficiency)
 
     def __str__(self) -> str:
         won = self.winner
