@@ -147,6 +147,24 @@ def data(function: Command) -> Command:
         click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),
         click.option("--image-column", metavar="NAME", help="Column with the image."),
         click.option("--label-column", metavar="NAME", help="Column to predict."),
+        click.option(
+            "--train", metavar="SPLIT", help="Which split of TARGET to train on (or a file)."
+        ),
+        click.option(
+            "--validation",
+            metavar="FILE",
+            help="Validation rows: a file or folder, or one of TARGET's splits.",
+        ),
+        click.option(
+            "--test", metavar="FILE", help="Test rows: a file or folder, or one of TARGET's splits."
+        ),
+        click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp1252."),
+        click.option("--delimiter", metavar="CHAR", help="What separates the cells of a CSV."),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="Whether a CSV's first row has the columns' names.",
+        ),
         click.option("--metric", metavar="NAME", help="Metric, such as accuracy, f1 or rmse."),
     )
     for option in reversed(options):
@@ -161,6 +179,12 @@ DATA_OPTIONS = (
     "text_pair_column",
     "image_column",
     "label_column",
+    "train",
+    "validation",
+    "test",
+    "encoding",
+    "delimiter",
+    "header",
     "metric",
 )
 

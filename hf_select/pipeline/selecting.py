@@ -42,6 +42,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.handing_over import write_script
+from hf_select.pipeline.inspecting import tell_target, told_options
 from hf_select.pipeline.rates import (
     Entrant,
     curves_apply,
@@ -74,6 +75,7 @@ from hf_select.records import (
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
+from hf_select.tasks.checks import as_dicts
 from hf_select.training.sampling import EARLY_ROWS
 
 if TYPE_CHECKING:
@@ -187,7 +189,7 @@ def select(
             settings, looks=affordable_looks(limits, speed, recipe.epochs, settings.looks)
         )
     asked = {
-        **data_options,
+        **told_options(data_options),
         **settings.to_dict(),
         **spending_options(limits, chosen_policy),
         "recipe": recipe.digest(),
@@ -214,6 +216,7 @@ def select(
     if done is not None:
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
+    tell_target(target, say)
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
@@ -308,6 +311,7 @@ def select(
         matrix=shown.matrix,
         recipe=field[result.winner].recipe,
         data_notes=target.notes,
+        data_checks=as_dicts(target.checks),
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
         num_models=len(recalled.matrix.models),

@@ -69,9 +69,13 @@ def test_empty_class_folders_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "text,label\na,1\nb,2,3\n", "a.csv.*Row #3"),
+        (
+            "a.csv",
+            "text,label\na,1\nb,2,3\n",
+            r"a.csv: row 2 \(line 3\) has 3 cells, but the header has 2",
+        ),
         ("a.csv", "text,text\na,1\n", "two columns named 'text'"),
-        ("a.jsonl", '{"text": 1}\n{"text"\n', "a.jsonl: row 2 is not JSON"),
+        ("a.jsonl", '{"text": 1}\n{"text"\n', r"a.jsonl: row 2 \(line 2\) is not JSON"),
         ("a.jsonl", '{"text": 1}\n[1]\n', "row 2 is list"),
         ("a.parquet", "nothing of the kind", "not a parquet file"),
         ("a.xlsx", "x", "ending '.xlsx'"),
