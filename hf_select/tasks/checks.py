@@ -289,21 +289,22 @@ def _is_number(name: str) -> bool:
 
 def _long_texts(target: TargetData) -> Check:
     """Texts of which a model would see the beginning only, at the usual length."""
-    tokens = np.zeros(len(target.train))
-    for name in ("text", "text_pair"):
-        if name in target.train.column_names:
-            tokens += _tokens(_column(target, "train", name))
+    names = [name for name in ("text", "text_pair") if name in target.train.column_names]
+    tokens = np.concatenate(
+        [sum(_tokens(_column(target, split, name)) for name in names) for split in SPLITS]
+    )
     limit = Recipe().max_length
     cut, lost = float(np.mean(tokens > limit)), 0.0
     if tokens.sum():
         lost = float(np.maximum(tokens - limit, 0).sum() / tokens.sum())
     longest = int(tokens.max(initial=0))
-    if cut < 0.01:
+    if not cut:
         text = f"texts fit into {limit} tokens (the longest has about {longest})"
         return Check("long-texts", "ok", text)
+    share = f"about {100 * cut:.0f} %" if cut >= 0.01 else "less than 1 %"
     text = (
-        f"about {100 * cut:.0f} % of texts are longer than {limit} tokens, the usual --max-length, "
-        f"and {100 * lost:.0f} % of all words come after that (the longest has about {longest:,})"
+        f"{share} of texts are longer than {limit} tokens, the usual --max-length, and about "
+        f"{100 * lost:.0f} % of all words come after that (the longest has about {longest:,})"
     )
     return Check("long-texts", "warning" if lost > 0.25 else "note", text)
 

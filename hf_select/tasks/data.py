@@ -373,7 +373,7 @@ def _check_columns(
                 )
         if len(dataset) == 0:
             what = "it is empty: no rows" if split == "all" else f"the {split} split is empty"
-            raise DataError(f"{where[split]}: {what}")
+            raise DataError(f"{where[split]}: {what}", hint="are there rows below the header?")
 
 
 def _labels(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hf_select.errors import DataError
-from hf_select.tasks.delimited import find_delimiter, read_delimited
+from hf_select.tasks.delimited import looks_delimited, read_delimited
 from hf_select.tasks.jsonrows import read_json
-from hf_select.tasks.textfile import FileRows, Reading, first_bytes
+from hf_select.tasks.textfile import EMPTY, FileRows, Reading, first_bytes
 
 Reader = Callable[[Path, Reading], FileRows]
 
@@ -46,7 +46,9 @@ def read_parquet(path: Path, reading: Reading) -> FileRows:
     try:
         table = parquet.read_table(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise DataError(f"{path} is not a parquet file: {error}") from error
+        raise DataError(
+            f"{path} is not a parquet file: {error}", hint="was it written, or copied, to the end?"
+        ) from error
     for i, column in enumerate(table.schema):
         if pa.types.is_dictionary(column.type):
             plain = table.column(i).cast(column.type.value_type)
@@ -93,7 +95,7 @@ def read_file(path: Path, reading: Reading | None = None) -> FileRows:
     reading = reading or Reading()
     head = first_bytes(path)
     if not head.strip():
-        raise DataError(f"{path} is empty")
+        raise DataError(f"{path} is empty", hint=EMPTY)
     named = FILES.get(ending(path))
     reader = _by_content(path, head, named)
     if reader is None:
@@ -136,15 +138,12 @@ def _by_content(path: Path, head: bytes, named: Reader | None) -> Reader | None:
     if json_like and named is not read_json and "\0" not in text:
         return read_json
     lines = text.splitlines()
-    if named is read_json and not json_like and lines:
-        first = lines[0]
-        delimiter = find_delimiter("\n".join(lines[:3]), ",")
-        if first[0].isalnum() and first.count(delimiter) and "\0" not in text:
-            same = len(lines) < 3 or lines[1].count(delimiter) == first.count(delimiter)
-            return read_delimited if same else read_json
-    if named is None and ending(path) in ("", ".txt", ".dat", ".data") and lines:
-        delimiter = find_delimiter("\n".join(lines[:-1] or lines), "\t")
-        return read_delimited if lines[0].count(delimiter) else None
+    if "\0" not in text and lines and not json_like:
+        whole = "\n".join(lines[:-1] or lines)  # the last line may be cut off
+        if named is read_json and lines[0][0].isalnum() and looks_delimited(whole, ","):
+            return read_delimited
+        if named is None and ending(path) in ("", ".txt", ".dat", ".data"):
+            return read_delimited if looks_delimited(whole, "\t") else None
     return named
 
 

@@ -31,6 +31,7 @@ SAMPLE = 1 << 18
 
 LONG = 80
 """Characters from which on a cell of the first row is no name of a column."""
+NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,18 @@ def find_delimiter(text: str, usual: str) -> str:
     >>> find_delimiter("a;b\\n1,5;x\\n", ","), find_delimiter("a,b\\nx;y;z,1\\n", ",")
     (';', ',')
     """
+    found = _consistency(text, usual)
+    return max(found, key=lambda d: found[d]) if found else usual
+
+
+def looks_delimited(text: str, usual: str) -> bool:
+    """Whether a delimiter cuts nearly all rows into as many cells."""
+    found = _consistency(text, usual)
+    return bool(found) and max(found.values())[0] > NEARLY_ALL
+
+
+def _consistency(text: str, usual: str) -> dict[str, tuple[float, bool, int]]:
+    """Delimiter -> share of rows like the header, whether it is the usual one, cells a row."""
     found: dict[str, tuple[float, bool, int]] = {}
     for delimiter in DELIMITERS:
         reader = csv.reader(io.StringIO(text[:SAMPLE], newline=""), delimiter=delimiter)
@@ -91,7 +104,7 @@ def find_delimiter(text: str, usual: str) -> str:
         if counts and counts[0] > 1:
             same = sum(count == counts[0] for count in counts) / len(counts)
             found[delimiter] = (same, delimiter == usual, counts[0])
-    return max(found, key=lambda d: found[d]) if found else usual
+    return found
 
 
 def find_problem(text: str, delimiter: str, *, quoted: bool = True) -> Problem | None:

@@ -11,6 +11,7 @@ from hf_select.tasks.textfile import FileRows, Reading, read_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+OBJECT = 'each row must be one whole object, such as {"text": "...", "label": "..."}'
 
 
 def read_json(path: Path, reading: Reading) -> FileRows:
@@ -19,7 +20,9 @@ def read_json(path: Path, reading: Reading) -> FileRows:
     rows, more = _objects(path, data.decode("utf-8"))
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise DataError(f"{path}: row {number} is {type(row).__name__}, but must be an object")
+            raise DataError(
+                f"{path}: row {number} is {type(row).__name__}, but must be an object", hint=OBJECT
+            )
     return FileRows(_table(path, rows), notes + more)
 
 
@@ -43,8 +46,7 @@ def _objects(path: Path, text: str) -> tuple[list[Any], tuple[str, ...]]:
                 place = f"row {len(rows) + 1} (line {line})"
                 raise DataError(
                     f"{path}: {place} is not JSON: {_words(error)}",
-                    hint="each line must be one whole object, such as "
-                    '{"text": "...", "label": "..."}',
+                    hint=OBJECT,
                 ) from error
     return rows, ()
 
@@ -81,7 +83,8 @@ def _table(path: Path, rows: list[dict[str, Any]]) -> pa.Table:
         except UnicodeEncodeError as error:
             number = next(i for i, cell in enumerate(cells, start=1) if _broken(cell))
             raise DataError(
-                f"{path}: row {number}, column {name!r} holds half a character: {error.reason}"
+                f"{path}: row {number}, column {name!r} holds half a character: {error.reason}",
+                hint="an emoji was cut in two; remove what is left of it there",
             ) from error
     table = pa.table(columns)
     while any(_nested(field.type) for field in table.schema):

@@ -163,7 +163,8 @@ def _plain(values: pa.ChunkedArray, column: str, where: str) -> pa.ChunkedArray:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pc.utf8_trim_whitespace(values)
     raise DataError(
-        f"{where}: column {column!r} holds {kind}, but a label is one class or one number"
+        f"{where}: column {column!r} holds {kind}, but a label is one class or one number",
+        hint="state another --label-column, or write one label a row",
     )
 
 
@@ -256,7 +257,8 @@ def _numbers(
             at = int(np.argmin(fits))
             raise DataError(
                 f"{where[split]}: {array[at]} in row {rows[split][at] + 1}, column {column!r}, is "
-                "no finite 32-bit number"
+                "no finite 32-bit number",
+                hint="correct it, or leave the cell empty: rows without a label are left out",
             )
     total = sum(len(array) for array in words.values())
     bad = sum(int(array.sum()) for array in words.values())

@@ -56,7 +56,9 @@ def first_bytes(path: Path, count: int = 4096) -> bytes:
             with gzip.open(path) as unpacked:
                 head = unpacked.read(count)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {error}") from error
+        raise DataError(
+            f"{path} can't be read: {error}", hint="is it whole, and are you allowed to read it?"
+        ) from error
     return head
 
 
@@ -70,19 +72,22 @@ def read_text(path: Path, reading: Reading) -> tuple[bytes, tuple[str, ...]]:
         if data.startswith(GZIP):
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} can't be read: {error}") from error
+        raise DataError(
+            f"{path} can't be read: {error}", hint="is it whole, and are you allowed to read it?"
+        ) from error
     if not data.strip():
-        raise DataError(f"{path} is empty")
+        raise DataError(f"{path} is empty", hint=EMPTY)
     data, notes = _as_utf8(path, data, reading.encoding)
     if b"\0" in data:
         line = _line_at(data, data.index(b"\0"))
         raise DataError(f"{path}: line {line} holds a NUL byte, so it is no text", hint=NO_TEXT)
     data = BLANK_END.sub(b"", data)
     if not data.strip():
-        raise DataError(f"{path} is empty")
-    return data, notes
+        raise DataError(f"{path} is empty", hint=EMPTY)
+    return data if data.endswith((b"\n", b"\r")) else data + b"\n", notes
 
 
+EMPTY = "was it written to the end? a CSV begins with the columns' names, such as text,label"
 NO_TEXT = "was the file cut off or damaged? look at that line, and save the file again"
 
 

@@ -73,7 +73,7 @@ def test_no_guess_where_several_fit(features: dict) -> None:
 
 
 def test_one_column_is_too_few() -> None:
-    with pytest.raises(DataError, match="x.csv has one column only, 'text'") as caught:
+    with pytest.raises(DataError, match=r"x\.csv has one column only, 'text'") as caught:
         choose_columns(datasets.Features({"text": TEXT}), where="x.csv")
     assert "--delimiter" in caught.value.hint
 
