@@ -143,10 +143,16 @@ def data(function: Command) -> Command:
             help="text-classification, text-regression or image-classification.",
         ),
         click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
-        click.option("--text-column", metavar="NAME", help="Column with the text."),
+        click.option("--text-column", metavar="NAME", help="Column with the text, or the words."),
         click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),
         click.option("--image-column", metavar="NAME", help="Column with the image."),
         click.option("--label-column", metavar="NAME", help="Column to predict."),
+        click.option(
+            "--choice-columns",
+            metavar="A,B,C",
+            callback=lambda _context, _option, text: names(text),
+            help="Columns with the choices, or the one that holds lists of them.",
+        ),
         click.option(
             "--train", metavar="SPLIT", help="Which split of TARGET to train on (or a file)."
         ),
@@ -179,6 +185,7 @@ DATA_OPTIONS = (
     "text_pair_column",
     "image_column",
     "label_column",
+    "choice_columns",
     "train",
     "validation",
     "test",
@@ -225,7 +232,45 @@ def recalling(function: Command) -> Command:
             help="Where models can be loaded; the Hub if not given. With `hybrid`, its models that "
             "the record doesn't know are candidates, too.",
         ),
-        click.option("--exclude", multiple=True, metavar="MODEL", help="Leave a model out."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def limits(function: Command) -> Command:
+    """Which models may be chosen at all."""
+    options = (
+        click.option("--max-params", metavar="N", help="Parameters at most, such as 50M."),
+        click.option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Memory that fine-tuning a model may take, such as 8GB. Counted are weights, "
+            "gradients and AdamW's two moments in 32 bits (16 bytes a parameter) and, before the "
+            "weights are loaded, what a batch of the recipe keeps for the backward pass; not the "
+            "libraries (about 1 GB), nor the data.",
+        ),
+        click.option(
+            "--license",
+            multiple=True,
+            metavar="A,B",
+            help="One of these licences, as on the Hub. A model without a known one is ruled out.",
+        ),
+        click.option(
+            "--language", multiple=True, metavar="EN,DE", help="Marked with one of these languages."
+        ),
+        click.option(
+            "--architecture",
+            multiple=True,
+            metavar="A,B",
+            help="One of these model types, such as bert or distilbert.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="MODEL",
+            help="Leave a model out, or all that a pattern means, such as '*/bert-*'.",
+        ),
     )
     for option in reversed(options):
         function = option(function)

@@ -54,10 +54,12 @@ def inspect(target: str | Path | TargetData, **data_options: Any) -> Inspected:
 
 
 def class_counts(data: TargetData) -> dict[str, dict[str, int]] | None:
-    """Class -> split -> its rows; None for a regression."""
+    """Class -> split -> its rows (of words with tags: its words); None for a regression."""
     if not data.label_names:
         return None
-    counts = {split: np.bincount(data.labels(split), minlength=data.num_labels) for split in SPLITS}
+    counts = {
+        split: np.bincount(data.references(split), minlength=data.num_labels) for split in SPLITS
+    }
     return {
         name: {split: int(rows[i]) for split, rows in counts.items()}
         for i, name in enumerate(data.label_names)

@@ -19,7 +19,9 @@ from hf_select.metrics import METRICS, Metric, get_metric
 from hf_select.records import (
     NAN,
     Clustering,
+    Excluded,
     LearningCurve,
+    ModelEntry,
     PerformanceMatrix,
     RecallResult,
     Recipe,
@@ -55,6 +57,11 @@ def selection_document(
     early_rows: int = 0,
     fingerprint: str = "",
     created: str = "",
+    limits: Mapping[str, Any] | None = None,
+    excluded: Sequence[Excluded] = (),
+    from_catalog: int | None = None,
+    entries: Mapping[str, ModelEntry] | None = None,
+    efficiency: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
 
@@ -63,8 +70,11 @@ def selection_document(
     offered for the task. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
-    rows that scores before epoch 1 rest on. `seconds` is the wall time of everything. Scores are
-    raw and exact; times, shares and prices are rounded; NaN and infinities become None.
+    rows that scores before epoch 1 rest on. `excluded` are the models that `limits` ruled out,
+    which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's alone
+    (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
+    become None.
     """
     how = get_metric(metric)
     commits = {c.model: c.revision for c in recall.candidates} | dict(revisions)
@@ -112,6 +122,8 @@ def selection_document(
             "halving_recalled": _baseline(_halving(recalled, result.horizon), result.horizon),
         },
         "funnel": {
+            "excluded": len(excluded),
+            "catalog": from_catalog,
             "record": num_models,
             "recalled": recalled,
             "trained": len({field.get(m, (m,))[0] for m, c in result.curves.items() if len(c)}),
@@ -119,7 +131,10 @@ def selection_document(
             "winner": 1,
         },
         "finalists": finalists,
-        "ranking": _ranking(result, recall, how, commits, field),
+        "ranking": _ranking(result, recall, how, commits, field, entries or {}),
+        "limits": dict(limits or {}),
+        "excluded": exclusions(excluded),
+        "efficiency": None if efficiency is None else dict(efficiency),
         "rungs": [
             {
                 "epoch": rung.epoch,
@@ -290,6 +305,7 @@ def _ranking(
     metric: Metric,
     commits: Mapping[str, str],
     field: Mapping[str, tuple[str, float]],
+    entries: Mapping[str, ModelEntry],
 ) -> list[dict[str, Any]]:
     """Every candidate: the winner first, then by how long it lasted, then by its last score.
 
@@ -337,6 +353,9 @@ def _ranking(
                 "interval": _interval(result, name),
                 "p_best": _round(_last(result, "p_best", name), 6),
                 "dropped_at": at,
+                **_facts(entries.get(field.get(name, (name,))[0])),
+                "cost_epochs": round(trained, 6),
+                "cost_seconds": _round(float(curve.seconds[-1]) if len(curve) else 0.0, 3),
                 "reason": reason,
             }
         )
@@ -349,6 +368,21 @@ def _ranking(
         return level[row["status"]], -(row["dropped_at"] or 0.0), -val, *last
 
     return sorted(rows, key=order)
+
+
+def _facts(entry: ModelEntry | None) -> dict[str, Any]:
+    """Size and licence of a model, None where nobody knows them; its bytes in 32 bits."""
+    size = entry.num_parameters if entry is not None and entry.num_parameters > 0 else None
+    return {
+        "num_parameters": size,
+        "size_bytes": None if size is None else 4 * size,
+        "license": (entry.license or None) if entry is not None else None,
+    }
+
+
+def exclusions(excluded: Iterable[Excluded]) -> list[dict[str, str]]:
+    """The models that were ruled out, each with the limit and the reason, for JSON."""
+    return [{"model": e.repo_id, "limit": e.limit, "reason": e.reason} for e in excluded]
 
 
 def _unique(*groups: Iterable[str]) -> list[str]:

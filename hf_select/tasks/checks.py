@@ -186,45 +186,45 @@ def _shown(target: TargetData, split: str, i: int) -> str:
     if "text" in row.column_names:
         text = " ".join(str(row.column("text")[0].as_py()).split())
         return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
-    path = row.column("image")[0].as_py().get("path")
-    return path or "an image without a name"
+    if "image" in row.column_names:
+        return row.column("image")[0].as_py().get("path") or "an image without a name"
+    words = row.column(0)[0].as_py()
+    return repr(f"{' '.join(map(str, words))[: SHOWN - 3]}...")
 
 
 # -------------------------------------------------------------------------- labels and sizes
 
 
 def _balance(target: TargetData) -> Check:
-    """How train rows are shared between the classes."""
-    labels, names = target.labels("train"), target.label_names
-    counts = np.bincount(labels, minlength=len(names))
+    """How train rows (of words with tags: the words) are shared between the classes."""
+    names, metric = target.label_names, target.metric
+    what = "word" if "tags" in target.train.column_names else "row"
+    counts = np.bincount(target.references("train"), minlength=len(names))
     most, least = int(counts.argmax()), int(counts.argmin())
-    share = counts[most] / len(labels)
+    share = counts[most] / max(1, counts.sum())
     rare = [i for i in np.argsort(counts, kind="stable") if counts[i] < RARE]
     said = []
     if rare:
         shown = ", ".join(f"{names[i]!r} ({counts[i]})" for i in rare[:EXAMPLES])
         more = ", ..." if len(rare) > EXAMPLES else ""
         one = _count(len(rare), "class", "classes")
-        said.append(f"{one} of {len(names)} with less than {RARE} train rows: {shown}{more}")
+        said.append(f"{one} of {len(names)} with less than {RARE} train {what}s: {shown}{more}")
     unseen = [
         f"{names[i]!r} is not in {split}"
         for split in ("validation", "test")
-        for i in np.setdiff1d(np.flatnonzero(counts), target.labels(split))
+        for i in np.setdiff1d(np.flatnonzero(counts), target.references(split))
     ]
     if unseen:
         said.append(", ".join(unseen[:EXAMPLES]) + (", ..." if len(unseen) > EXAMPLES else ""))
-    if share >= LOPSIDED:
-        hint = ""
-        if target.metric == "accuracy":
-            hint = " (--metric f1 or matthews_correlation asks for more)"
+    if share >= LOPSIDED and metric == "accuracy":
         said.append(
-            f"{100 * share:.0f} % of train rows are {names[most]!r}: a high accuracy means "
-            f"little{hint}"
+            f"{100 * share:.0f} % of train {what}s are {names[most]!r}: a high accuracy means "
+            "little (--metric f1 or matthews_correlation asks for more)"
         )
     if said:
         return Check("class-balance", "warning", "; ".join(said))
     text = (
-        f"{len(names)} classes, from {counts[least]} train rows ({names[least]!r}) to "
+        f"{len(names)} classes, from {counts[least]} train {what}s ({names[least]!r}) to "
         f"{counts[most]} ({names[most]!r})"
     )
     return Check("class-balance", "ok", text)
@@ -249,7 +249,7 @@ def _small(target: TargetData, split: str) -> Check:
 def _strange_names(target: TargetData) -> list[Check]:
     """Classes that may be one, and classes that may be none."""
     names, found = target.label_names, []
-    counts = np.bincount(target.labels("train"), minlength=len(names))
+    counts = np.bincount(target.references("train"), minlength=len(names))
     alike: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
@@ -332,6 +332,8 @@ def _poor_texts(target: TargetData) -> list[Check]:
 
     found = []
     for name, column in zip(("text", "text_pair"), target.input_columns, strict=False):
+        if name not in target.train.column_names:
+            break  # the second input is one of choices
         said = []
         for split in SPLITS:
             cells = _column(target, split, name)

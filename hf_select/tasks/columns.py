@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import DataError, InputError
+from hf_select.tasks.frames import is_a
 
 if TYPE_CHECKING:
-    import datasets
-
     from hf_select.tasks.contents import Contents, Look
 
 TEXTS = [
@@ -87,7 +86,7 @@ class Columns:
 
 
 def choose_columns(
-    features: datasets.Features,
+    features: Mapping[str, Any],
     *,
     where: str,
     task: str | None = None,
@@ -146,9 +145,7 @@ def choose_columns(
 
 def is_image_feature(feature: Any) -> bool:
     """Whether a column holds images: typed so, or bytes and a path side by side."""
-    import datasets
-
-    if isinstance(feature, datasets.Image):
+    if is_a(feature, "Image"):
         return True
     return isinstance(feature, dict) and set(feature) == {"bytes", "path"}
 
@@ -172,7 +169,7 @@ def _by_plain_name(names: Iterable[str]) -> dict[str, str]:
 
 
 def _image_column(
-    features: datasets.Features, names: list[str], task: str | None, look: Look | None
+    features: Mapping[str, Any], names: list[str], task: str | None, look: Look | None
 ) -> str | None:
     """The image column, None for a text data set.
 
@@ -193,7 +190,7 @@ def _image_column(
 
 
 def _text_columns(
-    features: datasets.Features,
+    features: Mapping[str, Any],
     names: list[str],
     where: str,
     *,
@@ -245,7 +242,7 @@ def _text_by_content(
 
 
 def _label_column(
-    features: datasets.Features,
+    features: Mapping[str, Any],
     names: list[str],
     where: str,
     inputs: tuple[str, ...],
@@ -253,15 +250,13 @@ def _label_column(
     look: Look | None,
 ) -> tuple[str, str]:
     """A known name, the one column of classes, or the one column that is left; and how so."""
-    import datasets
-
     how = "by name or type"
     rest = _by_plain_name(name for name in names if name not in inputs)
     regression = task is not None and task.endswith("-regression")
     for name in SCORES if regression else LABELS:
         if name in rest:
             return rest[name], how
-    classes = [n for n in rest.values() if isinstance(features[n], datasets.ClassLabel)]
+    classes = [n for n in rest.values() if is_a(features[n], "ClassLabel")]
     if len(classes) == 1:
         return classes[0], how
     if len(rest) == 1:

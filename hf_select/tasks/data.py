@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from hf_select.errors import AccessError, DataError, HubError, InputError
 from hf_select.metrics import get_metric
 from hf_select.records import DatasetEntry
+from hf_select.spans import are_span_tags
+from hf_select.tasks import choice_rows, token_rows
 from hf_select.tasks.base import TASKS, Task, get_task
 from hf_select.tasks.checks import Check, data_checks, left_out, other_columns
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
 from hf_select.tasks.contents import Contents, look_at
-from hf_select.tasks.encoded import label_array
+from hf_select.tasks.encoded import Answers, label_array, reference_array
+from hf_select.tasks.frames import Split, is_a
 from hf_select.tasks.hubdata import HubData
 from hf_select.tasks.labels import (
     Labels,
@@ -34,6 +37,7 @@ from hf_select.tasks.labels import (
     read_labels,
 )
 from hf_select.tasks.pixels import image_hash
+from hf_select.tasks.rows import Rows, check_untouched
 from hf_select.tasks.sources import Source, read_source, with_parts
 from hf_select.tasks.splitnames import SPLITS
 from hf_select.tasks.splits import SHARE, set_apart
@@ -55,6 +59,8 @@ class TargetData:
     """A data set, ready for a task: three splits that are kept apart.
 
     Columns of a split: `text` [, `text_pair`] or `image`; `label`: class ids 0..C-1 or float32.
+    Of words: `tokens` and `tags`, lists, and `label`, the rarest of a row's tags. With choices:
+    `text`, `choices`, a list, and `label`, the right one's place.
     `input_columns` and `label_column` are their names in the source. `fingerprint`: 40 hex digits
     of the content of all three splits, the same from whichever kind of file it came. `revision`:
     the commit of a Hub data set, "" for a local one; `config`: its config, "" if it has one only.
@@ -102,9 +108,25 @@ class TargetData:
         """The labels of a split (N,): int64 class ids or float32 values."""
         return label_array(self.split(split))
 
+    def references(self, split: str) -> NDArray:
+        """What a split's score compares with: the labels (N,), or the tags of its words (W,)."""
+        return reference_array(self.split(split))
+
     def trivial(self, split: str = "test") -> float:
         """The raw score of the predictor that knows no input (majority class, mean value)."""
-        return get_metric(self.metric).trivial(self.labels(split))
+        return get_metric(self.metric).trivial(self.references(split))
+
+    @cached_property
+    def majority(self) -> int:
+        """The most frequent class of the train split (of its words, where each has one)."""
+        return int(np.bincount(self.references("train")).argmax()) if self.label_names else 0
+
+    def score(self, answers: Answers) -> float:
+        """The raw score of answers, by this target's metric."""
+        metric = get_metric(self.metric)
+        if metric.sequences:
+            answers = answers.as_tags(self.label_names)
+        return metric(answers.predictions, answers.references)
 
 
 def load_target(
@@ -116,6 +138,7 @@ def load_target(
     text_pair_column: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
     train: str | Path | None = None,
     validation: str | Path | None = None,
@@ -128,13 +151,15 @@ def load_target(
 ) -> TargetData:
     """Read, infer what wasn't stated, make missing splits (with `seed`), check all of it.
 
-    `source`: a CSV, TSV, JSONL, JSON or parquet file (gzipped or not), a folder with
+    `source`: a CSV, TSV, JSONL, JSON, parquet or CoNLL file (gzipped or not), a folder with
     train/validation/test files, a `save_to_disk` folder, a folder of images by class or with a
     metadata file, or a Hub data set (a text such as `owner/name`, for which `config` is, or
-    `HubData`). `train`, `validation` and `test`: another file or folder for that split, or which of
-    the source's splits it is. `encoding`, `delimiter` and `header` (whether there is one) are those
-    of text files. No model is looked at and nothing is written but the Hub's cache. Raises
-    `DataError`, `InputError` or `UnknownNameError`; `HubError` without a network.
+    `HubData`). Of words with tags `text_column` has the words; of a multiple choice
+    `choice_columns` are one column a choice, or one of lists. `train`, `validation` and `test`:
+    another file or folder for that split, or which of the source's splits it is. `encoding`,
+    `delimiter` and `header` (whether there is one) are those of text files. No model is looked at
+    and nothing is written but the Hub's cache. Raises `DataError`, `InputError` or
+    `UnknownNameError`; `HubError` without a network.
     """
     return _load(
         source,
@@ -144,6 +169,7 @@ def load_target(
         text_pair=text_pair_column,
         image=image_column,
         label=label_column,
+        choices=tuple(choice_columns or ()),
         metric=metric,
         parts={
             split: part
@@ -164,7 +190,11 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
     network, offline mode, a wrong token.
     """
     is_image = get_task(entry.task).input_columns == ("image",)
-    inputs = (*entry.input_columns, None, None)
+    choices: tuple[str, ...] = ()
+    inputs: tuple[str | None, ...] = (*entry.input_columns, None, None)
+    if entry.task == choice_rows.TASK:
+        text, choices = choice_rows.stated_choices(entry.input_columns)
+        inputs = (text, None)
     try:
         target = _load(
             location or HubData(entry.repo_id, entry.config, entry.revision),
@@ -174,6 +204,7 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
             text_pair=None if is_image else inputs[1],
             image=inputs[0] if is_image else None,
             label=entry.label_column,
+            choices=choices,
             metric=entry.metric,
             seed=0,
             name=entry.repo_id,
@@ -223,6 +254,7 @@ def _load(
     text_pair: str | None,
     image: str | None,
     label: str | None,
+    choices: tuple[str, ...],
     metric: str | None,
     seed: int,
     name: str | None,
@@ -244,6 +276,19 @@ def _load(
         source = with_parts(source, parts, reading)
     splits, notes = _named_splits(source)
     first = "train" if "train" in splits else "all"
+    where = {split: source.where[origin] for split, origin in source.roles.items()}
+    rows = read_lists(
+        splits,
+        where,
+        task=task,
+        text=text,
+        text_pair=text_pair,
+        image=image,
+        label=label,
+        choices=choices,
+    )
+    if rows is not None:
+        return _of_lists(rows, source, notes, metric=metric, seed=seed, name=name)
     looked: dict[str, Contents] = {}
 
     def look(column: str) -> Contents:
@@ -261,36 +306,37 @@ def _load(
         label=label,
         look=look,
     )
-    where = {split: source.where[origin] for split, origin in source.roles.items()}
     notes += _without_labels(splits, columns, parts or {})
-    _check_columns(splits, columns, where)
+    _check_columns(splits, (*columns.inputs, columns.label), where)
     labels = _labels(splits, columns, where, task)
     kind = "image" if columns.is_image else "text"
     task = task or f"{kind}-{'regression' if labels.regression else 'classification'}"
     metric = metric or get_task(task).default_metric
     _check_metric(metric, get_task(task))
 
-    tables, hashes, values, rows = {}, {}, {}, {}
+    tables, hashes, values, numbers = {}, {}, {}, {}
     read: list[Check] = []
     for split in labels.values:
         inputs = _inputs(splits[split], columns, source.folder, where[split])
-        inputs, values[split], rows[split] = _complete(inputs, labels, split)
+        inputs, values[split], numbers[split] = _complete(inputs, labels, split)
         read += left_out(
-            rows[split], len(splits[split]), labels.rows[split], where[split], columns.label
+            numbers[split], len(splits[split]), labels.rows[split], where[split], columns.label
         )
         what = where[split] if len(splits) == 1 else f"{where[split]}: the {split} split"
         check_split(values[split], names=labels.names, what=what, column=columns.label)
         if labels.names and split in ("all", "train"):
             check_repeats(values[split], what=where[split], column=columns.label)
-        hashes[split] = _hashes(inputs, where[split], rows[split])
+        hashes[split] = _hashes(inputs, where[split], numbers[split])
         tables[split] = _table(inputs, values[split], labels.names, hashes[split])
-    made = _make_missing(tables, values, hashes, rows, seed)
+    made = _make_missing(tables, values, hashes, numbers, seed)
     for split in made:
         _check_made(
-            values[split], labels, source, split, columns.label, sum(map(len, rows.values()))
+            values[split], labels, source, split, columns.label, sum(map(len, numbers.values()))
         )
     if labels.names:
-        check_known(values, labels.names, source.name if source.revision else str(location), rows)
+        check_known(
+            values, labels.names, source.name if source.revision else str(location), numbers
+        )
     other = [c for c in splits[first].column_names if c not in (*columns.inputs, columns.label)]
     regression = labels.regression
     return TargetData(
@@ -318,14 +364,127 @@ def _load(
         config=source.config,
         revision=source.revision,
         origins={split: name for split, name in source.roles.items() if split in SPLITS},
-        rows={split: rows[split] for split in SPLITS},
+        rows={split: numbers[split] for split in SPLITS},
         hashes={split: hashes[split] for split in SPLITS},
         read=(*read, *other_columns({name: look(name) for name in other})),
     )
 
 
-def _check_metric(name: str, task: Task) -> None:
+def read_lists(
+    splits: Mapping[str, Split],
+    where: Mapping[str, str],
+    *,
+    task: str | None,
+    text: str | None,
+    text_pair: str | None,
+    image: str | None,
+    label: str | None,
+    choices: tuple[str, ...],
+) -> Rows | None:
+    """Rows of words with tags, or with choices, where the task or the columns say so, else None."""
+    first = next(iter(splits))
+    features = splits[first].features
+    if choices and task is None:
+        task = choice_rows.TASK
+    unstated = task is None and (text, text_pair, image, label) == (None, None, None, None)
+    if task == token_rows.TASK or (unstated and token_rows.find_token_columns(features)):
+        check_untouched(
+            token_rows.TASK,
+            second_text=text_pair,
+            image_column=image,
+            choice_columns=choices or None,
+        )
+        words = token_rows.find_token_columns(features) if unstated else None
+        words = words or token_rows.choose_token_columns(
+            features, where=where[first], text=text, label=label
+        )
+        _check_columns(splits, (words.tokens, words.tags), where)
+        return token_rows.read_tokens(splits, words, where)
+    if task == choice_rows.TASK or (unstated and choice_rows.find_choice_columns(features)):
+        check_untouched(choice_rows.TASK, second_text=text_pair, image_column=image)
+        found = choice_rows.find_choice_columns(features) if unstated else None
+        found = found or choice_rows.choose_choice_columns(
+            features, where=where[first], text=text, choices=choices, label=label
+        )
+        _check_columns(splits, (*found.inputs, found.label), where)
+        return choice_rows.read_choices(splits, found, where)
+    if choices:
+        raise InputError(f"{task} takes no choices, but choice columns were stated")
+    return None
+
+
+def _of_lists(
+    rows: Rows, source: Source, notes: list[str], *, metric: str | None, seed: int, name: str | None
+) -> TargetData:
+    """The target of such rows, missing splits made."""
+    metric = metric or rows.metric
+    _check_metric(metric, get_task(rows.task), rows.names)
+    tables, hashes = dict(rows.tables), dict(rows.hashes)
+    for split, table in tables.items():
+        what = rows.where[split]
+        if len(tables) > 1:
+            what = f"{what}: the {split} split"
+        check_split(reference_array(table), names=rows.names, what=what, column=rows.label)
+    labels = {split: label_array(table) for split, table in tables.items()}
+    numbers = {split: np.arange(1, len(table) + 1) for split, table in tables.items()}
+    made = _make_missing(tables, labels, hashes, numbers, seed)
+    values = {split: reference_array(table) for split, table in tables.items()}
+    for split in made:
+        check_split(
+            values[split],
+            names=rows.names,
+            what=f"{source.name}: the {split} split that was made from the other rows",
+            column=rows.label,
+        )
+    return TargetData(
+        name=name or source.name,
+        task=rows.task,
+        metric=metric,
+        train=tables["train"],
+        validation=tables["validation"],
+        test=tables["test"],
+        label_names=rows.names,
+        num_labels=len(rows.names),
+        input_columns=rows.inputs,
+        label_column=rows.label,
+        fingerprint=_fingerprint(values, hashes),
+        notes=(
+            *source.notes,
+            *notes,
+            *rows.notes,
+            *_new_in(values, rows.names),
+            *made.values(),
+            *_copies(hashes),
+        ),
+        config=source.config,
+        revision=source.revision,
+        origins={split: name for split, name in source.roles.items() if split in SPLITS},
+        rows={split: numbers[split] for split in SPLITS},
+        hashes={split: hashes[split] for split in SPLITS},
+    )
+
+
+def _new_in(values: Mapping[str, NDArray], names: tuple[str, ...]) -> list[str]:
+    """A note for classes of validation or test that train doesn't hold: nothing can learn them."""
+    known = set(np.unique(values["train"]).tolist())
+    notes = []
+    for split in ("validation", "test"):
+        new = sorted(set(np.unique(values[split]).tolist()) - known)
+        if new:
+            shown = ", ".join(names[i] for i in new[:5]) + (", ..." if len(new) > 5 else "")
+            notes.append(f"in {split} but not in train: {shown}")
+    return notes
+
+
+def _check_metric(name: str, task: Task, names: tuple[str, ...] = ()) -> None:
+    """Refuse a metric that doesn't fit the task, or the tags, where their `names` are known."""
     metric = get_metric(name)
+    if metric.sequences and (task.name != token_rows.TASK or (names and not are_span_tags(names))):
+        why = "the tags mark no spans (B-, I-, O)" if names else f"the task is {task.name}"
+        raise InputError(
+            f"metric {name!r} is for tags that mark spans, but {why}",
+            hint="word metrics are accuracy, f1 and matthews_correlation",
+        )
     if metric.kind != task.kind:
         raise InputError(
             f"metric {name!r} is for {metric.kind}, but the task is {task.name}",
@@ -333,7 +492,7 @@ def _check_metric(name: str, task: Task) -> None:
         )
 
 
-def _named_splits(source: Source) -> tuple[dict[str, datasets.Dataset], list[str]]:
+def _named_splits(source: Source) -> tuple[dict[str, Split], list[str]]:
     found = source.roles
     if not {"train", "all"} & set(found):
         raise DataError(
@@ -346,7 +505,7 @@ def _named_splits(source: Source) -> tuple[dict[str, datasets.Dataset], list[str
 
 
 def _without_labels(
-    splits: dict[str, datasets.Dataset], columns: Columns, stated: Mapping[str, object]
+    splits: dict[str, Split], columns: Columns, stated: Mapping[str, object]
 ) -> list[str]:
     """Take out, in place, splits that come without the label column, as those of contests do."""
     notes = []
@@ -362,10 +521,10 @@ def _without_labels(
 
 
 def _check_columns(
-    splits: Mapping[str, datasets.Dataset], columns: Columns, where: Mapping[str, str]
+    splits: Mapping[str, Split], columns: Iterable[str], where: Mapping[str, str]
 ) -> None:
     for split, dataset in splits.items():
-        for column in (*columns.inputs, columns.label):
+        for column in columns:
             if column not in dataset.column_names:
                 raise DataError(
                     f"{where[split]} has no column {column!r}, which other splits have",
@@ -377,23 +536,21 @@ def _check_columns(
 
 
 def _labels(
-    splits: Mapping[str, datasets.Dataset],
+    splits: Mapping[str, Split],
     columns: Columns,
     where: Mapping[str, str],
     task: str | None,
 ) -> Labels:
-    import datasets
-
     cells = {split: dataset.data.column(columns.label) for split, dataset in splits.items()}
     features = {split: dataset.features[columns.label] for split, dataset in splits.items()}
     first = features["train" if "train" in features else "all"]
     for split, feature in features.items():
-        if not any(isinstance(f, datasets.ClassLabel) for f in (first, feature)):
+        if not any(is_a(f, "ClassLabel") for f in (first, feature)):
             continue
         if feature != first:
             cells[split] = _by_names(cells[split], feature, first, columns.label, where[split])
     regression = get_task(task).kind == "regression" if task else None
-    classes = isinstance(first, datasets.ClassLabel)
+    classes = is_a(first, "ClassLabel")
     if classes or (columns.is_image and "image-regression" not in TASKS):
         regression = bool(regression)
     return read_labels(
@@ -406,30 +563,30 @@ def _labels(
 
 
 def _by_names(
-    cells: pa.ChunkedArray, feature: object, first: object, column: str, where: str
+    cells: pa.ChunkedArray, feature: Any, first: Any, column: str, where: str
 ) -> pa.ChunkedArray:
     """Class ids of one split as those of the train split, which has the same names and others."""
-    import datasets
     import pyarrow as pa
 
-    both = isinstance(feature, datasets.ClassLabel) and isinstance(first, datasets.ClassLabel)
-    if not both or not set(feature.names) <= set(first.names):  # type: ignore[attr-defined]
+    both = is_a(feature, "ClassLabel") and is_a(first, "ClassLabel")
+    if not both or not set(feature.names) <= set(first.names):
         raise DataError(
             f"{where}: column {column!r} doesn't have the classes that the train split has",
             hint="all splits must name them alike, and train must have all of them",
         )
-    ids = {i: first.names.index(name) for i, name in enumerate(feature.names)}  # type: ignore[attr-defined]
+    ids = {i: first.names.index(name) for i, name in enumerate(feature.names)}
     return pa.chunked_array([pa.array([ids.get(i, -1) for i in cells.to_pylist()], pa.int64())])
 
 
 def _inputs(
-    dataset: datasets.Dataset, columns: Columns, folder: Path, where: str
+    dataset: Split, columns: Columns, folder: Path, where: str
 ) -> dict[str, pa.ChunkedArray]:
     """The input columns under their normalised names: text, or undecoded images."""
-    import datasets
     import pyarrow as pa
 
     if columns.is_image:
+        import datasets
+
         (column,) = columns.inputs
         cells, image = dataset.data.column(column), datasets.Image()
         if not is_image_feature(dataset.features[column]):

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hf_select.errors import DataError
+from hf_select.tasks import conll
+from hf_select.tasks.columns import KNOWN, plain_name
 from hf_select.tasks.delimited import looks_delimited, read_delimited
 from hf_select.tasks.jsonrows import read_json
-from hf_select.tasks.textfile import EMPTY, FileRows, Reading, first_bytes
+from hf_select.tasks.textfile import EMPTY, FileRows, Reading, first_bytes, read_text
 
 Reader = Callable[[Path, Reading], FileRows]
 
 EXPECTED = (
-    "a target is a CSV, TSV, JSONL or parquet file, a folder with train/validation/test files, a "
-    "folder written by save_to_disk, a folder with one sub-folder of images a class, a folder of "
-    "images with a metadata.csv, or a Hub id (owner/name)"
+    "a target is a CSV, TSV, JSONL, parquet or CoNLL file, a folder with train/validation/test "
+    "files, a folder written by save_to_disk, a folder with one sub-folder of images a class, a "
+    "folder of images with a metadata.csv, or a Hub id (owner/name)"
 )
 SHEET = "save the sheet as CSV (UTF-8), and name that file"
 FOREIGN: tuple[tuple[bytes, str, str], ...] = (
@@ -56,15 +58,32 @@ def read_parquet(path: Path, reading: Reading) -> FileRows:
     return FileRows(table)
 
 
+def read_words(path: Path, reading: Reading) -> FileRows:
+    """A word and its tags a line, a blank line between sentences."""
+    data, notes = read_text(path, reading)
+    return FileRows(conll.read_conll(path, data.decode("utf-8")), notes)
+
+
+def read_tabs(path: Path, reading: Reading) -> FileRows:
+    """A table, or a word and its tags a line."""
+    text = read_text(path, reading)[0].decode("utf-8")
+    header = any(plain_name(cell) in KNOWN for cell in text.lstrip().split("\n", 1)[0].split("\t"))
+    words = not header and conll.looks_like(text)
+    return read_words(path, reading) if words else read_delimited(path, reading)
+
+
 FILES: dict[str, Reader] = {
     ".csv": read_delimited,
-    ".tsv": read_delimited,
-    ".tab": read_delimited,
+    ".tsv": read_tabs,
+    ".tab": read_tabs,
     ".jsonl": read_json,
     ".ndjson": read_json,
     ".json": read_json,
     ".parquet": read_parquet,
+    **dict.fromkeys(conll.ENDINGS, read_words),
 }
+ONLY_BY_NAME = (".json", ".txt")
+"""Files of these kinds are data only where their names say so: there are others in many folders."""
 
 
 def ending(path: Path) -> str:
@@ -124,6 +143,10 @@ WORDS: dict[Reader, str] = {
 }
 
 
+TABLES = (None, read_delimited, read_tabs, read_json)
+"""Readers of endings that people use for each other; None: of an ending that says nothing."""
+
+
 def _by_content(path: Path, head: bytes, named: Reader | None) -> Reader | None:
     """The reader of a file, None if nothing tells; an error if it is a file of another kind."""
     if head.startswith(b"PAR1"):
@@ -131,7 +154,7 @@ def _by_content(path: Path, head: bytes, named: Reader | None) -> Reader | None:
     for mark, what, hint in FOREIGN:
         if head.lstrip(b"\xef\xbb\xbf \r\n\t")[: len(mark)].lower() == mark.lower():
             raise DataError(f"{path} is {what}, not a table of rows", hint=hint)
-    if named not in (None, read_delimited, read_json):
+    if ending(path) not in ("", ".txt", ".dat", ".data") and named not in TABLES:
         return named  # its reader says what is wrong
     text = head.decode("utf-8-sig", errors="replace").lstrip()
     json_like = text.startswith(('{"', '[{"', "[\n", "{\n")) or _spaced_json(text)
@@ -142,8 +165,9 @@ def _by_content(path: Path, head: bytes, named: Reader | None) -> Reader | None:
         whole = "\n".join(lines[:-1] or lines)  # the last line may be cut off
         if named is read_json and lines[0][0].isalnum() and looks_delimited(whole, ","):
             return read_delimited
-        if named is None and ending(path) in ("", ".txt", ".dat", ".data"):
-            return read_delimited if looks_delimited(whole, "\t") else None
+        if ending(path) in ("", ".txt", ".dat", ".data"):
+            words = conll.looks_like(whole) or "" in map(str.strip, lines)
+            return read_delimited if not words and looks_delimited(whole, "\t") else named
     return named
 
 

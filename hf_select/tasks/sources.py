@@ -11,17 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hf_select.errors import DataError, HfSelectError, HubError, InputError
-from hf_select.tasks.datafiles import EXPECTED, FILES, ending, read_file, stem
+from hf_select.tasks.contents import holds_paths
+from hf_select.tasks.datafiles import EXPECTED, FILES, ONLY_BY_NAME, ending, read_file, stem
+from hf_select.tasks.frames import Frame, Split
 from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
 from hf_select.tasks.pictures import has_metadata, read_pictures
 from hf_select.tasks.splitnames import ALIASES, SPLITS, split_in, split_origins
 from hf_select.tasks.textfile import Reading
-
-if TYPE_CHECKING:
-    import datasets
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class Source:
     """
 
     name: str
-    splits: dict[str, datasets.Dataset]
+    splits: dict[str, Split]
     where: dict[str, str]
     folder: Path
     notes: tuple[str, ...] = ()
@@ -125,20 +123,22 @@ def _names(source: Source) -> str:
     return ", ".join(source.splits)
 
 
-def _absolute(source: Source, split: str) -> datasets.Dataset:
+def _absolute(source: Source, split: str) -> Split:
     """A split whose image paths, if it has any as text, don't depend on its source's folder."""
+    import pyarrow as pa
 
-    from hf_select.tasks.contents import holds_paths
-
-    dataset = source.splits[split]
-    for name in dataset.column_names:
-        cells = dataset.data.column(name)
-        if holds_paths(cells):
+    rows = source.splits[split]
+    if not isinstance(rows, Frame):
+        return rows
+    table = rows.data
+    for place, name in enumerate(rows.column_names):
+        if holds_paths(table.column(name)):
             paths = [
-                None if p is None else str(source.folder.absolute() / p) for p in cells.to_pylist()
+                None if path is None else str(source.folder.absolute() / path.strip())
+                for path in table.column(name).to_pylist()
             ]
-            dataset = dataset.remove_columns(name).add_column(name, paths)
-    return dataset
+            table = table.set_column(place, name, pa.array(paths, pa.string()))
+    return Frame(table)
 
 
 def named_on_hub(source: str | Path) -> HubData | None:
@@ -166,20 +166,21 @@ def _from_tables(
 ) -> Source:
     """Splits from data files, the shards of a split one after the other."""
     opened = {split: [read_file(path, reading) for path in paths] for split, paths in files.items()}
-    import datasets  # once all that can be said without it is said
     import pyarrow as pa
 
-    splits, where = {}, {}
+    splits: dict[str, Split] = {}
+    where = {}
     notes: dict[str, None] = {}
     for split, paths in files.items():
         tables = [rows.table for rows in opened[split]]
         notes |= dict.fromkeys(note for rows in opened[split] for note in rows.notes)
         where[split] = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         try:
-            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-            splits[split] = datasets.Dataset(datasets.table.InMemoryTable(table), fingerprint=name)
-        except (pa.ArrowInvalid, ValueError, TypeError) as error:
+            frame = Frame(tables[0] if len(tables) == 1 else pa.concat_tables(tables))
+            _ = frame.features  # those that a file states may be damaged
+        except (pa.ArrowInvalid, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{where[split]}: {error}") from error
+        splits[split] = frame
     return Source(name, splits, where, folder, tuple(notes))
 
 
@@ -231,7 +232,7 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
             if named is not None:
                 found.setdefault(named, []).append(path)
         found = found if "train" in found else {}
-    if not found and len(files) == 1 and ending(files[0]) != ".json":
+    if not found and len(files) == 1 and ending(files[0]) not in ONLY_BY_NAME:
         return {"all": files}
     for split, paths in found.items():
         if len({ending(path) for path in paths}) > 1:
