@@ -23,6 +23,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.compare import replay
+from hf_select.pipeline.doctor import doctor
 from hf_select.pipeline.hub import (
     compact,
     crawl_datasets,
@@ -36,7 +37,7 @@ from hf_select.pipeline.inspecting import Inspected, inspect, tell_target
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.recalling import Recalled, check_recall, recall
-from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results, report
+from hf_select.pipeline.record import Clustered, benchmark, cluster, import_results, report
 from hf_select.pipeline.selecting import Selected, select
 from hf_select.pipeline.update import Updated, update
 

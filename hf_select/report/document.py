@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_select.metrics import METRICS, Metric, get_metric
+from hf_select.metrics import Metric, find_metric, get_metric
 from hf_select.records import (
     NAN,
     Clustering,
@@ -62,6 +62,7 @@ def selection_document(
     from_catalog: int | None = None,
     entries: Mapping[str, ModelEntry] | None = None,
     efficiency: Mapping[str, Any] | None = None,
+    test_metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
 
@@ -70,9 +71,10 @@ def selection_document(
     offered for the task. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
-    rows that scores before epoch 1 rest on. `excluded` are the models that `limits` ruled out,
-    which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's alone
-    (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    rows that scores before epoch 1 rest on; `test_metrics` the winner's predictions on the test
+    split, scored by every metric of the task's kind. `excluded` are the models that `limits` ruled
+    out, which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's
+    alone (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
     everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
     become None.
     """
@@ -97,6 +99,7 @@ def selection_document(
             "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
+            "test_metrics": dict(test_metrics or {}),
             "checkpoint": result.checkpoint,
         },
         "trivial": dict(trivial),
@@ -238,7 +241,7 @@ def score_text(value: float | None, metric: str) -> str:
     """A raw score as it is shown: three decimals where 1 is perfect, else four digits."""
     if value is None or math.isnan(value):
         return "–"
-    how = METRICS.get(metric)
+    how = find_metric(metric)
     if how is not None and how.perfect == 1.0:
         return f"{value:.3f}".replace("-", "−")
     text = f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import AccessError, DataError, HubError, InputError
-from hf_select.metrics import get_metric
 from hf_select.records import DatasetEntry
 from hf_select.spans import are_span_tags
 from hf_select.tasks import choice_rows, token_rows
-from hf_select.tasks.base import TASKS, Task, get_task
+from hf_select.tasks.base import Task, get_task
 from hf_select.tasks.checks import Check, data_checks, left_out, other_columns
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
 from hf_select.tasks.contents import Contents, look_at
@@ -38,6 +37,7 @@ from hf_select.tasks.labels import (
 )
 from hf_select.tasks.pixels import image_hash
 from hf_select.tasks.rows import Rows, check_untouched
+from hf_select.tasks.scoring import check_allowed, other_scores, score_by, scorer
 from hf_select.tasks.sources import Source, read_source, with_parts
 from hf_select.tasks.splitnames import SPLITS
 from hf_select.tasks.splits import SHARE, set_apart
@@ -114,7 +114,7 @@ class TargetData:
 
     def trivial(self, split: str = "test") -> float:
         """The raw score of the predictor that knows no input (majority class, mean value)."""
-        return get_metric(self.metric).trivial(self.references(split))
+        return scorer(self.metric).trivial(self.references(split))
 
     @cached_property
     def majority(self) -> int:
@@ -123,10 +123,13 @@ class TargetData:
 
     def score(self, answers: Answers) -> float:
         """The raw score of answers, by this target's metric."""
-        metric = get_metric(self.metric)
-        if metric.sequences:
-            answers = answers.as_tags(self.label_names)
-        return metric(answers.predictions, answers.references)
+        return score_by(scorer(self.metric), answers, self.label_names)
+
+    def scores(self, answers: Answers) -> dict[str, float]:
+        """By this target's metric, and by all of ours that fit the task."""
+        return other_scores(
+            get_task(self.task).kind, answers, scorer(self.metric), self.label_names
+        )
 
 
 def load_target(
@@ -189,6 +192,7 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
     in the record under the wrong revision. What says nothing about the data raises `HubError`: no
     network, offline mode, a wrong token.
     """
+    check_allowed(entry.metric, entry.repo_id)
     is_image = get_task(entry.task).input_columns == ("image",)
     choices: tuple[str, ...] = ()
     inputs: tuple[str | None, ...] = (*entry.input_columns, None, None)
@@ -270,7 +274,7 @@ def _load(
         if known.input_columns != ("image",) and image is not None:
             raise InputError(f"{task} takes text columns, but an image column was stated")
     elif metric is not None:
-        get_metric(metric)
+        scorer(metric)
     source = read_source(location, config=config, reading=reading)
     if parts:
         source = with_parts(source, parts, reading)
@@ -478,14 +482,14 @@ def _new_in(values: Mapping[str, NDArray], names: tuple[str, ...]) -> list[str]:
 
 def _check_metric(name: str, task: Task, names: tuple[str, ...] = ()) -> None:
     """Refuse a metric that doesn't fit the task, or the tags, where their `names` are known."""
-    metric = get_metric(name)
+    metric = scorer(name)
     if metric.sequences and (task.name != token_rows.TASK or (names and not are_span_tags(names))):
         why = "the tags mark no spans (B-, I-, O)" if names else f"the task is {task.name}"
         raise InputError(
             f"metric {name!r} is for tags that mark spans, but {why}",
             hint="word metrics are accuracy, f1 and matthews_correlation",
         )
-    if metric.kind != task.kind:
+    if not metric.fits(task.kind):
         raise InputError(
             f"metric {name!r} is for {metric.kind}, but the task is {task.name}",
             hint=f"the default is {task.default_metric}",
@@ -551,7 +555,7 @@ def _labels(
             cells[split] = _by_names(cells[split], feature, first, columns.label, where[split])
     regression = get_task(task).kind == "regression" if task else None
     classes = is_a(first, "ClassLabel")
-    if classes or (columns.is_image and "image-regression" not in TASKS):
+    if classes:
         regression = bool(regression)
     return read_labels(
         cells,

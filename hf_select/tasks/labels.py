@@ -366,7 +366,7 @@ def _classes(
     if len(distinct) > MANY:
         raise DataError(
             f"column {column!r} has {len(distinct)} different values; that is no class label",
-            hint="state the label column, or the task text-regression if these are numbers",
+            hint="state the label column, or a task such as text-regression if these are numbers",
         )
     names = tuple(str(int(v)) if numbers is not None and v % 1 == 0 else str(v) for v in distinct)
     ids = {split: np.searchsorted(distinct, array) for split, array in arrays.items()}

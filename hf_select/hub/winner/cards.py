@@ -20,7 +20,10 @@ from hf_select.results.markdown import escape, table
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-PIPELINE_TAGS = {"text-regression": "text-classification"}
+PIPELINE_TAGS = {
+    "text-regression": "text-classification",
+    "image-regression": "image-classification",
+}
 """Our task -> the Hub's, where they differ: the Hub has no task of its own for text -> number."""
 METRIC_IDS = {"r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
@@ -206,7 +209,7 @@ def _results(document: Mapping[str, Any]) -> str:
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
-    options = ', function_to_apply="none"' if task == "text-regression" else ""
+    options = ', function_to_apply="none"' if task.endswith("-regression") else ""
     name = PIPELINE_TAGS.get(task, task)
     if task.startswith("image"):
         call = 'model("picture.png")'
