@@ -202,6 +202,24 @@ def data(function: Command) -> Command:
             callback=lambda _context, _option, text: names(text),
             help="Columns with the choices, or the one that holds lists of them.",
         ),
+        click.option(
+            "--train", metavar="SPLIT", help="Which split of TARGET to train on (or a file)."
+        ),
+        click.option(
+            "--validation",
+            metavar="FILE",
+            help="Validation rows: a file or folder, or one of TARGET's splits.",
+        ),
+        click.option(
+            "--test", metavar="FILE", help="Test rows: a file or folder, or one of TARGET's splits."
+        ),
+        click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp1252."),
+        click.option("--delimiter", metavar="CHAR", help="What separates the cells of a CSV."),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="Whether a CSV's first row has the columns' names.",
+        ),
         click.option("--metric", metavar="NAME", help=METRIC_WORDS),
     )
     for option in reversed(options):
@@ -217,6 +235,12 @@ DATA_OPTIONS = (
     "image_column",
     "label_column",
     "choice_columns",
+    "train",
+    "validation",
+    "test",
+    "encoding",
+    "delimiter",
+    "header",
     "metric",
 )
 

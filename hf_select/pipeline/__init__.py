@@ -33,6 +33,7 @@ from hf_select.pipeline.hub import (
     push,
     validate,
 )
+from hf_select.pipeline.inspecting import Inspected, inspect, tell_target
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.recalling import Recalled, check_recall, recall
@@ -43,6 +44,7 @@ from hf_select.pipeline.update import Updated, update
 __all__ = [
     "PRESETS",
     "Clustered",
+    "Inspected",
     "Looked",
     "OnRung",
     "Plan",
@@ -70,6 +72,7 @@ __all__ = [
     "doctor",
     "drift_in_words",
     "import_results",
+    "inspect",
     "look_at_models",
     "open_folder",
     "open_results",
@@ -85,6 +88,7 @@ __all__ = [
     "select",
     "silent",
     "tell_reading",
+    "tell_target",
     "update",
     "validate",
 ]

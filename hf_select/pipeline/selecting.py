@@ -42,6 +42,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.handing_over import write_script
+from hf_select.pipeline.inspecting import tell_target, told_options
 from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
     Entrant,
@@ -79,6 +80,7 @@ from hf_select.report.document import selection_document
 from hf_select.report.page import render
 from hf_select.selection.budget import parse_seconds
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
+from hf_select.tasks.checks import as_dicts
 from hf_select.training.sampling import EARLY_ROWS
 
 if TYPE_CHECKING:
@@ -203,7 +205,7 @@ def select(
             settings, looks=affordable_looks(may_spend, speed, recipe.epochs, settings.looks)
         )
     asked = {
-        **data_options,
+        **told_options(data_options),
         **settings.to_dict(),
         **spending_options(may_spend, chosen_policy),
         "recipe": recipe.digest(),
@@ -231,6 +233,7 @@ def select(
     if done is not None:
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
+    tell_target(target, say)
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
@@ -326,6 +329,7 @@ def select(
         matrix=shown.matrix,
         recipe=field[result.winner].recipe,
         data_notes=target.notes,
+        data_checks=as_dicts(target.checks),
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
         num_models=len(recalled.considered),

@@ -385,6 +385,9 @@ def command(document: Mapping[str, Any]) -> str:
     for name, value in settings.items():
         if name == "recipe" or value in (None, [], ""):
             continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
+            continue
         for item in value if isinstance(value, list) else [value]:
             words += [f"--{name.replace('_', '-')}", str(item)]
     if settings.get("recipe") is not None:
