@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_select.foreign_metrics import PREFIX
 from hf_select.metrics import Metric, find_metric, get_metric
 from hf_select.records import (
     NAN,
@@ -217,6 +218,9 @@ _METRIC_NAMES = {
 
 def metric_text(metric: str) -> str:
     """A metric's name as people write it."""
+    if metric.startswith(PREFIX):
+        path = metric.removeprefix(PREFIX).partition(":")[0]
+        return path.rstrip("/").rpartition("/")[2].removesuffix(".py")
     return _METRIC_NAMES.get(metric, metric)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from foreign_metric import metric_module
 from tiny import tiny_text_csv
 
 from hf_select.errors import InputError
@@ -13,40 +14,6 @@ from hf_select.metrics import METRICS, get_metric
 from hf_select.tasks import load_benchmark, load_target
 from hf_select.tasks.data import dataset_entry
 from hf_select.tasks.scoring import ALLOW, check_allowed, other_scores, scorer
-
-MODULE = '''"""A metric of somebody's."""
-
-import datasets
-import evaluate
-
-
-class {name}(evaluate.Metric):
-    def _info(self):
-        value = datasets.Value("{kind}")
-        return evaluate.MetricInfo(
-            description="",
-            citation="",
-            inputs_description="",
-            features=datasets.Features({{"predictions": value, "references": value}}),
-        )
-
-    def _compute(self, predictions, references, power=1):
-        misses = [abs(p - r) for p, r in zip(predictions, references)]
-        return {result}
-'''
-
-
-def metric_module(
-    folder: Path,
-    *,
-    kind: str = "float64",
-    result: str = '{"misses": sum(m**power for m in misses) / len(misses)}',
-) -> Path:
-    """A folder with a metric that evaluate loads."""
-    folder.mkdir(parents=True)
-    text = MODULE.format(name=folder.name.capitalize(), kind=kind, result=result)
-    (folder / f"{folder.name}.py").write_text(text)
-    return folder
 
 
 @pytest.fixture(scope="module")
