@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.foreign_metrics import PREFIX, Foreign, parse_foreign
+from hf_select.spans import span_f1
 
 Array = NDArray[np.float64]
 
@@ -30,6 +31,7 @@ class Metric:
 
     `kind` is that of the tasks that it fits, "classification" or "regression"; "any" of an
     `evaluate` metric of which nothing is said.
+    One of `sequences` takes the tags of words as text, "" between two sentences.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Metric:
     perfect: float
     bounds: tuple[float, float]
     function: Callable[[NDArray, NDArray], float]
+    sequences: bool = False
 
     @property
     def direction(self) -> int:
@@ -60,7 +63,12 @@ class Metric:
         return float(np.clip(score, *self.bounds))  # rounding may carry a 1 past 1
 
     def trivial(self, references: NDArray) -> float:
-        """The score of the predictor that always answers the majority class or the mean."""
+        """The score of the predictor that always answers the majority class or the mean.
+
+        Of spans it finds none: 0.
+        """
+        if self.sequences:
+            return 0.0
         references = np.asarray(references)
         counts_classes = self.kind == "any" and references.dtype.kind != "f"
         if self.kind == "classification" or counts_classes:
@@ -180,6 +188,7 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "classification", True, 1.0, (0.0, 1.0), _accuracy),
         Metric("f1", "classification", True, 1.0, (0.0, 1.0), _f1_macro),
         Metric("matthews_correlation", "classification", True, 1.0, (-1.0, 1.0), _matthews),
+        Metric("seqeval_f1", "classification", True, 1.0, (0.0, 1.0), span_f1, sequences=True),
         Metric("mse", "regression", False, 0.0, (0.0, _INF), _mse),
         Metric("rmse", "regression", False, 0.0, (0.0, _INF), _rmse),
         Metric("mae", "regression", False, 0.0, (0.0, _INF), _mae),

@@ -30,6 +30,8 @@ TASK_KINDS = {
     "text-regression": "regression",
     "image-classification": "classification",
     "image-regression": "regression",
+    "token-classification": "classification",
+    "multiple-choice": "classification",
 }
 """The tasks by the Hub's names, and what kind of target each has."""
 
@@ -97,6 +99,13 @@ class Rejected:
 
     repo_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Excluded(Rejected):
+    """A model that one of the user's limits rules out; `limit` is its name, such as max-params."""
+
+    limit: str = ""
 
 
 # ------------------------------------------------------------------------------------ runs

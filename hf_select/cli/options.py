@@ -14,7 +14,10 @@ from hf_select.errors import InputError
 
 Command = Callable[..., Any]
 
-TASK_WORDS = "text-classification, text-regression, image-classification or image-regression."
+TASK_WORDS = (
+    "text-classification, text-regression, token-classification, multiple-choice, "
+    "image-classification or image-regression."
+)
 """The rows of `records.TASK_KINDS`, which would load numpy to say so."""
 
 METRIC_WORDS = (
@@ -151,10 +154,16 @@ def data(function: Command) -> Command:
             help=TASK_WORDS,
         ),
         click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
-        click.option("--text-column", metavar="NAME", help="Column with the text."),
+        click.option("--text-column", metavar="NAME", help="Column with the text, or the words."),
         click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),
         click.option("--image-column", metavar="NAME", help="Column with the image."),
         click.option("--label-column", metavar="NAME", help="Column to predict."),
+        click.option(
+            "--choice-columns",
+            metavar="A,B,C",
+            callback=lambda _context, _option, text: names(text),
+            help="Columns with the choices, or the one that holds lists of them.",
+        ),
         click.option("--metric", metavar="NAME", help=METRIC_WORDS),
     )
     for option in reversed(options):
@@ -169,6 +178,7 @@ DATA_OPTIONS = (
     "text_pair_column",
     "image_column",
     "label_column",
+    "choice_columns",
     "metric",
 )
 
@@ -209,7 +219,45 @@ def recalling(function: Command) -> Command:
             help="Where models can be loaded; the Hub if not given. With `hybrid`, its models that "
             "the record doesn't know are candidates, too.",
         ),
-        click.option("--exclude", multiple=True, metavar="MODEL", help="Leave a model out."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def limits(function: Command) -> Command:
+    """Which models may be chosen at all."""
+    options = (
+        click.option("--max-params", metavar="N", help="Parameters at most, such as 50M."),
+        click.option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Memory that fine-tuning a model may take, such as 8GB. Counted are weights, "
+            "gradients and AdamW's two moments in 32 bits (16 bytes a parameter) and, before the "
+            "weights are loaded, what a batch of the recipe keeps for the backward pass; not the "
+            "libraries (about 1 GB), nor the data.",
+        ),
+        click.option(
+            "--license",
+            multiple=True,
+            metavar="A,B",
+            help="One of these licences, as on the Hub. A model without a known one is ruled out.",
+        ),
+        click.option(
+            "--language", multiple=True, metavar="EN,DE", help="Marked with one of these languages."
+        ),
+        click.option(
+            "--architecture",
+            multiple=True,
+            metavar="A,B",
+            help="One of these model types, such as bert or distilbert.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="MODEL",
+            help="Leave a model out, or all that a pattern means, such as '*/bert-*'.",
+        ),
     )
     for option in reversed(options):
         function = option(function)

@@ -41,6 +41,8 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.pipeline.handing_over import write_script
+from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
     Entrant,
     curves_apply,
@@ -65,6 +67,7 @@ from hf_select.pipeline.spending import (
 )
 from hf_select.records import (
     CurveSet,
+    Excluded,
     ModelEntry,
     Recipe,
     SelectionResult,
@@ -115,7 +118,12 @@ def select(
     recipe: Recipe | None = None,
     learning_rates: Sequence[float] = (),
     catalog: str | Path | None = None,
-    exclude: Collection[str] = (),
+    max_params: int | str | None = None,
+    max_memory: int | str | None = None,
+    license: str | Collection[str] = (),
+    language: str | Collection[str] = (),
+    architecture: str | Collection[str] = (),
+    exclude: str | Collection[str] = (),
     seed: int = 0,
     checkpoint_every: float = 30.0,
     parallel: str | None = None,
@@ -128,9 +136,10 @@ def select(
 ) -> Selected:
     """Both phases: recall from the record, fine-tune a little at a time, hand over the winner.
 
-    How to recall is said as for `recall`. `policy`: a row of `selection.policies.POLICIES`; without
-    one `trend`, or `paper` with its preset. `tolerance`: points that don't matter, and `confidence`
-    that a candidate must have lost before it is dropped, both of `trend`. Limits on the whole:
+    How to recall, and the limits on models, are said as for `recall`. `policy`: a row of
+    `selection.policies.POLICIES`; without one `trend`, or `paper` with its preset. `tolerance`:
+    points that don't matter, and `confidence` that a candidate must have lost before it is dropped,
+    both of `trend`. Limits on the whole:
     `budget`, seconds by the clock or words such as "30m"; `max_epochs` of training; `max_cost` in
     full trainings. With several `learning_rates` every recalled model is a candidate with each of
     them, but for those that the record speaks against.
@@ -152,6 +161,7 @@ def select(
     parallel = check_launch(parallel, processes)
     check_tracker(log_with)
     apart = parallel == "jobs" and launched_processes() > 1
+    limits = as_limits(max_params, max_memory, license, language, architecture, exclude)
     chosen_policy = choose_policy(
         policy,
         preset=preset,
@@ -165,7 +175,7 @@ def select(
     offered = locations.models if catalog is not None else ()
     recipe, rates = with_rates(recipe or record_recipe(record, target.task), learning_rates)
     check_precision(recipe.precision)
-    limits = as_budget(budget, max_epochs, max_cost, recipe.epochs)
+    may_spend = as_budget(budget, max_epochs, max_cost, recipe.epochs)
     settings = check_recall(
         record,
         target.task,
@@ -176,19 +186,20 @@ def select(
         threshold=threshold,
         looks=looks,
         seed=seed,
-        exclude=exclude,
+        limits=limits,
         strangers=offered,
+        say=say,
     )
     speed = Speed.of(record, target, recipe)
-    check_affordable(limits, speed, say)
+    check_affordable(may_spend, speed, say)
     if settings.method == "hybrid":
         settings = replace(
-            settings, looks=affordable_looks(limits, speed, recipe.epochs, settings.looks)
+            settings, looks=affordable_looks(may_spend, speed, recipe.epochs, settings.looks)
         )
     asked = {
         **data_options,
         **settings.to_dict(),
-        **spending_options(limits, chosen_policy),
+        **spending_options(may_spend, chosen_policy),
         "recipe": recipe.digest(),
         "learning_rate": ",".join(map(repr, rates)) if len(rates) > 1 else None,
     }
@@ -199,8 +210,9 @@ def select(
             "target": target.fingerprint,
             "task": target.task,
             "metric": target.metric,
-            **spending_settings(limits, chosen_policy),
+            **spending_settings(may_spend, chosen_policy),
             **settings.to_dict(),
+            **_ruled_out(settings.excluded),
             "recipe": recipe.digest(),
             "learning_rates": list(rates),
             "early_rows": EARLY_ROWS,
@@ -216,7 +228,7 @@ def select(
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
-    say(told_beforehand(expected, limits, recipe.epochs))
+    say(told_beforehand(expected, may_spend, recipe.epochs))
     busy = busy_cores()
     if busy:
         say(busy)
@@ -279,7 +291,7 @@ def select(
             shared or trials,
             field,
             chosen_policy,
-            limits,
+            may_spend,
             journal,
             spent=time.perf_counter() - started,
             raw=settings.raw,
@@ -309,7 +321,7 @@ def select(
         data_notes=target.notes,
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
-        num_models=len(recalled.matrix.models),
+        num_models=len(recalled.considered),
         num_processes=winner.num_processes,
         seconds=time.perf_counter() - started,
         versions=library_versions(),
@@ -321,11 +333,28 @@ def select(
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         test_metrics=winner.test_scores,
+        limits=settings.limits.to_dict(),
+        excluded=recalled.excluded,
+        entries=recalled.entries,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
     if is_main_process():
-        document = folder.finish(document, winner.save_pretrained, render(document))
+
+        def save_winner(path: Path) -> None:
+            winner.save_pretrained(path)
+            write_script(
+                path,
+                entry,
+                target,
+                field[result.winner].recipe,
+                locations=locations,
+                seed=seed,
+                epochs=float(result.curves[result.winner].epochs[-1]),
+                test=result.test,
+            )
+
+        document = folder.finish(document, save_winner, render(document))
     else:
         winner.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()
@@ -342,6 +371,11 @@ def _looked_by(
         "offered": digest(sorted([e.repo_id, e.revision] for e in offered if e.task == task)),
         "proxies": len(record.proxies(task)),
     }
+
+
+def _ruled_out(excluded: Sequence[Excluded]) -> dict[str, Any]:
+    """The same of what the limits rule out: a catalog may know more of a model by then."""
+    return {"excluded": digest(sorted(one.repo_id for one in excluded))} if excluded else {}
 
 
 def _as_begun(results: str | Path, out: Path) -> str | Path:
@@ -432,9 +466,9 @@ def _fine_select(
     from hf_select.training.agreement import agreed, agreed_clock, exchanged, first_ones
 
     candidates = [c.model for c in recalled.result.candidates]
-    curves = curves_to_learn_from(
-        record, target.task, candidates, recalled.result.ranking if policy.forecasts else ()
-    )
+    ruled_out = (one.repo_id for one in recalled.excluded)  # which teach a forecast all the same
+    others = (*recalled.result.ranking, *ruled_out) if policy.forecasts else ()
+    curves = curves_to_learn_from(record, target.task, candidates, others)
     for column in columns_of(target, record):
         curves = curves.without_dataset(column)
     rates = {one.recipe.learning_rate for one in field.values()}

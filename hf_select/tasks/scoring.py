@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError
 from hf_select.foreign_metrics import PREFIX, Foreign, parse_foreign
-from hf_select.metrics import METRICS, Metric, get_metric
+from hf_select.metrics import Metric, get_metric
 
 ALLOW = "HF_SELECT_ALLOW_METRIC_CODE"
 """Environment variable: 1 = metrics that a catalog or a record names may be loaded and run."""
@@ -52,14 +52,6 @@ def check_allowed(name: str, where: str) -> None:
             f"{where} is scored by {name!r}, which is a program that would be run here",
             hint=f"set {ALLOW}=1 if you trust it",
         )
-
-
-def other_scores(
-    kind: str, predictions: NDArray, references: NDArray, own: Metric
-) -> dict[str, float]:
-    """Predictions (N,) by all our metrics of a kind, and by the metric `own` that was chosen."""
-    found = {m.name: m(predictions, references) for m in METRICS.values() if m.kind == kind}
-    return found if own.name in found else {own.name: own(predictions, references), **found}
 
 
 def _load(said: Foreign) -> Any:

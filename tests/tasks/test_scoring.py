@@ -13,7 +13,8 @@ from hf_select.errors import InputError
 from hf_select.metrics import METRICS, get_metric
 from hf_select.tasks import load_benchmark, load_target
 from hf_select.tasks.data import dataset_entry
-from hf_select.tasks.scoring import ALLOW, check_allowed, other_scores, scorer
+from hf_select.tasks.encoded import Answers
+from hf_select.tasks.scoring import ALLOW, check_allowed, scorer
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +87,14 @@ def test_a_target_takes_it_and_a_catalog_needs_leave(misses, tmp_path, monkeypat
         load_target(tiny_text_csv(tmp_path / "classes.csv"), metric=name)
 
 
-def test_other_scores_are_those_of_the_kind(misses):
-    predictions, references = np.array([1.0, 2.0, 3.5]), np.array([1.0, 2.5, 3.0])
-    own = scorer(f"evaluate:{misses}:better=lower")
-    found = other_scores("regression", predictions, references, own)
-    assert list(found) == [own.name, "mse", "rmse", "mae", "r2", "pearson", "spearman"]
-    assert found[own.name] == found["mae"]
-    classes = other_scores("classification", np.array([0, 1]), np.array([0, 0]), METRICS["f1"])
-    assert {"accuracy", "f1", "matthews_correlation"} <= set(classes)
+def test_a_target_scores_by_all_metrics_of_its_kind(misses, tmp_path):
+    own = f"evaluate:{misses}:better=lower"
+    path = tiny_text_csv(tmp_path / "rated.csv", 60, regression=True)
+    answers = Answers(np.array([1.0, 2.0, 3.5]), np.array([1.0, 2.5, 3.0]))
+    found = load_target(path, metric=own).scores(answers)
+    assert set(found) == {own, "mse", "rmse", "mae", "r2", "pearson", "spearman"}
+    assert found[own] == found["mae"]
+    classes = load_target(tiny_text_csv(tmp_path / "classes.csv"))
+    found = classes.scores(Answers(np.array([0, 1]), np.array([0, 0])))
+    assert found["accuracy"] == 0.5
+    assert set(found) == {"accuracy", "f1", "matthews_correlation"}
