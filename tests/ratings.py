@@ -12,11 +12,12 @@ from hf_select.demo.targets import shipped_target
 
 def rated_tweets() -> list[tuple[str, float]]:
     """The shipped tweets with their ratings, train rows first."""
-    rows: list[tuple[str, float]] = []
-    for split in ("train", "validation", "test"):
-        with (shipped_target("regression") / f"{split}.csv").open(encoding="utf-8") as file:
-            rows += [(row["text"], float(row["rating"])) for row in csv.DictReader(file)]
-    return rows
+    return [row for split in ("train", "validation", "test") for row in _split(split)]
+
+
+def _split(split: str) -> list[tuple[str, float]]:
+    with (shipped_target("regression") / f"{split}.csv").open(encoding="utf-8") as file:
+        return [(row["text"], float(row["rating"])) for row in csv.DictReader(file)]
 
 
 def write_table(path: Path, header: list[str], rows: list[list[object]]) -> Path:
@@ -32,20 +33,25 @@ def tweets_csv(path: Path, rows: int) -> Path:
     return write_table(path, ["text", "rating"], [list(row) for row in rated_tweets()[:rows]])
 
 
-def pairs_csv(path: Path, rows: int, *, seed: int = 0, start: int = 0) -> Path:
-    """`sentence1,sentence2,score`: tweets, their beginnings, and which share of the words it is."""
-    rng = np.random.default_rng(seed)
-    table: list[list[object]] = []
-    for text, _ in rated_tweets()[start:]:
-        words = text.split()
-        if len(words) > 5 and len(table) < rows:
-            kept = int(rng.integers(1, len(words) + 1))
-            table.append([text, " ".join(words[:kept]), round(kept / len(words), 4)])
-    return write_table(path, ["sentence1", "sentence2", "score"], table)
+def tweet_pairs(folder: Path, rows: dict[str, int], *, longest: int = 14) -> Path:
+    """A folder with train, validation and test.csv of `sentence1,sentence2,score`.
+
+    Two short tweets each, and the mean of their ratings: how positive the two are together. The
+    tweets of a split stand in no other one.
+    """
+    rng = np.random.default_rng(0)
+    for split, count in rows.items():
+        tweets = [row for row in _split(split) if len(row[0].split()) <= longest]
+        table: list[list[object]] = []
+        for i, j in rng.integers(0, len(tweets), (count, 2)):
+            (one, first), (other, second) = tweets[i], tweets[j]
+            table.append([one, other, round((first + second) / 2, 3)])
+        write_table(folder / f"{split}.csv", ["sentence1", "sentence2", "score"], table)
+    return folder
 
 
 def turned_digits(folder: Path, rows: int, *, classes: tuple[int, ...], seed: int = 0) -> Path:
-    """A folder with scikit-learn's digits, each turned by an angle, and `angles.csv` that says it.
+    """A CSV named after its folder with scikit-learn's digits, each turned by an angle.
 
     `file_name,angle`, in degrees from -60 to 60, anticlockwise.
     """
@@ -63,4 +69,4 @@ def turned_digits(folder: Path, rows: int, *, classes: tuple[int, ...], seed: in
         name = f"pictures/{i:04d}.png"
         picture.resize((32, 32)).rotate(angle, Image.Resampling.BILINEAR).save(folder / name)
         table.append([name, angle])
-    return write_table(folder / "angles.csv", ["file_name", "angle"], table)
+    return write_table(folder / f"{folder.name}.csv", ["file_name", "angle"], table)
