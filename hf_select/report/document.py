@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_select.foreign_metrics import plain_metric
 from hf_select.metrics import Metric, find_metric, get_metric
 from hf_select.records import (
     NAN,
@@ -234,7 +235,7 @@ _METRIC_NAMES = {
 
 def metric_text(metric: str) -> str:
     """A metric's name as people write it."""
-    return _METRIC_NAMES.get(metric, metric)
+    return _METRIC_NAMES.get(metric, plain_metric(metric))
 
 
 def score_text(value: float | None, metric: str) -> str:

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError
 from hf_select.foreign_metrics import PREFIX, Foreign, parse_foreign
-from hf_select.metrics import METRICS, Metric, get_metric
-from hf_select.spans import are_span_tags
-from hf_select.tasks.encoded import Answers
+from hf_select.metrics import Metric, get_metric
 
 ALLOW = "HF_SELECT_ALLOW_METRIC_CODE"
 """Environment variable: 1 = metrics that a catalog or a record names may be loaded and run."""
@@ -54,26 +52,6 @@ def check_allowed(name: str, where: str) -> None:
             f"{where} is scored by {name!r}, which is a program that would be run here",
             hint=f"set {ALLOW}=1 if you trust it",
         )
-
-
-def score_by(metric: Metric, answers: Answers, names: tuple[str, ...]) -> float:
-    """The raw score of answers; `names` are those of the class ids."""
-    if metric.sequences:
-        answers = answers.as_tags(names)
-    return metric(answers.predictions, answers.references)
-
-
-def other_scores(
-    kind: str, answers: Answers, own: Metric, names: tuple[str, ...] = ()
-) -> dict[str, float]:
-    """Answers by all our metrics of a kind, and by the metric `own` that was chosen.
-
-    By those of `sequences` only where they are rows of tags that mark spans.
-    """
-    spans = answers.ends is not None and are_span_tags(names)
-    fitting = [m for m in METRICS.values() if m.kind == kind and (spans or not m.sequences)]
-    found = {m.name: score_by(m, answers, names) for m in fitting}
-    return found if own.name in found else {own.name: score_by(own, answers, names), **found}
 
 
 def _load(said: Foreign) -> Any:

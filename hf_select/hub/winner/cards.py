@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hf_select.foreign_metrics import plain_metric
 from hf_select.hub.client import COMMIT
 from hf_select.results.markdown import escape, table
 
@@ -110,7 +111,7 @@ def _front_matter(document: Mapping[str, Any], facts: CardFacts) -> str:
         language=languages or None,
         library_name="transformers",
         license=facts.license or None,
-        metrics=[METRIC_IDS.get(document["metric"], document["metric"])],
+        metrics=[_metric_id(document["metric"])],
         pipeline_tag=PIPELINE_TAGS.get(task, task),
         tags=["hf-select", *([task] if task in PIPELINE_TAGS else [])],
         model_name=facts.repo_id.rpartition("/")[2],
@@ -136,7 +137,7 @@ def _eval_result(document: Mapping[str, Any]) -> EvalResult:
         dataset_config=source.get("config") or None,
         dataset_split=(source.get("splits") or {}).get("test"),
         dataset_revision=source.get("revision") or None,
-        metric_type=METRIC_IDS.get(metric, metric),
+        metric_type=_metric_id(metric),
         metric_name=f"Test {_metric(document)}",
         metric_value=document["winner"]["test"],
         metric_args={"average": "macro"} if metric == "f1" else None,
@@ -404,7 +405,12 @@ def _settings(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _metric(document: Mapping[str, Any]) -> str:
-    return METRIC_NAMES.get(document["metric"], str(document["metric"]))
+    return METRIC_NAMES.get(document["metric"], plain_metric(str(document["metric"])))
+
+
+def _metric_id(metric: str) -> str:
+    """What the Hub calls a metric."""
+    return METRIC_IDS.get(metric, plain_metric(metric))
 
 
 def _score(value: float | None) -> str:
