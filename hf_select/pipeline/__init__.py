@@ -28,6 +28,7 @@ from hf_select.pipeline.hub import (
     crawl_datasets,
     crawl_models,
     publish,
+    publish_page,
     pull,
     push,
     validate,
@@ -35,7 +36,8 @@ from hf_select.pipeline.hub import (
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.recalling import Recalled, check_recall, recall
-from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results, report
+from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results
+from hf_select.pipeline.reporting import Reported, finished_document, report
 from hf_select.pipeline.selecting import Selected, select
 from hf_select.pipeline.update import Updated, update
 
@@ -49,6 +51,7 @@ __all__ = [
     "Recalled",
     "Record",
     "RecordFacts",
+    "Reported",
     "Say",
     "Selected",
     "Updated",
@@ -68,12 +71,14 @@ __all__ = [
     "crawl_models",
     "doctor",
     "drift_in_words",
+    "finished_document",
     "import_results",
     "look_at_models",
     "open_folder",
     "open_results",
     "plan",
     "publish",
+    "publish_page",
     "pull",
     "push",
     "recall",

@@ -37,6 +37,7 @@ def cluster_map_svg(
     if alike is None:
         nothing = text_at(0, 24, "Too few models to compare.")
         return drawing("hfs-map", 320, 40, "Map of the models", nothing, standalone)
+    height = min(height, _high(alike, width))
     box = (18.0, 16.0, width - 18.0, height - 40.0)
     at = _places(alike, box)
     radius = BIG if len(at) <= 120 else SMALL if len(at) <= 500 else TINY
@@ -45,6 +46,12 @@ def cluster_map_svg(
     body = _rings(alike, at, radius) + "".join(points) + _names(alike, at, box, radius) + axis
     about = f"{len(at)} models; neighbours scored alike on the benchmarks."
     return drawing("hfs-map", width, height, "Map of the models", body, standalone, about)
+
+
+def _high(alike: Likeness, width: int) -> int:
+    """The height in px that a flat map needs: its own, and some room for names."""
+    across, up = np.ptp(alike.plane[0], axis=0)
+    return int(max(220.0, (width - 60.0) * up / max(float(across), 1e-12) + 110.0))
 
 
 def _places(alike: Likeness, box: Box) -> list[tuple[float, float]]:
