@@ -87,14 +87,19 @@ def report(
 
 def is_selection(where: str | Path) -> bool:
     """Whether a folder is one of a selection; `InputError` for a folder that is nothing known."""
+    from hf_select.hub.record.remote import split_id
+
     path = Path(where)
     if (path / DOCUMENT).is_file():
         return True
-    if str(where) == "demo" or (path / MANIFEST).is_file() or not path.exists():
+    if str(where) == "demo" or (path / MANIFEST).is_file():
+        return False
+    if not path.exists() and split_id(str(where)) is not None:
         return False
     raise InputError(
-        f"{where} holds neither a finished selection (no {DOCUMENT}) nor a record (no {MANIFEST})",
-        hint="make one with `hf-select select` or `hf-select demo`, or name a record",
+        f"{where} holds no finished selection (no {DOCUMENT}), and no record (no {MANIFEST})",
+        hint="make one with `hf-select select` or `hf-select demo`, or name a record: a folder, "
+        "OWNER/NAME on the Hub, or `demo`",
     )
 
 

@@ -108,13 +108,21 @@ def bar(share: float) -> str:
     )
 
 
-def name_list(models: Sequence[str], strong: Iterable[str] = (), starred: str | None = None) -> str:
-    """Names after each other, some bold, the starred one first."""
+def name_list(
+    models: Sequence[str],
+    strong: Iterable[str] = (),
+    starred: str | None = None,
+    *,
+    most: int = MAX_NAMES,
+) -> str:
+    """Names after each other, some bold, the starred one first; of many the bold ones first."""
     bold = set(strong)
     models = sorted(models, key=lambda m: m != starred) if starred else models
+    if len(models) > most:
+        models = sorted(models, key=lambda m: m != starred and m not in bold)
     shown = [
         f"<b>{star}{name(m)}</b>" if m in bold else f"<span>{star}{name(m)}</span>"
-        for m in models[:MAX_NAMES]
+        for m in models[:most]
         for star in ("★ " if m == starred else "",)
     ]
     more = len(models) - len(shown)
