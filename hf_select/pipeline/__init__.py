@@ -29,6 +29,7 @@ from hf_select.pipeline.hub import (
     crawl_datasets,
     crawl_models,
     publish,
+    publish_page,
     pull,
     push,
     validate,
@@ -37,7 +38,8 @@ from hf_select.pipeline.inspecting import Inspected, inspect, tell_target
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.recalling import Recalled, check_recall, recall
-from hf_select.pipeline.record import Clustered, benchmark, cluster, import_results, report
+from hf_select.pipeline.record import Clustered, benchmark, cluster, import_results
+from hf_select.pipeline.reporting import Reported, finished_document, report
 from hf_select.pipeline.selecting import Selected, select
 from hf_select.pipeline.update import Updated, update
 
@@ -52,6 +54,7 @@ __all__ = [
     "Recalled",
     "Record",
     "RecordFacts",
+    "Reported",
     "Say",
     "Selected",
     "Updated",
@@ -71,6 +74,7 @@ __all__ = [
     "crawl_models",
     "doctor",
     "drift_in_words",
+    "finished_document",
     "import_results",
     "inspect",
     "look_at_models",
@@ -78,6 +82,7 @@ __all__ = [
     "open_results",
     "plan",
     "publish",
+    "publish_page",
     "pull",
     "push",
     "recall",

@@ -156,8 +156,8 @@ def selection_document(
         ],
         "curves": {model: curve.to_dict() for model, curve in result.curves.items()},
         "recall": _recall(recall, clustering, how, trivial.get("test", NAN)),
-        "clusters": None if clustering is None else _clusters(clustering),
-        "matrix": None if matrix is None else _matrix(matrix),
+        "clusters": None if clustering is None else clusters_part(clustering),
+        "matrix": None if matrix is None else matrix_part(matrix),
         "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
         "data": {
             "rows": dict(split_rows),
@@ -527,7 +527,8 @@ def judgement(recall: RecallResult) -> dict[str, Any]:
     return found
 
 
-def _clusters(clustering: Clustering) -> dict[str, Any]:
+def clusters_part(clustering: Clustering) -> dict[str, Any]:
+    """Clusters for the page: their models by name."""
     return {
         "algorithm": clustering.algorithm,
         "threshold": clustering.threshold,
@@ -547,7 +548,7 @@ def _clusters(clustering: Clustering) -> dict[str, Any]:
     }
 
 
-def _matrix(matrix: PerformanceMatrix) -> dict[str, Any]:
+def matrix_part(matrix: PerformanceMatrix) -> dict[str, Any]:
     """The matrix for the page; mean scores to six decimals keep the file small."""
     matrix = replace(matrix, scores=np.round(matrix.scores, 6))
     return {

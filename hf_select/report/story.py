@@ -57,9 +57,9 @@ def stages(document: Mapping[str, Any]) -> list[Stage]:
     counts = {"trained": len(document.get("curves") or {}), **funnel}
     told = [("record", "in the record", "fine-tuned earlier, on other data")]
     if catalog and catalog != record:
-        told.append(("catalog", "in the catalog", "pinned, and can be loaded"))
+        told.insert(catalog < record, ("catalog", "in the catalog", "pinned, and can be loaded"))
     if excluded:
-        counts["limits"] = max(0, (catalog or record) - excluded)
+        counts["limits"] = max(0, counts[told[-1][0]] - excluded)
         told.append(("limits", "within the limits", f"{excluded:,} ruled out by what was asked"))
     told += [
         ("recalled", "recalled", "worth a look, by record and proxy"),
