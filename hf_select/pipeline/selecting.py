@@ -247,6 +247,7 @@ def select(
         locations,
         strangers=catalog is not None,
         must_load=True,
+        recipe=recipe,
         cache=folder.state / "features",
         should_stop=should_stop,
         say=say,
