@@ -96,6 +96,12 @@ def selection_document(
             "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
+            "test_error": _round(
+                standard_error(
+                    result.test, how, trivial.get("test", NAN), split_rows.get("test", 0)
+                ),
+                6,
+            ),
             "checkpoint": result.checkpoint,
         },
         "trivial": dict(trivial),
@@ -184,6 +190,18 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
     return value
+
+
+def standard_error(score: float, metric: Metric, trivial: float, rows: int) -> float:
+    """The standard error of a raw score on that many rows, NaN where it can't be told.
+
+    Binomial for classification, that of normal errors for regression: `Metric.row_variance`.
+    """
+    skill = float(metric.skill(score, trivial))
+    unit = abs(float(metric.unskill(1.0, trivial)) - float(metric.unskill(0.0, trivial)))
+    if rows < 1 or not math.isfinite(skill) or not math.isfinite(unit):
+        return NAN
+    return unit * math.sqrt(float(metric.row_variance(skill, trivial)) / rows)
 
 
 # -------------------------------------------------------------------------------- in words

@@ -204,6 +204,13 @@ def _results(document: Mapping[str, Any]) -> str:
 
 
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
+    lines = usage(document, facts.repo_id)
+    code = "\n".join([lines[0], "", *lines[1:]])
+    return f"## Use\n\n```python\n{code}\n```"
+
+
+def usage(document: Mapping[str, Any], location: str) -> list[str]:
+    """Three lines of Python that load a winner from a folder or a repository, and use it."""
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
     options = ', function_to_apply="none"' if task == "text-regression" else ""
@@ -214,10 +221,11 @@ def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
         call = 'model({"text": "The first text.", "text_pair": "The second text."})'
     else:
         call = 'model("Some text.")'
-    return (
-        "## Use\n\n```python\nfrom transformers import pipeline\n\n"
-        f'model = pipeline("{name}", model="{facts.repo_id}"{options})\n{call}\n```'
-    )
+    return [
+        "from transformers import pipeline",
+        f'model = pipeline("{name}", model={json.dumps(location, ensure_ascii=False)}{options})',
+        call,
+    ]
 
 
 def _choice(document: Mapping[str, Any], endpoint: str) -> str:
