@@ -18,13 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import UnknownNameError
+from hf_select.spans import span_f1
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `function(predictions (N,), references (N,)) -> float`."""
+    """One metric. `function(predictions (N,), references (N,)) -> float`.
+
+    One of `sequences` takes the tags of words as text, "" between two sentences.
+    """
 
     name: str
     kind: str  # "classification" or "regression"
@@ -32,6 +36,7 @@ class Metric:
     perfect: float
     bounds: tuple[float, float]
     function: Callable[[NDArray, NDArray], float]
+    sequences: bool = False
 
     @property
     def direction(self) -> int:
@@ -50,7 +55,12 @@ class Metric:
         return float(np.clip(score, *self.bounds))  # rounding may carry a 1 past 1
 
     def trivial(self, references: NDArray) -> float:
-        """The score of the predictor that always answers the majority class or the mean."""
+        """The score of the predictor that always answers the majority class or the mean.
+
+        Of spans it finds none: 0.
+        """
+        if self.sequences:
+            return 0.0
         references = np.asarray(references)
         if self.kind == "classification":
             values, counts = np.unique(references, return_counts=True)
@@ -157,6 +167,7 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "classification", True, 1.0, (0.0, 1.0), _accuracy),
         Metric("f1", "classification", True, 1.0, (0.0, 1.0), _f1_macro),
         Metric("matthews_correlation", "classification", True, 1.0, (-1.0, 1.0), _matthews),
+        Metric("seqeval_f1", "classification", True, 1.0, (0.0, 1.0), span_f1, sequences=True),
         Metric("mse", "regression", False, 0.0, (0.0, _INF), _mse),
         Metric("rmse", "regression", False, 0.0, (0.0, _INF), _rmse),
         Metric("mae", "regression", False, 0.0, (0.0, _INF), _mae),

@@ -29,6 +29,8 @@ TASK_KINDS = {
     "text-classification": "classification",
     "text-regression": "regression",
     "image-classification": "classification",
+    "token-classification": "classification",
+    "multiple-choice": "classification",
 }
 """The tasks by the Hub's names, and what kind of target each has."""
 

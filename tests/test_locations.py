@@ -22,8 +22,9 @@ from hf_select.records import ModelEntry, Recipe
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import dataset_entry, load_target
-from hf_select.training import benchmark
-from hf_select.training.benchmark import Cell, missing_cells, run_cell
+from hf_select.training import benchmark, cell_job
+from hf_select.training.cell_job import run_cell
+from hf_select.training.cells import Cell, missing_cells
 from hf_select.training.executors.engine import Engine
 
 TASK = "text-classification"
@@ -208,7 +209,7 @@ def test_what_is_wrong_with_the_hub_is_not(hub, made, tmp_path):
         run_cell(cell, fetch=fetch)
     cell.work.mkdir(parents=True)
     hub.fault(status=503, headers=ENOUGH)
-    benchmark.run_job({**cell.to_dict(), "fetch": fetch}, lambda: False)
+    cell_job.run_job({**cell.to_dict(), "fetch": fetch}, lambda: False)
     assert not (cell.work / "finished").exists()
     (line,) = (cell.work / "events.jsonl").read_text().splitlines()
     assert json.loads(line)["kind"] == "undone"

@@ -15,7 +15,7 @@ from hf_select.cli.output import Output
 from hf_select.cli.words import count
 
 if TYPE_CHECKING:
-    from hf_select.training.benchmark import BenchmarkEvent
+    from hf_select.training.events import BenchmarkEvent
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain progress lines."""

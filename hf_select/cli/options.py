@@ -143,10 +143,16 @@ def data(function: Command) -> Command:
             help="text-classification, text-regression or image-classification.",
         ),
         click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
-        click.option("--text-column", metavar="NAME", help="Column with the text."),
+        click.option("--text-column", metavar="NAME", help="Column with the text, or the words."),
         click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),
         click.option("--image-column", metavar="NAME", help="Column with the image."),
         click.option("--label-column", metavar="NAME", help="Column to predict."),
+        click.option(
+            "--choice-columns",
+            metavar="A,B,C",
+            callback=lambda _context, _option, text: names(text),
+            help="Columns with the choices, or the one that holds lists of them.",
+        ),
         click.option("--metric", metavar="NAME", help="Metric, such as accuracy, f1 or rmse."),
     )
     for option in reversed(options):
@@ -161,6 +167,7 @@ DATA_OPTIONS = (
     "text_pair_column",
     "image_column",
     "label_column",
+    "choice_columns",
     "metric",
 )
 

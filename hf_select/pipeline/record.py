@@ -63,7 +63,8 @@ from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
-    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary, OnEvent
+    from hf_select.training.benchmark import BenchmarkSummary
+    from hf_select.training.events import BenchmarkEvent, OnEvent
 
 
 def benchmark(
@@ -116,14 +117,8 @@ def benchmark(
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
-    from hf_select.training.benchmark import (
-        check_arguments,
-        check_timeout,
-        common,
-        gather,
-        missing_cells,
-        run_benchmark,
-    )
+    from hf_select.training.benchmark import common, gather, run_benchmark
+    from hf_select.training.cells import check_arguments, check_timeout, missing_cells
     from hf_select.training.executors.engine import Engine
     from hf_select.training.scoring import check_scoring, run_scoring
     from hf_select.training.tracking import check_tracker
@@ -252,7 +247,7 @@ def benchmark(
 
 def _comparable(repo: ResultsRepo, executor: str) -> list[RunRecord]:
     """The runs whose seconds tell of those to come: on this machine those of its like."""
-    from hf_select.training.benchmark import hardware
+    from hf_select.training.machine import hardware
 
     runs = repo.runs()
     return runs if executor != "local" else [run for run in runs if run.hardware == hardware()]

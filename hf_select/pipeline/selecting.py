@@ -41,6 +41,7 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.pipeline.handing_over import write_script
 from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
     Entrant,
@@ -339,7 +340,21 @@ def select(
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
     if is_main_process():
-        document = folder.finish(document, winner.save_pretrained, render(document))
+
+        def save_winner(path: Path) -> None:
+            winner.save_pretrained(path)
+            write_script(
+                path,
+                entry,
+                target,
+                field[result.winner].recipe,
+                locations=locations,
+                seed=seed,
+                epochs=float(result.curves[result.winner].epochs[-1]),
+                test=result.test,
+            )
+
+        document = folder.finish(document, save_winner, render(document))
     else:
         winner.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()

@@ -62,9 +62,9 @@ def matrix_svg(document: Mapping[str, Any], *, standalone: bool = True) -> str:
         previous = group
         name = models[i]
         kind = "end strong" if name in recalled else "end"
-        style = ' style="fill:var(--accent)"' if name == winner else ""
+        kind += " chosen" if name == winner else ""
         out.append(
-            f'<text class="{kind}" x="{left - 26:.1f}" y="{y + high / 2 + 4:.1f}"{style}>'
+            f'<text class="{kind}" x="{left - 26:.1f}" y="{y + high / 2 + 4:.1f}">'
             f"{esc(names[name])}</text>"
         )
         marks.setdefault(group, []).append(y)

@@ -5,21 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hf_select.files import write_atomic
-from hf_select.report.svg import (
-    CHARACTER,
-    Box,
-    drawing,
-    esc,
-    nice_ticks,
-    overlap,
-    shorten,
-    text_at,
-)
+from hf_select.report.labels import Label, along, around, named
+from hf_select.report.svg import Box, drawing, esc, nice_ticks, shorten, text_at
 
 OURS = "trend"
 """The policy that is drawn in colour unless another one is named."""
@@ -73,7 +64,7 @@ def write_price_svg(
     ours: str = OURS,
     heading: str = "",
 ) -> Path:
-    """Write `price_svg` as a file that stands alone, for light and dark pages."""
+    """Write `price_svg` as a file that stands alone, in light colours."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, price_svg(summary, ours=ours, heading=heading).encode())
@@ -228,81 +219,21 @@ def _dot(plane: _Plane, point: _Point, on_front: bool) -> str:
 
 
 def _labels(plane: _Plane, points: Sequence[_Point], front: Sequence[str]) -> list[str]:
-    """A name for each point, as near as it can be without covering a point or another name.
-
-    Ours looks for its place first, then the front, then the others. One that has to stand off is
-    joined to its point by a line.
-    """
-    taken = [_around(plane.at(p), _DOT + 4) for p in points]
-    soft = _in_the_way(plane, points, front)
-    out = []
-    for p in sorted(points, key=lambda p: (not p.ours, p.name not in front)):
-        kind = "label ours" if p.ours else "label strong" if p.name in front else "label"
-        words = shorten(p.name, 34)
-        wide = len(words) * CHARACTER * (1.2 if p.ours else 1.1 if p.name in front else 1.0)
-        box = _place(plane, plane.at(p), wide, taken, soft, 12 if p.ours else 9)
-        taken.append(box)
-        out.append(_leader(plane.at(p), box))
-        out.append(text_at(box[0] + 2, box[3] - 4, words, kind))
-    return out
-
-
-def _around(at: tuple[float, float], reach: float) -> Box:
-    return (at[0] - reach, at[1] - reach, at[0] + reach, at[1] + reach)
-
-
-def _in_the_way(plane: _Plane, points: Sequence[_Point], front: Sequence[str]) -> list[Box]:
-    """What a name should rather not cover: the intervals, and the front in small pieces."""
-    boxes = [
+    """A name for each point. Ours looks for its place first, then the front, then the others."""
+    whiskers = [
         (plane.x(p.price) - 1, plane.y(p.high), plane.x(p.price) + 1, plane.y(p.low))
         for p in points
         if p.high > p.low
     ]
-    for one, other in pairwise([plane.at(p) for p in points if p.name in front]):
-        for k in range(1, 24):
-            share = k / 24
-            x, y = (a + share * (b - a) for a, b in zip(one, other, strict=True))
-            boxes.append(_around((x, y), 1.0))
-    return boxes
-
-
-def _place(
-    plane: _Plane,
-    at: tuple[float, float],
-    wide: float,
-    taken: Sequence[Box],
-    soft: Sequence[Box],
-    gap: float,
-) -> Box:
-    """The cheapest free box for a name of that width: near, and not across other lines."""
-    left, top, right, bottom = plane.box
-    x, y = at
-    best: tuple[float, Box] = (math.inf, (x + gap, y - 8, x + gap + 4 + wide, y + 7))
-    for dy in range(-210, 211, 7):
-        for dx in (gap, 20, 36, 60, 90, 130):
-            for start in (x + dx, x - dx - wide - 4):
-                box = (start, y + dy - 8, start + wide + 4, y + dy + 7)
-                if box[0] < left - 6 or box[2] > right + 8 or box[1] < top - 8 or box[3] > bottom:
-                    continue
-                if any(overlap(box, other) for other in taken):
-                    continue
-                far = math.hypot(dx - gap, 1.4 * dy) + (1.5 if start < x else 0.0)
-                cost = far + 9 * sum(overlap(box, other) for other in soft)
-                if cost < best[0]:
-                    best = (cost, box)
-    return best[1]
-
-
-def _leader(at: tuple[float, float], box: Box) -> str:
-    """A thin line from a point to its name, if they don't stand side by side."""
-    x, y = at
-    near_x = min(max(x, box[0] + 1), box[2] - 1)
-    near_y = min(max(y, box[1] + 3), box[3] - 3)
-    far = math.hypot(near_x - x, near_y - y)
-    if far < 16:
-        return ""
-    start = (_DOT + 2) / far
-    return (
-        f'<path class="leader" d="M{x + start * (near_x - x):.1f} {y + start * (near_y - y):.1f}'
-        f'L{near_x:.1f} {near_y:.1f}"/>'
-    )
+    wanted = []
+    for p in sorted(points, key=lambda p: (not p.ours, p.name not in front)):
+        words = shorten(p.name, 34)
+        if p.ours:
+            wanted.append(Label(plane.at(p), words, "label ours", gap=12, scale=1.2))
+        elif p.name in front:
+            wanted.append(Label(plane.at(p), words, "label strong", scale=1.1))
+        else:
+            wanted.append(Label(plane.at(p), words))
+    taken = [around(plane.at(p), _DOT + 4) for p in points]
+    soft = [*whiskers, *along([plane.at(p) for p in points if p.name in front])]
+    return named(wanted, plane.box, taken, soft=soft, radius=_DOT)

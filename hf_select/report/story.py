@@ -30,21 +30,42 @@ class Stage:
     more: str
 
 
+def winner_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the document says of the winner; empty where it says nothing."""
+    winner: Mapping[str, Any] = document.get("winner") or {}
+    return winner
+
+
+def recalled_of(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The recalled models with their evidence, best first."""
+    return list((document.get("recall") or {}).get("candidates", []))
+
+
 def stages(document: Mapping[str, Any]) -> list[Stage]:
-    """From the record to the winner; empty where nothing is known of the record."""
+    """From the record to the winner; empty where nothing is known of the record.
+
+    The catalog and the limits are stages where the document has them.
+    """
     funnel = document.get("funnel") or {}
-    if not funnel.get("record"):
+    record, catalog = funnel.get("record"), funnel.get("catalog")
+    if not record:
         return []
+    excluded = funnel.get("excluded") or 0
     between = ("finalists", "at the last decision", "still there when it was made")
     if own_pace(document):
         between = ("trained", "trained at all", "each as far as was worth its cost")
-    told = (
-        ("record", "in the record", "fine-tuned earlier, on other data"),
+    counts = {"trained": len(document.get("curves") or {}), **funnel}
+    told = [("record", "in the record", "fine-tuned earlier, on other data")]
+    if catalog and catalog != record:
+        told.append(("catalog", "in the catalog", "pinned, and can be loaded"))
+    if excluded:
+        counts["limits"] = max(0, (catalog or record) - excluded)
+        told.append(("limits", "within the limits", f"{excluded:,} ruled out by what was asked"))
+    told += [
         ("recalled", "recalled", "worth a look, by record and proxy"),
         between,
         ("winner", "winner", f"{_trained(document)} and tested"),
-    )
-    counts = {"trained": len(document.get("curves") or {}), **funnel}
+    ]
     return [Stage(key, counts.get(key) or 0, label, more) for key, label, more in told]
 
 

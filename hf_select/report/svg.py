@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from html import escape as _escape
 from importlib.resources import files
 
@@ -15,16 +16,32 @@ Box = tuple[float, float, float, float]
 CHARACTER = 6.1
 """Width in px of a label's character at 11.5 px, on average."""
 
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\u0020-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+"""What XML forbids, and what turns the direction of the words after it (U+202A-E, U+2066-9)."""
+
+_VARIABLE = re.compile(r"--([\w-]+): *([^;]+);")
 
 
+@cache
 def asset(name: str) -> str:
     """The text of a file under `assets/`."""
     return (files("hf_select.report") / "assets" / name).read_text(encoding="utf-8")
 
 
+@cache
+def flat_style() -> str:
+    """The style of a figure that stands alone: the light colours, without variables.
+
+    Not every program that draws SVG knows variables.
+    """
+    colours = dict(_VARIABLE.findall(asset("light.vars")))
+    return re.sub(r"var\(--([\w-]+)\)", lambda m: colours[m[1]], asset("figure.css"))
+
+
 def esc(text: object) -> str:
-    """Text for HTML and XML alike: markup escaped, characters that XML forbids replaced."""
+    """Text for HTML and XML alike: markup escaped; what XML forbids, or turns words, replaced."""
     return _escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text)))
 
 
@@ -90,12 +107,14 @@ def drawing(
     if standalone:
         x, y, width, height = -18, -12, width + 36, height + 24
         space = ' xmlns="http://www.w3.org/2000/svg"'
-        own = f"<style>{asset('figure.css')}</style>"
-        own += (
-            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" style="fill:var(--paper)"/>'
-        )
+        own = f"<style>{flat_style()}</style>"
+        own += f'<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{_paper()}"/>'
     return (
         f'<svg{space} class="hfs {name}" viewBox="{x} {y} {width} {height}" '
         f'width="{width}" height="{height}" role="group" aria-label="{esc(title)}">'
         f"<desc>{esc(about)}</desc>{own}{body}</svg>"
     )
+
+
+def _paper() -> str:
+    return dict(_VARIABLE.findall(asset("light.vars")))["paper"]

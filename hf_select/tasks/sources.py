@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import DataError, HfSelectError, HubError, InputError
+from hf_select.tasks import conll
 from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ ALIASES = {
 }
 PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"])
 EXPECTED = (
-    "a target is a CSV, TSV, JSONL or parquet file, a folder with train/validation/test files, a "
-    "folder written by save_to_disk, a folder with one sub-folder of images a class, or a Hub id "
-    "(owner/name)"
+    "a target is a CSV, TSV, JSONL, parquet or CoNLL file, a folder with train/validation/test "
+    "files, a folder written by save_to_disk, a folder with one sub-folder of images a class, or a "
+    "Hub id (owner/name)"
 )
 
 
@@ -141,6 +142,17 @@ def _decoded(path: Path) -> bytes:
     return data
 
 
+def _read_words(path: Path) -> pa.Table:
+    return conll.read_conll(path, _decoded(path).decode("utf-8"))
+
+
+def _read_tsv(path: Path) -> pa.Table:
+    """A table, or a word and its tags a line."""
+    if conll.looks_like(_decoded(path).decode("utf-8-sig")):
+        return _read_words(path)
+    return _read_csv(path)
+
+
 def _read_csv(path: Path) -> pa.Table:
     """All cells as text. The delimiter is a tab in a .tsv, else a comma or a semicolon."""
     import csv
@@ -222,12 +234,15 @@ def _read_parquet(path: Path) -> pa.Table:
 
 FILES: dict[str, Callable[[Path], pa.Table]] = {
     ".csv": _read_csv,
-    ".tsv": _read_csv,
+    ".tsv": _read_tsv,
     ".jsonl": _read_json,
     ".ndjson": _read_json,
     ".json": _read_json,
     ".parquet": _read_parquet,
+    **dict.fromkeys(conll.ENDINGS, _read_words),
 }
+ONLY_BY_NAME = (".json", ".txt")
+"""Files of these kinds are data only where their names say so: there are others in many folders."""
 
 
 def _from_tables(name: str, files: dict[str, list[Path]], folder: Path) -> Source:
@@ -283,7 +298,7 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
         split = re.split(r"[-.]", path.name)[0].lower()
         if split in ALIASES:
             found.setdefault(ALIASES[split], []).append(path)
-    if not found and len(files) == 1 and files[0].suffix.lower() != ".json":
+    if not found and len(files) == 1 and files[0].suffix.lower() not in ONLY_BY_NAME:
         return {"all": files}
     for split, paths in found.items():
         if len({path.suffix for path in paths}) > 1:

@@ -275,14 +275,14 @@ def test_the_palette_meets_aa():
         low, high = sorted((luminance(one), luminance(other)))
         return (high + 0.05) / (low + 0.05)
 
-    blocks = re.findall(r":root, \.hfs \{(.*?)\}", asset("figure.css"), re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
-        colour = dict(re.findall(r"--([\w-]+): (#\w+)", block))
-        for name in ("ink", "soft", "accent", "second"):
-            assert contrast(colour[name], colour["paper"]) >= 4.5, name
-            assert contrast(colour[name], colour["wash"]) >= 4.5, name
+    for name in ("light.vars", "dark.vars", "print.vars"):
+        colour = dict(re.findall(r"--([\w-]+): (#\w+)", asset(name)))
+        for text in ("ink", "soft", "accent", "second"):
+            assert contrast(colour[text], colour["paper"]) >= 4.5, (name, text)
+            assert contrast(colour[text], colour["wash"]) >= 4.5, (name, text)
         assert contrast(colour["line"], colour["paper"]) >= 3
+        for k in range(7):
+            assert contrast(colour[f"k{k}"], colour["paper"]) >= 3, (name, k)
         for level in range(9):
-            text = colour["h-high" if level >= 6 else "h-low"]
-            assert contrast(text, colour[f"h{level}"]) >= 4.5, level
+            number = colour["h-high" if level >= 6 else "h-low"]
+            assert contrast(number, colour[f"h{level}"]) >= 4.5, (name, level)

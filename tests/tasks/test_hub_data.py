@@ -425,7 +425,8 @@ def test_rows_that_can_t_be_used(served, files: dict, parts: list[str]) -> None:
 
 
 def test_bad_rows_are_found_before_any_weights_are_fetched(served, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from hf_select.training.benchmark import Cell, run_cell
+    from hf_select.training.cell_job import run_cell
+    from hf_select.training.cells import Cell
 
     def fetch(model: ModelEntry) -> Path:
         raise AssertionError(f"{model.repo_id} was fetched")

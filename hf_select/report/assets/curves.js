@@ -1,10 +1,6 @@
-"use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const chart = document.querySelector(".chart");
-  if (!chart) return;
-  document.documentElement.classList.add("js");
-  const tip = chart.querySelector(".tip");
+// Learning curves: hover, arrow keys along a line, a legend that hides lines.
+const curves = (chart) => {
+  const data = payload[chart.id];
   const every = (i) => chart.querySelectorAll(`[data-i="${i}"]`);
   const lines = [...chart.querySelectorAll(".series")].map((node) => {
     const path = node.querySelector(".curve").getAttribute("d");
@@ -15,7 +11,7 @@
   });
 
   const calm = () => {
-    tip.hidden = true;
+    hush();
     chart.querySelectorAll(".busy").forEach((n) => n.classList.remove("busy"));
     chart.querySelectorAll(".hot").forEach((n) => n.classList.remove("hot"));
   };
@@ -24,44 +20,28 @@
     chart.querySelectorAll("svg.hfs").forEach((n) => n.classList.add("busy"));
     every(i).forEach((n) => n.classList.add("hot"));
   };
-  const say = (line, at) => {
-    heat(line.i);
-    const facts = data[line.i];
+  const say = (one, at, aloud) => {
+    heat(one.i);
+    const facts = data[one.i];
     const [epochs, score, time] = facts.points[at];
-    const row = (tag, text) => {
-      const node = document.createElement(tag);
-      node.textContent = text;
-      return node;
-    };
-    tip.replaceChildren(
-      row("b", facts.name),
-      row("span", `${score} after ${epochs}${time ? ` (${time})` : ""}`),
-      row("small", facts.end),
-    );
-    tip.hidden = false;
-    const [x, y] = line.points[at];
-    const where = new DOMPoint(x, y).matrixTransform(line.svg.getScreenCTM());
-    const box = chart.getBoundingClientRect();
-    const wide = tip.offsetWidth;
-    const left = Math.min(Math.max(0, where.x - box.left - wide / 2), box.width - wide);
-    const above = where.y - box.top - tip.offsetHeight - 14;
-    tip.style.left = `${left}px`;
-    tip.style.top = `${above < 0 ? where.y - box.top + 16 : above}px`;
+    const where = onPage(one.svg, ...one.points[at]);
+    const words = `${score} after ${epochs}${time ? ` (${time})` : ""}`;
+    tell(where.x, where.y, facts.name, words, facts.end, aloud);
   };
 
   chart.querySelectorAll("svg.hfs").forEach((svg) => {
-    const mine = lines.filter((line) => line.svg === svg);
+    const mine = lines.filter((one) => one.svg === svg);
     const find = (event) => {
-      const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+      const p = inFigure(svg, event);
       let best = null;
-      for (const line of mine) {
-        if (line.node.classList.contains("off")) continue;
-        line.points.forEach(([x, y], at) => {
+      for (const one of mine) {
+        if (one.node.classList.contains("off")) continue;
+        one.points.forEach(([x, y], at) => {
           const far = Math.hypot(x - p.x, y - p.y);
-          if (far < 32 && (!best || far < best.far)) best = { far, line, at };
+          if (far < 32 && (!best || far < best.far)) best = { far, one, at };
         });
       }
-      if (best) say(best.line, best.at);
+      if (best) say(best.one, best.at);
       else calm();
     };
     svg.addEventListener("pointermove", find);
@@ -69,23 +49,23 @@
     svg.addEventListener("pointerleave", calm);
   });
 
-  lines.forEach((line) => {
-    line.node.addEventListener("focus", () => {
-      if (line.node.matches(":focus-visible")) say(line, line.at);
+  lines.forEach((one) => {
+    one.node.addEventListener("focus", () => {
+      if (one.node.matches(":focus-visible")) say(one, one.at);
     });
-    line.node.addEventListener("blur", calm);
-    line.node.addEventListener("keydown", (event) => {
+    one.node.addEventListener("blur", calm);
+    one.node.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (event.key === "Escape") calm();
       if (!step) return;
       event.preventDefault();
-      line.at = Math.min(line.points.length - 1, Math.max(0, line.at + step));
-      say(line, line.at);
+      one.at = Math.min(one.points.length - 1, Math.max(0, one.at + step));
+      say(one, one.at, true);
     });
   });
 
   chart.querySelectorAll(".legend button").forEach((button) => {
-    const i = button.dataset.i;
+    const { i } = button.dataset;
     button.addEventListener("click", () => {
       const off = button.getAttribute("aria-pressed") === "true";
       button.setAttribute("aria-pressed", String(!off));
@@ -101,4 +81,5 @@
     button.addEventListener("pointerleave", calm);
     button.addEventListener("blur", calm);
   });
-})();
+};
+document.querySelectorAll("figure.chart").forEach(curves);
