@@ -306,14 +306,15 @@ def test_a_selection_with_limits_is_resumed_with_the_same_ones_only(
     assert {row["model"] for row in document["ranking"]} <= {"tiny/ant", "tiny/cat", "tiny/eel"}
     assert {row["model"] for row in document["excluded"]} == {"tiny/bee", "tiny/dog"}
     assert document["limits"] == Limits(license=("mit",)).to_dict()
-    assert document["funnel"]["excluded"] == 2
+    funnel = document["funnel"]
+    assert (funnel["record"], funnel["excluded"], funnel["catalog"]) == (3, 2, 1)
     assert document["settings"]["license"] == ["mit"]
     row = document["ranking"][0]
     assert (row["license"], row["num_parameters"] > 0) == ("mit", True)
     assert row["size_bytes"] == 4 * row["num_parameters"]
     assert row["cost_epochs"] == RECIPE.epochs
     assert row["cost_seconds"] > 0
-    assert len(MODELS) + 1 == document["funnel"]["record"] + document["funnel"]["excluded"]
+    assert funnel["record"] + funnel["excluded"] == len(MODELS) + 1
 
 
 # ----------------------------------------------------------------------------------- memory

@@ -27,6 +27,8 @@ def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
     _winner(output, document)
     for line in _price(document):
         output.line(line)
+    for line in _trades(document):
+        output.line(line)
     output.line()
     for line in next_steps(document, out):
         output.line(line)
@@ -56,17 +58,16 @@ def _table(output: Output, document: Mapping[str, Any]) -> None:
         for rank, row in enumerate(rows, 1)
     ]
     funnel = document["funnel"]
-    considered = count(funnel["record"], "model")
-    if funnel.get("excluded"):
-        considered += f" ({funnel['excluded']} more ruled out by limits)"
     output.table(
         f"{document['target']}: {document['task']}, {metric_text(metric)}; "
-        f"{funnel['recalled']} of {considered}",
+        f"{funnel['recalled']} of {count(funnel['record'], 'model')}",
         columns,
         shown,
         wrap="model",
         right=("P(best)", "size", "cost"),
     )
+    if funnel.get("excluded"):
+        output.line(f"{count(funnel['excluded'], 'more model')} ruled out by the limits")
     if not known and licenses != {"-"}:
         output.line(f"licence of {'all' if len(rows) > 1 else 'it'}: {licenses.pop()}")
     if forecast:
@@ -155,6 +156,15 @@ def _price(document: Mapping[str, Any]) -> list[str]:
     ]
     lines.append(f"  all {document['funnel']['record']} models would cost: {', '.join(others)}")
     return lines
+
+
+def _trades(document: Mapping[str, Any]) -> list[str]:
+    """Much smaller or faster candidates for little loss, and how to take one."""
+    found = (document.get("efficiency") or {}).get("alternatives") or []
+    if not found:
+        return []
+    lines = [f"  {one['text']}: {one['candidate']}" for one in found]
+    return ["Smaller or faster ones (--choose MODEL takes one):", *lines]
 
 
 def next_steps(document: Mapping[str, Any], out: Path) -> list[str]:

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 def command(target: str, results: str, out: str, output: Output, **kwargs: Any) -> None:
     """Find the model of the record to fine-tune on TARGET, and fine-tune it.
 
-    OUT gets the fine-tuned winner, selection.json and report.html. What is expected to be spent is
-    said first. Ctrl-C hands over the best candidate so far, in OUT/best-so-far; stopped or killed,
-    the same command goes on where it was.
+    OUT gets the fine-tuned winner with its model card, selection.json and report.html. What is
+    expected to be spent is said first. Ctrl-C hands over the best candidate so far, in
+    OUT/best-so-far; stopped or killed, the same command goes on where it was.
     """
     from hf_select import pipeline
 

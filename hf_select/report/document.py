@@ -65,13 +65,13 @@ def selection_document(
     """The document of one selection.
 
     `trivial` maps a split to the trivial predictor's raw score there, `split_rows` a split to its
-    number of rows, `revisions` a model to its commit. `num_models` is how many models the record
-    offered for the task. `entrants` maps a candidate to its model and learning rate, where one
+    number of rows, `revisions` a model to its commit. `num_models` is how many models could be
+    recalled. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
     rows that scores before epoch 1 rest on. `excluded` are the models that `limits` ruled out,
-    which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's alone
-    (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    which `num_models` doesn't count; of both `from_catalog` are a catalog's alone (None without
+    one). `entries`: model -> what is known of it. `seconds` is the wall time of
     everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
     become None.
     """

@@ -265,15 +265,15 @@ def _choice(document: Mapping[str, Any], endpoint: str) -> str:
 
 
 def _failed(row: Mapping[str, Any]) -> bool:
-    """Whether a candidate dropped out before it was trained at all."""
-    return row["dropped_at"] is not None and not row["epochs"]
+    """Whether a candidate failed before it was trained at all."""
+    return row["dropped_at"] is not None and not row["epochs"] and row["status"] != "untrained"
 
 
 def _end_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """When and why a candidate was dropped. What a token can't see is no reader's business."""
     at = "" if row["dropped_at"] is None else f"epoch {_short(row['dropped_at'])}"
     why = "It could not be loaded." if "this token" in row["reason"] else row["reason"]
-    return ("not trained" if _failed(row) else at), why
+    return ("not trained" if at and not row["epochs"] else at), why
 
 
 def _record(document: Mapping[str, Any], endpoint: str) -> str:

@@ -99,7 +99,9 @@ class _Table:
             for model in group["models"]
         }
         last = len(place)
-        rows.sort(key=lambda i: (place.get(models[i], last), -_finite(float(self.means[i])), models[i]))
+        rows.sort(
+            key=lambda i: (place.get(models[i], last), -_finite(float(self.means[i])), models[i])
+        )
         self.rows, self.columns = rows, columns
         self.kinds = [kinds.get(models[i], "") for i in rows]
         self.clusters = [clusters.get(models[i], "").removeprefix("cluster ") for i in rows]
