@@ -15,8 +15,9 @@ CATEGORIES = {
     "image-classification": "image-classification",
     "token-classification": "token-classification",
     "multiple-choice": "multiple-choice",
+    "image-regression": "image-classification",
 }
-"""Task -> what the Hub calls datasets for it; it has no word of its own for text regression."""
+"""Task -> what the Hub calls datasets for it; it has no words of its own for regression."""
 
 EXPAND = (
     *("sha", "createdAt", "lastModified", "downloads", "likes", "gated", "private", "disabled"),
