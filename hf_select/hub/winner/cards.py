@@ -45,7 +45,12 @@ METRIC_IDS = {
     "spearman": "spearmanr",
 }
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
-METRIC_NAMES = {"f1": "macro F1", "matthews_correlation": "Matthews correlation", "r2": "R²"}
+METRIC_NAMES = {
+    "f1": "macro F1",
+    "matthews_correlation": "Matthews correlation",
+    "seqeval_f1": "F1 of spans",
+    "r2": "R²",
+}
 HUB = "https://huggingface.co"
 SENTENCE = 600
 """Characters of a reason that a card shows."""
