@@ -1,6 +1,6 @@
 """The price of choosing, live: the shipped targets, ours against halving and brute force.
 
-    python benchmarks/live_price.py [--task image|text] [--repeat 3] [--out docs/results.md]
+    python benchmarks/live_price.py [--task image|text|regression] [--repeat 3] [--out docs/results.md]
                                     [--json benchmarks/results/live_price.json]
 
 Every policy fine-tunes for real, by the wall clock, and in turns, so that a busy moment hits all of
