@@ -34,8 +34,8 @@ class Metric:
     """One metric. `function(predictions (N,), references (N,)) -> float`.
 
     `kind` is that of the tasks that it fits, "classification" or "regression"; "any" of an
-    `evaluate` metric of which nothing is said.
-    One of `sequences` takes the tags of words as text, "" between two sentences.
+    `evaluate` metric of which nothing is said. One of `sequences` takes the tags of words as text,
+    "" between two sentences.
     """
 
     name: str

@@ -29,9 +29,9 @@ TASK_KINDS = {
     "text-classification": "classification",
     "text-regression": "regression",
     "image-classification": "classification",
-    "image-regression": "regression",
     "token-classification": "classification",
     "multiple-choice": "classification",
+    "image-regression": "regression",
 }
 """The tasks by the Hub's names, and what kind of target each has."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError, TrialError
 from hf_select.metrics import get_metric
+from hf_select.progress import stage
 from hf_select.records import Array, CurveSet, Expectation, LearningCurve, SelectionResult
 from hf_select.selection.calibration import calibration
 from hf_select.selection.policies import NamedPolicy
@@ -239,23 +240,30 @@ def replay_selection(
     skipped: dict[str, str] = {}
     same_seed = []
     judged: dict[str, list[tuple[SelectionResult, dict[str, float]]]] = {n: [] for n in policies}
-    for dataset in curves.datasets if only is None else only:
-        cases = replicates(curves, dataset, openings=openings, horizon=horizon)
-        cases = cases[:1] if one_seed else cases
-        if not cases:
-            skipped[dataset] = "no candidate has both a curve and a test score there"
-            continue
-        if cases[0].same_seed:
-            same_seed.append(dataset)
-        targets[dataset] = {}
-        for name, policy in policies.items():
+    chosen = curves.datasets if only is None else only
+    with stage("replaying", total=len(chosen) * len(policies), unit="selections") as at:
+        for i, dataset in enumerate(chosen):
+            at.reach(i * len(policies), detail=f"recall for {dataset}")
+            cases = replicates(curves, dataset, openings=openings, horizon=horizon)
+            cases = cases[:1] if one_seed else cases
+            if not cases:
+                skipped[dataset] = "no candidate has both a curve and a test score there"
+                continue
+            if cases[0].same_seed:
+                same_seed.append(dataset)
+            targets[dataset] = {}
             hidden = (twins or {}).get(dataset, ())
-            results = [
-                replay_one(curves, case, policy, twins=hidden, name=name, raw=raw) for case in cases
-            ]
-            accounts = [_account(curves, c, r) for c, r in zip(cases, results, strict=True)]
-            targets[dataset][name] = _mean_of(accounts, cost)
-            judged[name] += [(r, _truth(curves, c)) for c, r in zip(cases, results, strict=True)]
+            for name, policy in policies.items():
+                at.advance(0, detail=f"{name} on {dataset}")
+                results = [
+                    replay_one(curves, case, policy, twins=hidden, name=name, raw=raw)
+                    for case in cases
+                ]
+                pairs = list(zip(cases, results, strict=True))
+                accounts = [_account(curves, case, result) for case, result in pairs]
+                targets[dataset][name] = _mean_of(accounts, cost)
+                judged[name] += [(result, _truth(curves, case)) for case, result in pairs]
+                at.advance(detail=f"{name} on {dataset}")
     if not targets:
         raise InputError(
             "no dataset of the record can be replayed",

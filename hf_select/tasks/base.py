@@ -69,9 +69,9 @@ TASKS: dict[str, Task] = {
     "text-classification": TextClassification(),
     "text-regression": TextRegression(),
     "image-classification": ImageClassification(),
-    "image-regression": ImageRegression(),
     "token-classification": TokenClassification(),
     "multiple-choice": MultipleChoice(),
+    "image-regression": ImageRegression(),
 }
 
 ENCODED: dict[str, Callable[[Plain], Encoded]] = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from accelerate.utils import broadcast_object_list
 
 from hf_select.errors import HfSelectError, InputError, ModelError, StoppedError, TrialError
+from hf_select.progress import stage
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.training import memory as measure
 from hf_select.training.sampling import CLOSE, EARLY_ROWS, rows_scored
@@ -68,6 +69,7 @@ class CheckpointedTrial:
         self.test_scores: dict[str, float] = {}
         self._saved, self._saved_at = time.monotonic(), (0.0, 0)
         self._lost = ""
+        self._at_step: Callable[[], None] | None = None
         awake = self._work(lambda trial: trial)
         self.horizon, self.num_processes = awake.horizon, awake.num_processes
         self._val_rows = awake.val_rows(0), awake.val_rows(1)
@@ -199,12 +201,20 @@ class CheckpointedTrial:
 
     def _advance(self, trial: AccelerateTrial, to: float) -> LearningCurve:
         before = trial.epochs_trained
-        curve = trial.advance(to)
+        ahead = min(to, self.horizon) - before
+        with stage(f"training {self.model}", total=ahead, unit="epochs") as at:
+            self._at_step = lambda: at.reach(trial.epochs_trained - before)
+            try:
+                curve = trial.advance(to)
+            finally:
+                self._at_step = None
         if trial.epochs_trained > before and self._due(trial):
             self._save_in_time()
         return curve
 
     def _after_step(self, trial: AccelerateTrial) -> None:
+        if self._at_step is not None:
+            self._at_step()
         if trial.num_processes > 1:  # saving is done together, and clocks and signals differ
             return
         if self.should_stop():

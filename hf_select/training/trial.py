@@ -587,7 +587,7 @@ class AccelerateTrial:
         return self.target.score(answers), loss
 
     def _answers(self, encoded: Encoded) -> tuple[Answers, float]:
-        """What the model answers to every row, beside what is right, and the mean loss."""
+        """What is predicted, beside what would be right, and the mean loss."""
         before = time.perf_counter()
         rows, logits = self._logits(encoded)
         self._throughput.evaluation_seconds += time.perf_counter() - before
@@ -603,8 +603,7 @@ class AccelerateTrial:
             loss = torch.nn.functional.cross_entropy(
                 logits.double(), torch.as_tensor(references).long()
             )
-        answers = encoded.answers(rows, predictions, otherwise=self.target.majority)
-        return answers, float(loss)
+        return encoded.answers(rows, predictions, otherwise=self.target.majority), float(loss)
 
     def _logits(self, encoded: Encoded) -> tuple[NDArray[np.int64], torch.Tensor]:
         """The rows (N,), rising, and their logits (U, C) on the CPU, from all processes."""

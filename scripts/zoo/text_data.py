@@ -55,7 +55,7 @@ Repeated texts were dropped, and a part was drawn of the rest. The package is un
 """
 
 
-def _wordnet_licence(packages: Packages) -> str:
+def wordnet_licence(packages: Packages) -> str:
     """The licence text out of the Debian package's copyright file."""
     text = packages.find("wordnet-base", "copyright").read_text(encoding="utf-8")
     body = text.split("License: WordNet3.0\n", 1)[1].split("\n\nFiles:", 1)[0]
@@ -70,7 +70,7 @@ def _build_targets(work: Path, demo: Path, packages: Packages) -> dict[str, list
     def write(temporary: Path) -> None:
         for split, rows in nouns.items():
             save_csv(temporary / f"{split}.csv", rows, columns=("text", "label"))
-        notice = NOTICE.format(licence=_wordnet_licence(packages))
+        notice = NOTICE.format(licence=wordnet_licence(packages))
         (temporary / "NOTICE.txt").write_text(notice, encoding="utf-8")
 
     write_folder(demo / "data" / TARGET, write)

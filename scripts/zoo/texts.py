@@ -44,7 +44,7 @@ OTHER_LANGUAGES = (
     "hrv", "isl", "lit", "nob", "slk", "als", "zul", "hau_NG",
 )  # fmt: skip
 # The order of lexicographer files is part of WordNet's format (lexnames, 0 to 44).
-_LEXICOGRAPHER = (
+LEXICOGRAPHER = (
     "adj.all", "adj.pert", "adv.all", "noun.Tops", "noun.act", "noun.animal", "noun.artifact",
     "noun.attribute", "noun.body", "noun.cognition", "noun.communication", "noun.event",
     "noun.feeling", "noun.food", "noun.group", "noun.location", "noun.motive", "noun.object",
@@ -151,7 +151,7 @@ def _glosses(packages: Packages, part: str) -> list[Pair]:
         if line.startswith("  "):
             continue
         gloss = line.split("|", 1)[1].strip().split('"')[0].strip(" ;")
-        pairs.append((gloss, _LEXICOGRAPHER[int(line.split(" ")[1])].split(".")[1]))
+        pairs.append((gloss, LEXICOGRAPHER[int(line.split(" ")[1])].split(".")[1]))
     return pairs
 
 
