@@ -338,6 +338,7 @@ def select(
         excluded=recalled.excluded,
         from_catalog=None if catalog is None else _strangers(recalled, record, target.task),
         entries=recalled.entries,
+        tuned=recalled.tuned,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)

@@ -61,6 +61,7 @@ def selection_document(
     from_catalog: int | None = None,
     entries: Mapping[str, ModelEntry] | None = None,
     efficiency: Mapping[str, Any] | None = None,
+    tuned: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
 
@@ -71,7 +72,8 @@ def selection_document(
     summary of the replays that say so; `early_rows` the validation
     rows that scores before epoch 1 rest on. `excluded` are the models that `limits` ruled out,
     which `num_models` doesn't count; of both `from_catalog` are a catalog's alone (None without
-    one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    one). `entries`: model -> what is known of it; `tuned`: model -> a sentence, of those that had
+    been tuned on the target before. `seconds` is the wall time of
     everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
     become None.
     """
@@ -156,7 +158,7 @@ def selection_document(
             for rung in result.rungs
         ],
         "curves": {model: curve.to_dict() for model, curve in result.curves.items()},
-        "recall": _recall(recall, clustering, how, trivial.get("test", NAN)),
+        "recall": _recall(recall, clustering, how, trivial.get("test", NAN), tuned or {}),
         "clusters": None if clustering is None else _clusters(clustering),
         "matrix": None if matrix is None else _matrix(matrix),
         "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
@@ -469,7 +471,11 @@ def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:
 
 
 def _recall(
-    recall: RecallResult, clustering: Clustering | None, metric: Metric, trivial: float
+    recall: RecallResult,
+    clustering: Clustering | None,
+    metric: Metric,
+    trivial: float,
+    tuned: Mapping[str, str],
 ) -> dict[str, Any]:
     representatives: set[str] = set()
     sizes: dict[str, int] = {}
@@ -499,6 +505,7 @@ def _recall(
             "cluster": c.cluster if c.cluster >= 0 else None,
             "cluster_size": sizes.get(c.model),
             "representative": c.model in representatives,
+            "tuned_on_target": tuned.get(c.model),
             "reason": c.reason,
         }
         for c in recall.candidates
