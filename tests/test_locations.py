@@ -339,14 +339,16 @@ def test_a_hub_that_is_away_is_not_asked_for_every_cell(made, tmp_path, in_line)
 
 
 def test_the_doctor_looks_at_the_hub_and_never_fails_for_it(hub, monkeypatch):
-    from hf_select.pipeline.record import _hub_state as look
+    from hf_select.pipeline.doctor import hub_state as look
 
     assert look() == {
         "endpoint": hub.endpoint,
         "user": None,
+        "token": False,
         "reachable": True,
         "offline": False,
         "problem": "",
+        "setup": False,
     }
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     assert look()["user"] == "alice"
@@ -376,10 +378,10 @@ def test_the_doctor_says_it_in_a_line(hub, monkeypatch, capsys):
     assert secret not in told.out + told.err
     bad = hub.endpoint.replace("//", f"//eve:{password}@")
     monkeypatch.setattr(constants, "ENDPOINT", bad)
-    assert run(["doctor", "--json"]) == 0
+    assert run(["doctor", "--json"]) == 1
     command = "benchmark --models lab/x --datasets a.csv --results r --json --task"
     assert run([*command.split(), TASK]) == 2
     told = capsys.readouterr()
-    assert told.out.count("holds a user or password") == 2
+    assert told.out.count("holds a user or password") == 3  # twice in the doctor's document
     for word in (secret, password):
         assert word not in told.out + told.err

@@ -1,4 +1,4 @@
-"""Which candidates had been tuned on the target before: by tags, by cards, by what they come from."""
+"""Candidates that had been tuned on the target before: by tags, cards, and what they come from."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from hf_select.pipeline.base import (
     results_folder,
     silent,
 )
-from hf_select.pipeline.record import finished_document
+from hf_select.pipeline.reporting import finished_document, record_page_document
+from hf_select.progress import stage
 from hf_select.records import DatasetEntry, check_task_name
 from hf_select.report.page import render
 from hf_select.results.repo import ResultsRepo
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hf_select.hub.record.compaction import Compacted
     from hf_select.hub.record.publish import Published
     from hf_select.hub.record.pull import Pulled
+    from hf_select.hub.space import PublishedPage
     from hf_select.hub.winner.push import Pushed
     from hf_select.results.validation import Report
 
@@ -200,6 +202,7 @@ def crawl_models(
     )
 
 
+@stage("folding what was added")
 def compact(
     results: str | Path,
     *,
@@ -254,6 +257,7 @@ def _count_shards(folder: Path) -> int:
     return sum(1 for _ in (folder / "inbox").rglob("*.parquet"))
 
 
+@stage("publishing")
 def publish(
     results: str | Path,
     to: str,
@@ -287,6 +291,47 @@ def publish(
     )
 
 
+def publish_page(
+    results: str | Path,
+    space: str,
+    *,
+    private: bool = False,
+    task: str | None = None,
+    replay: bool | None = None,
+    name: str | None = None,
+    say: Say = silent,
+) -> PublishedPage:
+    """Put the page of a record (a folder, `demo`, or a Hub id) up as the static Space `space`.
+
+    The Space is made if need be; the same page again sends nothing. `name` is what the record is
+    called there, its own name if it isn't given; `task` and `replay` are those of `report`. Raises
+    `InputError` for a Space that holds something else, `AccessError` where the token has not the
+    right.
+    """
+    from hf_select.hub.client import Hub
+    from hf_select.hub.space import publish_page
+    from hf_select.report.record_page import render_record
+
+    document = record_page_document(results, task=task, replay=replay, say=say)
+    on_hub = document["repo"] or name
+    document = {**document, "name": name or document["name"]}
+    about = "; ".join(
+        f"{part['task']}: {part['counts']['models']} models on {part['counts']['datasets']} "
+        "benchmarks"
+        for part in document["tasks"]
+    )
+    return publish_page(
+        Hub(),
+        space,
+        render_record(document),
+        title=f"The record {document['name']}",
+        about=f"What pre-trained models learned when they were fine-tuned. {about}.",
+        datasets=(on_hub,) if on_hub else (),
+        private=private,
+    )
+
+
+@stage("pulling")
 def pull(
     repo_id: str, results: str | Path, *, task: str | None = None, revision: str | None = None
 ) -> Pulled:
@@ -311,6 +356,7 @@ def pull(
     return pull(Hub(), repo_id, Path(results), task=task, revision=revision)
 
 
+@stage("pushing")
 def push(
     out: str | Path,
     to: str,
@@ -362,6 +408,7 @@ def _read_text(path: str | Path) -> str:
         raise InputError(f"{path} can't be read: {error}", hint="a list is a text file") from error
 
 
+@stage("checking what was added")
 def validate(
     results: str | Path,
     *,

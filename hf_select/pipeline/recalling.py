@@ -158,6 +158,7 @@ def recall(
     `architecture` (model types such as `bert`), one of each; `exclude`, names or patterns. What
     isn't known of a model is beyond a limit that asks for it. Raises `InputError` if none is left.
     """
+    check_names(method, proxy, preset)
     limits = as_limits(max_params, max_memory, license, language, architecture, exclude)
     record = open_results(results)
     target = as_target(target, data_options)
@@ -189,6 +190,16 @@ def recall(
     )
     tell_reading(record, say)
     return replace(recalled, record=record_facts(record))
+
+
+def check_names(method: str | None, proxy: str | Sequence[str] | None, preset: str | None) -> None:
+    """Refuse names that nothing has, before data is read, which takes longer."""
+    from hf_select.proxies import get_proxy
+    from hf_select.recall import check_method, usual_method
+
+    check_method(usual_method(method, raw=check_preset(preset)))
+    for name in (proxy,) if isinstance(proxy, str) else proxy or ():
+        get_proxy(name)
 
 
 def check_recall(

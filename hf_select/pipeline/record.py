@@ -1,10 +1,7 @@
-"""Making and looking at a record: benchmark, import, cluster, report, doctor."""
+"""Making and looking at a record: benchmark, import, cluster."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_select.catalog import Catalog, verify_models
-from hf_select.environment import library_versions
 from hf_select.errors import (
     DataError,
-    HfSelectError,
     InputError,
     RecordError,
     UnknownNameError,
@@ -24,7 +19,6 @@ from hf_select.launched import check_launch, check_precision, is_main_process, l
 from hf_select.locations import (
     HUB_ID,
     check_cache,
-    demo_folder,
     fetch,
     find_catalog,
     folders_as_catalog,
@@ -46,6 +40,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.plan import planned_work, read_plan
+from hf_select.progress import stage
 from hf_select.records import (
     Clustering,
     ProxyRow,
@@ -53,13 +48,9 @@ from hf_select.records import (
     RunRecord,
     check_task_name,
 )
-from hf_select.redaction import redact
-from hf_select.report.document import SCHEMA
-from hf_select.report.page import write_report
 from hf_select.results.manifest import MANIFEST
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
-from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
@@ -117,6 +108,7 @@ def benchmark(
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
+    from hf_select.tasks.scoring import check_allowed, scorer
     from hf_select.training.benchmark import common, gather, run_benchmark
     from hf_select.training.cells import check_arguments, check_timeout, missing_cells
     from hf_select.training.executors.engine import Engine
@@ -161,6 +153,9 @@ def benchmark(
             else "look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
+    for entry in chosen.datasets:
+        check_allowed(entry.metric, entry.repo_id)
+        scorer(entry.metric)  # one that can't be loaded is found before anything is trained
     if launched_processes() > 1:
         gather(parallel)
         chosen = common(chosen)  # the Hub may have moved on between two processes' questions
@@ -383,6 +378,7 @@ def _usual_recipe(repo: ResultsRepo, chosen: Catalog, say: Say) -> Recipe:
     return recipe
 
 
+@stage("importing")
 def import_results(
     file: str | Path,
     results: str | Path,
@@ -454,6 +450,7 @@ class Clustered:
     assigned: Assignment | None = None
 
 
+@stage("grouping the models")
 def cluster(
     results: str | Path,
     task: str,
@@ -508,84 +505,3 @@ def cluster(
     if stable is None:
         return Clustered(found, record_facts(record))
     return Clustered(stable.clustering, record_facts(record), stable.drift)
-
-
-def report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a finished selection from its document."""
-    document = finished_document(folder)
-    path = Path(out) if out else Path(folder) / "report.html"
-    try:
-        return write_report(document, path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_document(folder, error) from error
-
-
-def finished_document(folder: str | Path) -> dict[str, Any]:
-    """What a finished selection left in its folder, in a schema that this version knows."""
-    file = Path(folder) / DOCUMENT
-    if not file.is_file():
-        raise InputError(
-            f"{folder} holds no finished selection (no {DOCUMENT})",
-            hint="make one with `hf-select select` or `hf-select demo`",
-        )
-    try:
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        schema = int(document["schema"])
-        document["task"], document["winner"]["model"], document["winner"]["revision"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_document(folder, error) from error
-    if schema > SCHEMA:
-        raise InputError(
-            f"{file} has schema version {schema}, newer than {SCHEMA}",
-            hint="upgrade hf-select to read it",
-        )
-    return document
-
-
-def _no_document(folder: str | Path, error: Exception) -> InputError:
-    return InputError(f"{Path(folder) / DOCUMENT} is not the document of a selection: {error!r}")
-
-
-def doctor() -> dict[str, Any]:
-    """Versions, devices, disk, cache, the Hub, and whether the shipped record is whole."""
-    import torch
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    problems = ResultsRepo.open(demo_folder() / "results").verify()
-    return {
-        "versions": library_versions(),
-        "devices": devices or [f"cpu ({os.cpu_count()} cores)"],
-        "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
-        "cache": HF_HUB_CACHE,
-        "hub": _hub_state(),
-        "demo": "whole" if not problems else "; ".join(problems),
-    }
-
-
-def _hub_state() -> dict[str, Any]:
-    """Which Hub, as whom, and whether it answers: one request; trouble is told, not raised."""
-    from huggingface_hub import constants, get_token
-
-    from hf_select.errors import SetupError
-    from hf_select.hub.client import Hub
-
-    user, problem, reachable = None, "", False
-    try:
-        hub = Hub(attempts=1, timeout=3.0)
-        if get_token():
-            user = hub.user()
-        else:
-            hub.get_page("/api/models", {"limit": 1}, what="a look at the Hub")
-        reachable = True
-    except SetupError as error:
-        problem = error.message
-    except HfSelectError as error:
-        problem = f"not reachable: {error.message}"
-    return {
-        "endpoint": redact(constants.ENDPOINT),
-        "user": user,
-        "reachable": reachable,
-        "offline": constants.is_offline_mode(),
-        "problem": problem,
-    }

@@ -43,6 +43,7 @@ from hf_select.pipeline.base import (
 )
 from hf_select.pipeline.efficiency import measure_candidates
 from hf_select.pipeline.handing_over import write_card, write_script
+from hf_select.pipeline.inspecting import tell_target, told_options
 from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
     Entrant,
@@ -53,7 +54,7 @@ from hf_select.pipeline.rates import (
     main_recipe,
     with_rates,
 )
-from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
+from hf_select.pipeline.recalling import Recalled, check_names, check_recall, recall_with
 from hf_select.pipeline.so_far import Told, hand_over_so_far
 from hf_select.pipeline.spending import (
     Speed,
@@ -66,9 +67,11 @@ from hf_select.pipeline.spending import (
     spending_settings,
     told_beforehand,
 )
+from hf_select.progress import stage
 from hf_select.records import (
     CurveSet,
     Excluded,
+    LearningCurve,
     ModelEntry,
     Recipe,
     SelectionResult,
@@ -76,7 +79,9 @@ from hf_select.records import (
 )
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
+from hf_select.selection.budget import parse_seconds
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
+from hf_select.tasks.checks import as_dicts
 from hf_select.training.sampling import EARLY_ROWS
 
 if TYPE_CHECKING:
@@ -170,6 +175,9 @@ def select(
         confidence=confidence,
         at_once=launched_processes() if apart else 1,
     )
+    check_names(method, proxy, preset)
+    if isinstance(budget, str):
+        parse_seconds(budget)
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
@@ -198,7 +206,7 @@ def select(
             settings, looks=affordable_looks(may_spend, speed, recipe.epochs, settings.looks)
         )
     asked = {
-        **data_options,
+        **told_options(data_options),
         **settings.to_dict(),
         **spending_options(may_spend, chosen_policy),
         "recipe": recipe.digest(),
@@ -226,6 +234,7 @@ def select(
     if done is not None:
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
+    tell_target(target, say)
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
@@ -298,6 +307,7 @@ def select(
             spent=time.perf_counter() - started,
             raw=settings.raw,
             told=told,
+            likely=None if expected is None else expected.trainings * recipe.epochs,
             should_stop=should_stop,
             say=say,
         )
@@ -321,6 +331,7 @@ def select(
         matrix=shown.matrix,
         recipe=field[result.winner].recipe,
         data_notes=target.notes,
+        data_checks=as_dicts(target.checks),
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
         num_models=len(recalled.considered),
@@ -339,6 +350,7 @@ def select(
         from_catalog=None if catalog is None else _strangers(recalled, record, target.task),
         entries=recalled.entries,
         tuned=recalled.tuned,
+        test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
@@ -477,10 +489,14 @@ def _fine_select(
     spent: float,
     raw: bool,
     told: Told,
+    likely: float | None,
     should_stop: Callable[[], bool],
     say: Say,
 ) -> SelectionResult:
-    """Phase two over live trials; the proxy passes are added to the bill."""
+    """Phase two over live trials; the proxy passes are added to the bill.
+
+    `likely`: epochs that it may come to, as far as anybody knows.
+    """
     from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
     from hf_select.training.agreement import agreed, agreed_clock, exchanged, first_ones
@@ -496,32 +512,42 @@ def _fine_select(
     if np.isfinite(curves.val).any():
         doubt = _doubt(record, target.task, trials.recipe, rates, policy, say)
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
-    return run_selection(
-        trials.factories(list(field)),
-        # ties may fall differently on other machines, and all must decide alike
-        policy if place().world == 1 else lambda state: first_ones(policy(state)),
-        horizon=float(trials.recipe.epochs),
-        metric=get_metric(target.metric),
-        val_trivial=target.trivial("validation"),
-        record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
-        expected=None if expected is None else expected_of_entrants(expected, field),
-        rows=lambda at: float(trials.val_rows(at)),
-        doubt=doubt,
-        raw=raw,
-        proxy_seconds=agreed(recalled.proxy_seconds),
-        usual_epoch=agreed(_epoch_seconds(curves)),
-        budget=limits,
-        spent_seconds=agreed(max(spent, recalled.proxy_seconds)),  # looks of an earlier run, too
-        clock=agreed_clock,
-        policy_name=policy.name,
-        journal=journal,
-        write_journal=is_main_process(),
-        on_rung=told,
-        on_advance=told.advanced,
-        should_stop=lambda: any(exchanged(should_stop())),
-        side_by_side=getattr(trials, "train", None),
-        workers=place().world if place().apart else 1,
-    )
+    come_to: dict[str, float] = {}
+
+    def advanced(model: str, curve: LearningCurve) -> None:
+        told.advanced(model, curve)
+        come_to[model] = float(curve.epochs[-1])
+        at.reach(sum(come_to.values()), detail=f"{len(come_to)} tried")
+
+    with stage("choosing", total=likely, unit="epochs") as at:
+        return run_selection(
+            trials.factories(list(field)),
+            # ties may fall differently on other machines, and all must decide alike
+            policy if place().world == 1 else lambda state: first_ones(policy(state)),
+            horizon=float(trials.recipe.epochs),
+            metric=get_metric(target.metric),
+            val_trivial=target.trivial("validation"),
+            record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
+            expected=None if expected is None else expected_of_entrants(expected, field),
+            rows=lambda at: float(trials.val_rows(at)),
+            doubt=doubt,
+            raw=raw,
+            proxy_seconds=agreed(recalled.proxy_seconds),
+            usual_epoch=agreed(_epoch_seconds(curves)),
+            budget=limits,
+            spent_seconds=agreed(
+                max(spent, recalled.proxy_seconds)
+            ),  # looks of an earlier run, too
+            clock=agreed_clock,
+            policy_name=policy.name,
+            journal=journal,
+            write_journal=is_main_process(),
+            on_rung=told,
+            on_advance=advanced,
+            should_stop=lambda: any(exchanged(should_stop())),
+            side_by_side=getattr(trials, "train", None),
+            workers=place().world if place().apart else 1,
+        )
 
 
 def _doubt(

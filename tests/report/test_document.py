@@ -22,8 +22,8 @@ from hf_select.records import (
     SelectionResult,
 )
 from hf_select.report.document import (
-    _clusters,
     clean,
+    clusters_part,
     epochs_text,
     percent_text,
     score_text,
@@ -257,7 +257,7 @@ def test_score_text(value, metric, text):
 
 def test_ids_of_clusters_may_have_gaps_and_any_order():
     found = Clustering(tuple("abcd"), np.array([90, 4, 90, 7]), None, {90: 2}, "average", 0.1, 0.5)
-    groups = _clusters(found)["groups"]
+    groups = clusters_part(found)["groups"]
     assert [(g["id"], g["models"], g["representative"]) for g in groups] == [
         (90, ["a", "c"], "c"),
         (4, ["b"], None),
