@@ -214,7 +214,7 @@ def measure(model: Path, zoo: Path, rows: int, repeats: int) -> dict[str, Any]:
     import torch
 
     from hf_select.tasks.base import get_task
-    from hf_select.training.benchmark import hardware
+    from hf_select.training.machine import hardware
 
     torch.set_num_threads(1)
     peer = embedder(model)

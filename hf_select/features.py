@@ -26,7 +26,7 @@ from hf_select.errors import ModelError
 from hf_select.records import Features, digest
 from hf_select.tasks.base import Task
 from hf_select.tasks.data import TargetData
-from hf_select.tasks.encoded import processor_digest
+from hf_select.tasks.encoded import processor_digest, ranges
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +98,10 @@ def extract_features(
 ) -> Features:
     """Pooled features and source probabilities of a stratified sample of train rows.
 
+    Of words with tags each word is one of the N, a stratified sample of `MOST_ROWS` of them, with
+    the features of its first token. Of questions with choices each pair of both is one, right or
+    wrong, with its features less their mean over the question's choices.
+
     `location` is the model's folder, `max_length` in tokens. `max_rows`: `look_rows` where it isn't
     given. `key`: names the model's content in
     the cache; without one it is the digest of the folder's content. With `cache`, a folder, the
@@ -106,7 +110,7 @@ def extract_features(
     this one had them, taken if its processor does the same. `seconds` is what encoding and the pass
     took (the first time). Raises `ModelError` if the model can't be loaded or fails on these rows.
     """
-    rows = sample_rows(target.labels("train"), max_rows, seed)
+    rows = looked_rows(target, max_rows, seed)
     path = None
     if cache is not None:
         key = key or folder_revision(location)
@@ -122,19 +126,30 @@ def extract_features(
     encoding = encoding or LastEncoding()
     processor = loaded.processor
     encoded = encoding.get(
-        digest([processor_digest(processor), target.fingerprint, rows.tolist(), max_length]),
+        digest(
+            [task.name, processor_digest(processor), target.fingerprint, rows.tolist(), max_length]
+        ),
         lambda: task.encode(processor, target.train.select(rows), max_length=max_length),
     )
+    questions, encoded = len(encoded), encoded.looked()
+    every = np.arange(len(encoded))
+    labels, units = encoded.unit_labels(every), None
+    if len(labels) > len(encoded):  # words: as many as there would be rows
+        units = sample_rows(labels, MOST_ROWS, seed)
+        labels = labels[units]
+    head = head and len(encoded) == questions
     try:
-        passed = forward(loaded.model, encoded, device=device, head=head)
+        passed = forward(loaded.model, encoded, device=device, head=head, units=units)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{location} fails on rows of {target.name}: {reason}") from error
     if not passed.is_finite():
         raise ModelError(f"{location} gives values that are not finite on rows of {target.name}")
+    if len(encoded) > questions:
+        passed = passed.less_the_mean_of(questions)
     features = Features(
         layers=passed.layers,
-        labels=encoded.labels,
+        labels=labels,
         source_probs=None if passed.logits is None else _softmax(passed.logits),
         seconds=time.perf_counter() - start,
         layer_mean=passed.mean,
@@ -155,8 +170,17 @@ def cached_features(
     seed: int = 0,
 ) -> Features | None:
     """What `extract_features` has kept for the same arguments; no model is loaded or looked up."""
-    rows = sample_rows(target.labels("train"), max_rows, seed)
+    rows = looked_rows(target, max_rows, seed)
     return _load(Path(cache) / f"{_cache_key(task, target, key, rows, max_length)}.npz")
+
+
+def looked_rows(target: TargetData, max_rows: int | None, seed: int) -> NDArray[np.int64]:
+    """The train rows of a look (see `sample_rows`); a row with C choices counts C times."""
+    labels = target.labels("train")
+    if "choices" in target.train.column_names:
+        most = MOST_ROWS // target.num_labels
+        max_rows = min(look_rows(len(labels)) if max_rows is None else max_rows, most)
+    return sample_rows(labels, max_rows, seed)
 
 
 def look_rows(rows: int) -> int:
@@ -214,6 +238,16 @@ class Pass:
     mean: NDArray[np.float32] | None
     logits: NDArray[np.float32] | None
 
+    def less_the_mean_of(self, groups: int) -> Pass:
+        """Features less the mean of their group: rows one after the other, N / `groups` each."""
+
+        def centred(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            by_group = values.reshape(groups, -1, values.shape[1])
+            return (by_group - by_group.mean(axis=1, keepdims=True)).reshape(values.shape)
+
+        mean = None if self.mean is None else centred(self.mean)
+        return Pass(tuple(centred(layer) for layer in self.layers), mean, self.logits)
+
     def is_finite(self) -> bool:
         """Whether all values are numbers."""
         arrays = (*self.layers, self.mean, self.logits)
@@ -221,26 +255,47 @@ class Pass:
 
 
 def forward(
-    model: PreTrainedModel, encoded: Encoded, *, device: str = "cpu", head: bool = True
+    model: PreTrainedModel,
+    encoded: Encoded,
+    *,
+    device: str = "cpu",
+    head: bool = True,
+    units: NDArray[np.int64] | None = None,
 ) -> Pass:
     """One pass over all rows: every layer pooled, the last ones kept, and the logits if `head`.
 
     Rows are batched by length, so that little is padding; results are in the rows' order. Where
     the network goes on after its last hidden state (a final norm or convolution), that output is
     the last layer. float32 on a CPU; on a GPU bfloat16 (if it has it), pooled in float32.
+    Where the rows have several units each (`Encoded.units`), these are what is returned, in their
+    order; `units`: which of them, rising, all if None.
     """
     import torch
 
     model.to(device).eval()
     network = _Network(model, device, head)
+    each = encoded.units(np.arange(len(encoded)))
+    starts, total = np.cumsum(each) - each, int(each.sum())
+    slots = np.arange(total)
+    if units is not None:
+        slots[:], total = -1, len(units)
+        slots[units] = np.arange(total)
     rows: dict[str, NDArray[np.float32]] = {}
     batches = _batches(encoded.work(), BATCH_TOKENS["cuda" if "cuda" in device else "cpu"])
     batches.reverse()
     with network.hooked(), torch.inference_mode():
         while batches:
             batch = batches.pop()
+            wanted = slots[ranges(starts[batch], each[batch])]
+            kept_here = wanted >= 0
+            if not kept_here.any():
+                continue
             try:
-                seen = network(encoded.inputs(batch))
+                inputs = encoded.batch(batch)
+                places = encoded.places(inputs.pop("labels"))
+                if places is not None:
+                    places = places[torch.from_numpy(kept_here)]
+                seen = network(inputs, places)
             except torch.cuda.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
@@ -248,8 +303,8 @@ def forward(
                 continue
             for name, values in seen.items():
                 if name not in rows:
-                    rows[name] = np.empty((len(encoded), values.shape[1]), dtype=np.float32)
-                rows[name][batch] = values.cpu().numpy()
+                    rows[name] = np.empty((total, values.shape[1]), dtype=np.float32)
+                rows[name][wanted[kept_here]] = values.cpu().numpy()
     kept = sorted(name for name in rows if name.startswith("layer"))
     return Pass(tuple(rows[name] for name in kept), rows.get("mean"), rows.get("logits"))
 
@@ -276,8 +331,13 @@ class _Network:
         finally:
             hook.remove()
 
-    def __call__(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """layer0, layer1, ... (at most `KEPT`), mean and logits, where there are any; float32."""
+    def __call__(
+        self, inputs: Mapping[str, torch.Tensor], places: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """layer0, layer1, ... (at most `KEPT`), mean and logits, where there are any; float32.
+
+        With `places` (U,) in the flattened tokens they are those tokens', not a row's.
+        """
         import torch
 
         inputs = {name: value.to(self._device) for name, value in inputs.items()}
@@ -285,14 +345,18 @@ class _Network:
         with _precision(self._device):
             output = self._model(**inputs, output_hidden_states=True)
         mask = inputs.get("attention_mask")
-        pooled = [_pool(state, mask) for state in self._states(output)]
+        if places is not None:
+            places = places.to(self._device)
+        pooled = [_pool(state, mask, places) for state in self._states(output)]
         kept = pooled[-KEPT:]
         seen = {f"layer{i}": values for i, values in enumerate(kept)}
         same = [values for values in pooled if values.shape == kept[-1].shape]
         if len(same) > sum(values.shape == kept[-1].shape for values in kept):
             seen["mean"] = torch.stack(same).mean(dim=0)
         if self._head:
-            seen["logits"] = output.logits.float()
+            logits = output.logits.float()
+            flat = logits if places is None else logits.reshape(-1, logits.shape[-1])[places]
+            seen["logits"] = flat
         return seen
 
     def _states(self, output: Any) -> list[torch.Tensor]:
@@ -338,14 +402,20 @@ def _batches(work: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
     return batches
 
 
-def _pool(state: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """One vector a row (B, d), in float32.
+def _pool(
+    state: torch.Tensor, mask: torch.Tensor | None, places: torch.Tensor | None = None
+) -> torch.Tensor:
+    """One vector a row (B, d), in float32; with `places` in (B*n, d) one of each of them (U, d).
 
     (B, n, d) tokens: mean over the tokens that `mask` (B, n) keeps; (B, d, H, W) feature maps:
     mean over positions; (B, d): as it is.
     """
     import torch
 
+    if places is not None:
+        if state.ndim != 3:
+            raise ValueError(f"its hidden states {tuple(state.shape)} are not those of tokens")
+        return state.reshape(-1, state.shape[-1])[places].float()
     state = state.float()
     if state.ndim == 4:
         return state.mean(dim=(2, 3))

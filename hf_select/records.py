@@ -29,6 +29,9 @@ TASK_KINDS = {
     "text-classification": "classification",
     "text-regression": "regression",
     "image-classification": "classification",
+    "token-classification": "classification",
+    "multiple-choice": "classification",
+    "image-regression": "regression",
 }
 """The tasks by the Hub's names, and what kind of target each has."""
 
@@ -96,6 +99,13 @@ class Rejected:
 
     repo_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Excluded(Rejected):
+    """A model that one of the user's limits rules out; `limit` is its name, such as max-params."""
+
+    limit: str = ""
 
 
 # ------------------------------------------------------------------------------------ runs

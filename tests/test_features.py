@@ -189,11 +189,11 @@ def test_a_batch_that_does_not_fit_is_halved(
     whole = extract_features(TEXT, root / "bert", texts)
     real, sizes = _Network.__call__, []
 
-    def small(network: _Network, inputs: dict) -> dict:
+    def small(network: _Network, inputs: dict, places: None) -> dict:
         sizes.append(len(inputs["input_ids"]))
         if sizes[-1] > most:
             raise torch.cuda.OutOfMemoryError("out of memory")
-        return real(network, inputs)
+        return real(network, inputs, places)
 
     monkeypatch.setattr(_Network, "__call__", small)
     most = 7

@@ -28,7 +28,7 @@ from hf_select.pipeline.job_spec import LIMIT, VARIABLE, Spec
 from hf_select.records import LearningCurve, Recipe, RunKey, RunRecord
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import dataset_entry, load_target
-from hf_select.training.benchmark import missing_cells
+from hf_select.training.cells import missing_cells
 from hf_select.training.executors.local import GRACE_SECONDS
 
 TASK = "text-classification"

@@ -22,8 +22,9 @@ from hf_select.records import ModelEntry, Recipe
 from hf_select.results.foreign import IMPORTED
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import dataset_entry, load_target
-from hf_select.training import benchmark
-from hf_select.training.benchmark import Cell, missing_cells, run_cell
+from hf_select.training import benchmark, cell_job
+from hf_select.training.cell_job import run_cell
+from hf_select.training.cells import Cell, missing_cells
 from hf_select.training.executors.engine import Engine
 
 TASK = "text-classification"
@@ -208,7 +209,7 @@ def test_what_is_wrong_with_the_hub_is_not(hub, made, tmp_path):
         run_cell(cell, fetch=fetch)
     cell.work.mkdir(parents=True)
     hub.fault(status=503, headers=ENOUGH)
-    benchmark.run_job({**cell.to_dict(), "fetch": fetch}, lambda: False)
+    cell_job.run_job({**cell.to_dict(), "fetch": fetch}, lambda: False)
     assert not (cell.work / "finished").exists()
     (line,) = (cell.work / "events.jsonl").read_text().splitlines()
     assert json.loads(line)["kind"] == "undone"
@@ -338,14 +339,16 @@ def test_a_hub_that_is_away_is_not_asked_for_every_cell(made, tmp_path, in_line)
 
 
 def test_the_doctor_looks_at_the_hub_and_never_fails_for_it(hub, monkeypatch):
-    from hf_select.pipeline.record import _hub_state as look
+    from hf_select.pipeline.doctor import hub_state as look
 
     assert look() == {
         "endpoint": hub.endpoint,
         "user": None,
+        "token": False,
         "reachable": True,
         "offline": False,
         "problem": "",
+        "setup": False,
     }
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     assert look()["user"] == "alice"
@@ -375,7 +378,7 @@ def test_the_doctor_says_it_in_a_line(hub, monkeypatch, capsys):
     assert secret not in told.out + told.err
     bad = hub.endpoint.replace("//", f"//eve:{password}@")
     monkeypatch.setattr(constants, "ENDPOINT", bad)
-    assert run(["doctor", "--json"]) == 0
+    assert run(["doctor", "--json"]) == 1
     command = "benchmark --models lab/x --datasets a.csv --results r --json --task"
     assert run([*command.split(), TASK]) == 2
     told = capsys.readouterr()

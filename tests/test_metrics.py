@@ -8,12 +8,16 @@ from hf_select.metrics import METRICS, get_metric
 
 CLASSES = np.array([0, 0, 0, 1, 1, 2])
 ANSWERS = np.array([0, 0, 1, 1, 1, 2])
+TAGS = np.array(["B-PER", "I-PER", "O", "B-LOC", "", "B-LOC", "O", "O"])
+SAID = np.array(["B-PER", "I-PER", "O", "B-PER", "", "B-LOC", "I-LOC", "O"])
 VALUES = np.array([1.0, 2.0, 3.0, 4.0])
 GUESSES = np.array([1.0, 2.0, 3.0, 6.0])
 
 
 def data(metric):
     """(predictions, references) of the metric's kind."""
+    if metric.sequences:
+        return SAID, TAGS
     return (ANSWERS, CLASSES) if metric.kind == "classification" else (GUESSES, VALUES)
 
 
@@ -25,6 +29,8 @@ def data(metric):
         ("f1", (0.8 + 0.8 + 1.0) / 3),
         # c s - sum p t = 5 * 6 - (2 * 3 + 3 * 2 + 1); s^2 - sum p^2 = 22, s^2 - sum t^2 = 22
         ("matthews_correlation", 17 / 22),
+        # three spans each, of which one is the same: (0, 1, PER)
+        ("seqeval_f1", 1 / 3),
         ("mse", 1.0),
         ("rmse", 1.0),
         ("mae", 0.5),
@@ -40,7 +46,7 @@ def test_hand_worked_values(name, score):
 
 
 def test_every_metric_has_a_hand_worked_value():
-    assert len(METRICS) == 9
+    assert len(METRICS) == 10
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
@@ -57,6 +63,8 @@ def test_of_every_metric(metric):
     assert metric.skill(metric.perfect, trivial) == pytest.approx(1.0)
     assert 0 < metric.skill(score, trivial) <= 1
     assert metric.unskill(metric.skill(score, trivial), trivial) == pytest.approx(score)
+    if metric.sequences:  # the order of words does matter
+        return
     # the order of rows doesn't matter
     order = np.random.default_rng(0).permutation(len(references))
     assert metric(predictions[order], references[order]) == pytest.approx(score)

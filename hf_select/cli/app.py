@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
 from hf_select import __version__
+from hf_select.cli import completing, options, settings
 from hf_select.cli.output import Output
 from hf_select.errors import HfSelectError, InputError, StoppedError
 
@@ -35,16 +37,22 @@ COMMANDS = {
     "compact": ("compact", "Fold what was added to a record into its next snapshot."),
     "validate": ("validate", "Check what was added to a record, row by row."),
     "update": ("update", "The weekly round: pull, crawl, benchmark, publish, cluster."),
-    "doctor": ("doctor", "Versions, devices, disk and cache."),
+    "completion": ("completion", "What makes the shell complete commands and names."),
+    "doctor": ("doctor", "Is all that is needed here? Versions, devices, Hub, disk, settings."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on first use; `table` is of the form of `COMMANDS`."""
+    """A group whose commands are imported on first use; `table` is of the form of `COMMANDS`.
 
-    def __init__(self, *args: Any, table: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+    `variables`: how the variables begin that set the options of its commands.
+    """
+
+    def __init__(
+        self, *args: Any, table: dict[str, tuple[str, str]], variables: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.table = table
+        self.table, self.variables = table, variables
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order of a first day with them."""
@@ -54,7 +62,11 @@ class LazyGroup(click.Group):
         """Import the command's module."""
         if cmd_name not in self.table:
             return None
-        return import_module(f"hf_select.cli.{self.table[cmd_name][0]}").command
+        command: click.Command = import_module(f"hf_select.cli.{self.table[cmd_name][0]}").command
+        if not isinstance(command, click.Group):
+            settings.name_variables(command, f"{self.variables}_{cmd_name.upper()}")
+            completing.teach(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing a single command."""
@@ -66,8 +78,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """An unknown command names the known ones."""
         if args and args[0] not in self.table and not args[0].startswith("-"):
+            near = get_close_matches(args[0], self.table, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(
-                f"no command {args[0]!r}; there are: {', '.join(self.table)}", ctx=ctx
+                f"no command {args[0]!r}.{meant} There are: {', '.join(self.table)}", ctx=ctx
             )
         return super().resolve_command(ctx, args)
 
@@ -75,10 +89,12 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     table=COMMANDS,
+    variables=settings.PREFIX,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with `hf-select demo`. Each command has --help with examples.",
 )
 @click.version_option(__version__, prog_name="hf-select")
+@options.config(settings.FILE)
 def cli() -> None:
     """Which pre-trained model should I fine-tune on my data?"""
 
@@ -92,19 +108,20 @@ def run(args: list[str]) -> int:
     """0 done, 1 failed, 2 bad input or usage, 3 stopped and resumable, 130 interrupted."""
     if "RANK" in os.environ:  # DDP warns in every process about a choice that is ours
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    output = Output(as_json="--json" in args)
+    said = [Output(as_json="--json" in args)]
     try:
-        # click swallows --json before a usage error can know of it, hence `output` above.
-        code = cli.main(args=args, prog_name="hf-select", standalone_mode=False)
+        # click swallows --json before a usage error can know of it, hence the one above; a command
+        # that is running adds its own, which knows of variables and settings.
+        code = cli.main(args=args, prog_name="hf-select", standalone_mode=False, obj=said)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "hf-select"
-        output.error(InputError(error.format_message(), hint=f"see `{where} --help`").to_dict())
+        said[-1].error(InputError(error.format_message(), hint=f"see `{where} --help`").to_dict())
         return 2
     except click.ClickException as error:
-        output.error(HfSelectError(error.format_message()).to_dict())
+        said[-1].error(HfSelectError(error.format_message()).to_dict())
         return error.exit_code
     except HfSelectError as error:
-        output.error(error.to_dict())
+        said[-1].error(error.to_dict())
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error of ours.
@@ -113,11 +130,11 @@ def run(args: list[str]) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):  # what is written is whole: nothing is lost
             hint = "make room; the same command goes on"
-            output.error(StoppedError(str(error), hint=hint).to_dict())
+            said[-1].error(StoppedError(str(error), hint=hint).to_dict())
             return StoppedError.exit_code
-        output.error(HfSelectError(str(error), hint="is there room, and the right to?").to_dict())
+        said[-1].error(HfSelectError(str(error), hint="is there room, and the right to?").to_dict())
         return 1
     except (KeyboardInterrupt, click.Abort):
-        output.error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
+        said[-1].error(HfSelectError("interrupted", hint="the same command goes on").to_dict())
         return 130
     return code if isinstance(code, int) else 0  # what a command gave to `Exit`

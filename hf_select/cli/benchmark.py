@@ -12,7 +12,7 @@ from hf_select.cli.words import count
 from hf_select.errors import InputError
 
 if TYPE_CHECKING:
-    from hf_select.training.benchmark import BenchmarkEvent
+    from hf_select.training.events import BenchmarkEvent
     from hf_select.training.scoring import ScoringSummary
     from hf_select.training.throughput import Totals
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "crawl",
     cls=LazyGroup,
     table=COMMANDS,
+    variables="HF_SELECT_CRAWL",
     epilog="Example: hf-select crawl models --task text-classification --language en "
     "--max-params 200M --out catalog",
 )

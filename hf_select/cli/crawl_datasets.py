@@ -40,7 +40,9 @@ NAMED = 10
     metavar="FILE",
     help="Only the datasets named there, an owner/name[/config] a line.",
 )
-@click.option("--config", default="", metavar="NAME", help="Of those with several, this config.")
+@click.option(
+    "--subset", "config", default="", metavar="NAME", help="Of those with several, this one."
+)
 @click.option("--text-column", metavar="NAME", help="Column with the text.")
 @click.option("--text-pair-column", metavar="NAME", help="Column with the second text.")
 @click.option("--image-column", metavar="NAME", help="Column with the image.")

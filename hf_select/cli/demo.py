@@ -15,7 +15,7 @@ from hf_select.errors import InputError
 
 
 @click.command("demo", epilog="Example: hf-select demo --task text --out demo-text")
-@click.option("--task", "-t", default="image", show_default=True, help="image or text.")
+@click.option("--task", "-t", default="image", show_default=True, help="image, text or regression.")
 @click.option(
     "--out", "-o", metavar="DIR", help="Folder for the winner; hf-select-demo-TASK if not given."
 )

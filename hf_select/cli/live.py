@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
+from hf_select.bars import in_time
 from hf_select.cli.output import Output
 from hf_select.cli.words import count
 
 if TYPE_CHECKING:
-    from hf_select.training.benchmark import BenchmarkEvent
+    from hf_select.training.events import BenchmarkEvent
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain progress lines."""
@@ -56,7 +57,7 @@ class Progress:
         ended = self.done + self.failed
         rate = ended / max(time.time() - self.started, 1e-9)
         left = (self.total - ended) / rate if rate > 0 else float("inf")
-        eta = f", {_time(left)} to go" if ended < self.total and 0 < left < 1e7 else ""
+        eta = f", {in_time(left)} to go" if ended < self.total and 0 < left < 1e7 else ""
         return f"{ended}/{self.total} cells, {self.failed} failed, {rate * 60:.1f} a minute{eta}"
 
     def table(self) -> Table:
@@ -88,20 +89,28 @@ def watch(
         progress.total = cells
         output.message(f"{count(cells, 'cell')} to run")
 
-    if output.quiet or not output.stderr.is_terminal:
+    bars = output.bars
+    if bars is None:
         yield on_plan, _plain(progress, output)
         return
-    with Live(console=output.stderr, refresh_per_second=4, transient=True) as live:
+    live = Live(console=output.stderr, refresh_per_second=4, transient=True)
 
-        def on_event(event: BenchmarkEvent) -> None:
-            progress.update(event)
-            if event.kind in FAILURES:
-                live.console.print(_failure(event), markup=False)
-            if goes_on(event):
-                live.console.print(_going_on(event), markup=False)
-            live.update(progress.table())
+    def on_event(event: BenchmarkEvent) -> None:
+        if not live.is_started:
+            bars.give_way()  # two things can't be drawn at once
+            live.start()
+        progress.update(event)
+        if event.kind in FAILURES:
+            live.console.print(_failure(event), markup=False)
+        if goes_on(event):
+            live.console.print(_going_on(event), markup=False)
+        live.update(progress.table())
 
+    try:
         yield on_plan, on_event
+    finally:
+        if live.is_started:
+            live.stop()
 
 
 def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], None]:
@@ -123,12 +132,6 @@ def _plain(progress: Progress, output: Output) -> Callable[[BenchmarkEvent], Non
             output.message(progress.line())
 
     return on_event
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def goes_on(event: BenchmarkEvent) -> bool:

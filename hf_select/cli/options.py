@@ -9,10 +9,22 @@ from typing import Any
 
 import click
 
+from hf_select.cli import settings
 from hf_select.cli.output import Output
 from hf_select.errors import InputError
 
 Command = Callable[..., Any]
+
+TASK_WORDS = (
+    "text-classification, text-regression, token-classification, multiple-choice, "
+    "image-classification or image-regression."
+)
+"""The rows of `records.TASK_KINDS`, which would load numpy to say so."""
+
+METRIC_WORDS = (
+    "Metric, such as accuracy, f1 or rmse; evaluate:NAME loads and runs one of the library "
+    "`evaluate`, such as evaluate:mape or evaluate:./my_metric:better=lower."
+)
 
 
 def common(function: Command) -> Command:
@@ -20,13 +32,51 @@ def common(function: Command) -> Command:
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
     @click.option("--quiet", "-q", is_flag=True, help="No messages on stderr.")
+    @config()
     @functools.wraps(function)
     def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
         output = Output(as_json=as_json, quiet=quiet)
-        click.get_current_context().find_root().obj = output
-        return function(*args, output=output, **kwargs)
+        click.get_current_context().ensure_object(list).append(output)
+        with output.progress():
+            return function(*args, output=output, **kwargs)
 
     return wrapper
+
+
+def config(variable: str | None = None) -> Callable[[Command], Command]:
+    """`--config`: a file of defaults, before the command's name (or by a variable), or behind."""
+    return click.option(
+        "--config",
+        "config_file",
+        envvar=variable,
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_take_config,
+        help="YAML file of defaults: options as keys, commands as sections.",
+    )
+
+
+def _take_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Read the file, and let this command, or those of this group, have its defaults."""
+    if value is None:
+        return
+    from hf_select.cli.app import cli
+
+    defaults: dict[str, Any] = settings.read_file(value, cli)
+    ctx.find_root().meta[CONFIG] = value
+    names: list[str] = []
+    above: click.Context | None = ctx
+    while above is not None and above.parent is not None:
+        names.insert(0, above.info_name or "")
+        above = above.parent
+    for name in names:
+        defaults = defaults.get(name, {})
+    ctx.default_map = defaults
+
+
+CONFIG = "hf_select.config"
+"""Where the root context notes which file is in use."""
 
 
 def results(function: Command) -> Command:
@@ -103,7 +153,7 @@ def task(required: bool = True) -> Callable[[Command], Command]:
         "-t",
         required=required,
         metavar="TASK",
-        help="text-classification, text-regression or image-classification.",
+        help=TASK_WORDS,
     )
 
 
@@ -140,14 +190,40 @@ def data(function: Command) -> Command:
             "--task",
             "-t",
             metavar="TASK",
-            help="text-classification, text-regression or image-classification.",
+            help=TASK_WORDS,
         ),
-        click.option("--config", metavar="NAME", help="Configuration of a Hub dataset."),
-        click.option("--text-column", metavar="NAME", help="Column with the text."),
+        click.option(
+            "--subset", "config", metavar="NAME", help="Subset (configuration) of a Hub dataset."
+        ),
+        click.option("--text-column", metavar="NAME", help="Column with the text, or the words."),
         click.option("--text-pair-column", metavar="NAME", help="Column with the second text."),
         click.option("--image-column", metavar="NAME", help="Column with the image."),
         click.option("--label-column", metavar="NAME", help="Column to predict."),
-        click.option("--metric", metavar="NAME", help="Metric, such as accuracy, f1 or rmse."),
+        click.option(
+            "--choice-columns",
+            metavar="A,B,C",
+            callback=lambda _context, _option, text: names(text),
+            help="Columns with the choices, or the one that holds lists of them.",
+        ),
+        click.option(
+            "--train", metavar="SPLIT", help="Which split of TARGET to train on (or a file)."
+        ),
+        click.option(
+            "--validation",
+            metavar="FILE",
+            help="Validation rows: a file or folder, or one of TARGET's splits.",
+        ),
+        click.option(
+            "--test", metavar="FILE", help="Test rows: a file or folder, or one of TARGET's splits."
+        ),
+        click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp1252."),
+        click.option("--delimiter", metavar="CHAR", help="What separates the cells of a CSV."),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="Whether a CSV's first row has the columns' names.",
+        ),
+        click.option("--metric", metavar="NAME", help=METRIC_WORDS),
     )
     for option in reversed(options):
         function = option(function)
@@ -161,6 +237,13 @@ DATA_OPTIONS = (
     "text_pair_column",
     "image_column",
     "label_column",
+    "choice_columns",
+    "train",
+    "validation",
+    "test",
+    "encoding",
+    "delimiter",
+    "header",
     "metric",
 )
 
@@ -201,7 +284,45 @@ def recalling(function: Command) -> Command:
             help="Where models can be loaded; the Hub if not given. With `hybrid`, its models that "
             "the record doesn't know are candidates, too.",
         ),
-        click.option("--exclude", multiple=True, metavar="MODEL", help="Leave a model out."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def limits(function: Command) -> Command:
+    """Which models may be chosen at all."""
+    options = (
+        click.option("--max-params", metavar="N", help="Parameters at most, such as 50M."),
+        click.option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Memory that fine-tuning a model may take, such as 8GB. Counted are weights, "
+            "gradients and AdamW's two moments in 32 bits (16 bytes a parameter) and, before the "
+            "weights are loaded, what a batch of the recipe keeps for the backward pass; not the "
+            "libraries (about 1 GB), nor the data.",
+        ),
+        click.option(
+            "--license",
+            multiple=True,
+            metavar="A,B",
+            help="One of these licences, as on the Hub. A model without a known one is ruled out.",
+        ),
+        click.option(
+            "--language", multiple=True, metavar="EN,DE", help="Marked with one of these languages."
+        ),
+        click.option(
+            "--architecture",
+            multiple=True,
+            metavar="A,B",
+            help="One of these model types, such as bert or distilbert.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="MODEL",
+            help="Leave a model out, or all that a pattern means, such as '*/bert-*'.",
+        ),
     )
     for option in reversed(options):
         function = option(function)

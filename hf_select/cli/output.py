@@ -6,12 +6,16 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from hf_select.bars import Bars
 
 PIPED_WIDTH = 160
 """Columns of a table that goes to a file or a pipe."""
@@ -33,6 +37,18 @@ class Output:
         width = None if sys.stdout.isatty() else PIPED_WIDTH
         self.stdout = Console(highlight=False, soft_wrap=True, width=width)
         self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.bars: Bars | None = None
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        """Bars for what takes long inside, in a terminal and where somebody wants to read them."""
+        if self.quiet or self.as_json or not self.stderr.is_terminal:
+            yield
+            return
+        from hf_select.bars import bars
+
+        with bars(self.stderr) as self.bars:
+            yield
 
     def message(self, text: str, *, style: str = "") -> None:
         """A line for the person at the terminal."""

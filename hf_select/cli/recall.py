@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 @click.argument("target")
 @options.results
 @options.recalling
+@options.limits
 @options.data
 @click.option("--seed", default=0, show_default=True, help="Seed of the row sample.")
 @options.common
 def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
     """Rank the models of a record for TARGET and show the evidence; nothing is trained."""
     from hf_select import pipeline
-    from hf_select.report.document import judgement
+    from hf_select.report.document import exclusions, judgement
 
     data_options = options.take(kwargs, options.DATA_OPTIONS)
     recalled = pipeline.recall(target, results, say=output.message, **data_options, **kwargs)
@@ -53,6 +54,8 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
             for c in found.candidates
         ],
         **judgement(found),
+        "limits": recalled.limits.to_dict(),
+        "excluded": exclusions(recalled.excluded),
         "skipped": [{"model": bad.repo_id, "reason": bad.reason} for bad in found.skipped],
         "seconds": found.seconds,
         "record": asdict(recalled.record),
@@ -62,7 +65,7 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
 
     def show(out: Output) -> None:
         out.table(
-            f"{len(found.candidates)} of {len(recalled.matrix.models)} models recalled for "
+            f"{len(found.candidates)} of {len(recalled.considered)} models recalled for "
             f"{found.target} in {found.seconds:.1f} s",
             ["rank", "model", "cluster", "prior", "P(best)" if forecast else "score", "why"],
             [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @options.results
 @click.option("--out", "-o", required=True, metavar="OUT", help="Folder for the winner.")
 @options.recalling
+@options.limits
 @options.spending
 @options.launched
 @options.tracking

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from hf_select.errors import HubError, SetupError
 from hf_select.files import is_writable
 from hf_select.hub.content import git_hash
+from hf_select.progress import stage
 
 if TYPE_CHECKING:
     from hf_select.hub.client import FileInfo
@@ -76,8 +77,12 @@ def _fill(blob: Path, info: FileInfo, receive: Receive, what: str) -> None:
     names = (f"{info.etag}.incomplete", f"{info.etag}.{uuid.uuid4().hex[:8]}.incomplete")
     for partial in (blob.with_name(name) for name in names):
         try:
-            with partial.open("ab") as file:
-                receive(file.write, file.tell())
+            with (
+                partial.open("ab") as file,
+                stage(f"fetching {what}", total=info.size, unit="bytes") as at,
+            ):
+                at.reach(file.tell())
+                receive(lambda data: at.advance(file.write(data)), file.tell())
         except OSError:  # a full disk: what is there takes up the room that is missing
             partial.unlink(missing_ok=True)
             raise

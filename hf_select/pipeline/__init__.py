@@ -23,6 +23,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.compare import replay
+from hf_select.pipeline.doctor import doctor
 from hf_select.pipeline.hub import (
     compact,
     crawl_datasets,
@@ -33,10 +34,11 @@ from hf_select.pipeline.hub import (
     push,
     validate,
 )
+from hf_select.pipeline.inspecting import Inspected, inspect, tell_target
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.plan import Plan, PlannedCell, plan
 from hf_select.pipeline.recalling import Recalled, check_recall, recall
-from hf_select.pipeline.record import Clustered, benchmark, cluster, doctor, import_results
+from hf_select.pipeline.record import Clustered, benchmark, cluster, import_results
 from hf_select.pipeline.reporting import Reported, finished_document, report
 from hf_select.pipeline.selecting import Selected, select
 from hf_select.pipeline.update import Updated, update
@@ -44,6 +46,7 @@ from hf_select.pipeline.update import Updated, update
 __all__ = [
     "PRESETS",
     "Clustered",
+    "Inspected",
     "Looked",
     "OnRung",
     "Plan",
@@ -73,6 +76,7 @@ __all__ = [
     "drift_in_words",
     "finished_document",
     "import_results",
+    "inspect",
     "look_at_models",
     "open_folder",
     "open_results",
@@ -89,6 +93,7 @@ __all__ = [
     "select",
     "silent",
     "tell_reading",
+    "tell_target",
     "update",
     "validate",
 ]

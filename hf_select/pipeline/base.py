@@ -21,6 +21,7 @@ from hf_select.locations import (
     demo_folder,
     find_data,
 )
+from hf_select.progress import stage
 from hf_select.records import (
     Clustering,
     CurveSet,
@@ -262,6 +263,7 @@ def check_task(repo: Record, task: str) -> None:
         )
 
 
+@stage("reading the target")
 def as_target(target: str | Path | TargetData, options: Mapping[str, Any]) -> TargetData:
     """A target that is loaded already, or the source loaded with the options.
 

@@ -18,6 +18,7 @@ from hf_select.pipeline.base import (
     silent,
 )
 from hf_select.pipeline.reporting import finished_document, record_page_document
+from hf_select.progress import stage
 from hf_select.records import DatasetEntry, check_task_name
 from hf_select.report.page import render
 from hf_select.results.repo import ResultsRepo
@@ -201,6 +202,7 @@ def crawl_models(
     )
 
 
+@stage("folding what was added")
 def compact(
     results: str | Path,
     *,
@@ -255,6 +257,7 @@ def _count_shards(folder: Path) -> int:
     return sum(1 for _ in (folder / "inbox").rglob("*.parquet"))
 
 
+@stage("publishing")
 def publish(
     results: str | Path,
     to: str,
@@ -328,6 +331,7 @@ def publish_page(
     )
 
 
+@stage("pulling")
 def pull(
     repo_id: str, results: str | Path, *, task: str | None = None, revision: str | None = None
 ) -> Pulled:
@@ -352,6 +356,7 @@ def pull(
     return pull(Hub(), repo_id, Path(results), task=task, revision=revision)
 
 
+@stage("pushing")
 def push(
     out: str | Path,
     to: str,
@@ -403,6 +408,7 @@ def _read_text(path: str | Path) -> str:
         raise InputError(f"{path} can't be read: {error}", hint="a list is a text file") from error
 
 
+@stage("checking what was added")
 def validate(
     results: str | Path,
     *,

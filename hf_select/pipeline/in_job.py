@@ -27,7 +27,7 @@ from hf_select.redaction import redact
 if TYPE_CHECKING:
     from hf_select.hub.client import Hub
     from hf_select.results.repo import ResultsRepo
-    from hf_select.training.benchmark import BenchmarkEvent, OnEvent
+    from hf_select.training.events import BenchmarkEvent, OnEvent
 
 # ------------------------------------------------------------------------------- publishing
 

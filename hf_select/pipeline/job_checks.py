@@ -168,7 +168,7 @@ def check_time(
     **_: Any,
 ) -> None:
     """Refuse a job's timeout in which a missing cell wouldn't get through an epoch."""
-    from hf_select.training.benchmark import check_timeout, missing_cells
+    from hf_select.training.cells import check_timeout, missing_cells
 
     cells = missing_cells(
         checked.catalog, repo, recipe, seeds, retry_failed=retry_failed, shard=shard, only=only

@@ -19,6 +19,7 @@ from hf_select.errors import HfSelectError, ModelError, StoppedError
 from hf_select.launched import place
 from hf_select.locations import locate
 from hf_select.pipeline.base import Say
+from hf_select.progress import Stage, stage
 from hf_select.records import TASK_KINDS, Features, ModelEntry, ProxyScores, Rejected
 
 if TYPE_CHECKING:
@@ -218,6 +219,15 @@ def _by_devices(
     names: Sequence[str], look: _Look, should_stop: Callable[[], bool], say: Say
 ) -> dict[str, _Seen | HfSelectError]:
     """The same in this process; a thread a device takes the next model."""
+    if not names:
+        return {}
+    with stage("looking at models", total=len(names), unit="models") as at:
+        return _looked_at(names, look, should_stop, say, at)
+
+
+def _looked_at(
+    names: Sequence[str], look: _Look, should_stop: Callable[[], bool], say: Say, at: Stage
+) -> dict[str, _Seen | HfSelectError]:
     waiting: SimpleQueue[tuple[int, str]] = SimpleQueue()
     for numbered in enumerate(names, 1):
         waiting.put(numbered)
@@ -225,7 +235,8 @@ def _by_devices(
     stopped = threading.Event()
 
     def starting(number: int, name: str) -> None:
-        say(f"proxy pass {number}/{len(names)}: {name}")
+        if not at.heard:
+            say(f"proxy pass {number}/{len(names)}: {name}")
         if should_stop():
             raise StoppedError(
                 f"stopped before the proxy pass of {name}", hint="the same command goes on"
@@ -241,6 +252,7 @@ def _by_devices(
                     raise
                 except HfSelectError as error:
                     found[name] = error
+                at.advance(detail=name)
         except Empty:
             return
         except BaseException:

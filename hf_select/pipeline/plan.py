@@ -26,6 +26,7 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.progress import stage
 from hf_select.records import (
     NAN,
     DatasetEntry,
@@ -78,6 +79,7 @@ class Plan:
     record: RecordFacts
 
 
+@stage("planning")
 def plan(
     results: str | Path,
     task: str,

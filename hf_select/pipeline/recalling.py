@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_select.catalog import Catalog
-from hf_select.errors import InputError, RecordError, UnknownNameError
+from hf_select.errors import InputError, RecordError
 from hf_select.locations import find_catalog
 from hf_select.pipeline.base import (
     Record,
@@ -30,10 +30,20 @@ from hf_select.pipeline.base import (
     tell_reading,
     twin_columns,
 )
+from hf_select.pipeline.limits import (
+    NO_LIMITS,
+    Limits,
+    as_limits,
+    fill_gaps,
+    matches,
+    rule_out,
+    told,
+)
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.records import (
     TASK_KINDS,
     Clustering,
+    Excluded,
     ModelEntry,
     PerformanceMatrix,
     ProxyScores,
@@ -51,16 +61,20 @@ CARD = 20_000
 
 @dataclass(frozen=True)
 class RecallSettings:
-    """What phase one is asked for, checked against the record. See `recall` for each."""
+    """What phase one is asked for, checked against the record. See `recall` for each.
+
+    `excluded`: the models that are beyond the limits, each with the reason.
+    """
 
     method: str
     proxies: tuple[str, ...]
     top: int | None
     raw: bool
     threshold: float | None
-    exclude: frozenset[str]
     seed: int
     looks: int | None
+    limits: Limits = NO_LIMITS
+    excluded: tuple[Excluded, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values: what a selection that goes on must have been asked, too."""
@@ -70,9 +84,10 @@ class RecallSettings:
             "top": self.top,
             "preset": "paper" if self.raw else None,
             "threshold": self.threshold,
-            "exclude": sorted(self.exclude),
+            "exclude": sorted(self.limits.exclude),
             "seed": self.seed,
             "looks": self.looks,
+            **{k: v for k, v in self.limits.to_dict().items() if v and k != "exclude"},
         }
 
 
@@ -81,7 +96,7 @@ class Recalled:
     """Phase one with what phase two needs from it.
 
     `entries` are those of the candidates and of the models that were looked at; `proxy_seconds`
-    what looking at them took.
+    what looking at them took; `excluded` the models that are beyond the `limits`.
     """
 
     result: RecallResult
@@ -90,6 +105,14 @@ class Recalled:
     entries: Mapping[str, ModelEntry]
     proxy_seconds: float
     record: RecordFacts
+    limits: Limits = NO_LIMITS
+    excluded: tuple[Excluded, ...] = ()
+
+    @property
+    def considered(self) -> tuple[str, ...]:
+        """The models that could be recalled; the matrix may hold some that only teach."""
+        out = {one.repo_id for one in self.excluded}
+        return tuple(name for name in self.matrix.models if name not in out)
 
 
 def recall(
@@ -103,7 +126,12 @@ def recall(
     threshold: float | None = None,
     looks: int | None = None,
     catalog: str | Path | None = None,
-    exclude: Collection[str] = (),
+    max_params: int | str | None = None,
+    max_memory: int | str | None = None,
+    license: str | Collection[str] = (),
+    language: str | Collection[str] = (),
+    architecture: str | Collection[str] = (),
+    exclude: str | Collection[str] = (),
     seed: int = 0,
     max_rows: int | None = None,
     cache: Path | None = None,
@@ -119,7 +147,14 @@ def recall(
     offer when none is named. `looks`: models to look at, at most (`recall.waves.LIMIT`), for
     `hybrid`. With a `catalog`, its models that the record doesn't know are candidates for `hybrid`,
     too, by their kin. Only train rows of the target are used.
+
+    Limits, which rule models out before anything is fetched: `max_params` (a number, or `50M`);
+    `max_memory` (bytes, or `8GB`) that fine-tuning may take; `license`, `language` and
+    `architecture` (model types such as `bert`), one of each; `exclude`, names or patterns. What
+    isn't known of a model is beyond a limit that asks for it. Raises `InputError` if none is left.
     """
+    check_names(method, proxy, preset)
+    limits = as_limits(max_params, max_memory, license, language, architecture, exclude)
     record = open_results(results)
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
@@ -133,8 +168,9 @@ def recall(
         threshold=threshold,
         looks=looks,
         seed=seed,
-        exclude=exclude,
+        limits=limits,
         strangers=locations.models if catalog is not None else (),
+        say=say,
     )
     recalled = recall_with(
         settings,
@@ -151,6 +187,16 @@ def recall(
     return replace(recalled, record=record_facts(record))
 
 
+def check_names(method: str | None, proxy: str | Sequence[str] | None, preset: str | None) -> None:
+    """Refuse names that nothing has, before data is read, which takes longer."""
+    from hf_select.proxies import get_proxy
+    from hf_select.recall import check_method, usual_method
+
+    check_method(usual_method(method, raw=check_preset(preset)))
+    for name in (proxy,) if isinstance(proxy, str) else proxy or ():
+        get_proxy(name)
+
+
 def check_recall(
     repo: Record,
     task: str,
@@ -162,12 +208,13 @@ def check_recall(
     threshold: float | None = None,
     looks: int | None = None,
     seed: int = 0,
-    exclude: Collection[str] = (),
+    limits: Limits | None = None,
     strangers: Sequence[ModelEntry] = (),
+    say: Say = silent,
 ) -> RecallSettings:
     """Refuse what phase one can't do, before anything is computed or written.
 
-    `strangers`: models of a catalog that the record may not know.
+    `strangers`: models of a catalog, of which the record may not know some.
     """
     from hf_select.proxies import check_proxy
     from hf_select.recall import check_method, usual_method
@@ -203,20 +250,54 @@ def check_recall(
         )
     elif fixed and named not in ((), (fixed,)):
         raise InputError(f"recall method {method!r} ranks by {fixed}, not by {named[0]}")
-    models = {*repo.sizes(task), *(e.repo_id for e in strangers)} if exclude else set()
-    for name in exclude:
-        if name not in models:
-            raise UnknownNameError("model", name, models)
+    limits = limits or NO_LIMITS
+    excluded = _beyond(repo, task, limits, strangers, hybrid=method == "hybrid", say=say)
     return RecallSettings(
         method=method,
         proxies=named or ((fixed,) if fixed else ()),
         top=top,
         raw=raw,
         threshold=threshold,
-        exclude=frozenset(exclude),
         seed=seed,
         looks=looks,
+        limits=limits,
+        excluded=excluded,
     )
+
+
+def _beyond(
+    repo: Record,
+    task: str,
+    limits: Limits,
+    strangers: Sequence[ModelEntry],
+    *,
+    hybrid: bool,
+    say: Say,
+) -> tuple[Excluded, ...]:
+    """The candidates that the limits rule out; facts that the record lacks are the catalog's.
+
+    The models of the record that were measured are candidates and, for the hybrid, strangers.
+    """
+    if not limits:
+        return ()
+    sizes = repo.sizes(task)
+    measured = repo.matrix(task).models
+    strange = [e for e in strangers if e.task == task]
+    others = [e for e in strange if e.repo_id not in sizes and e.repo_id not in measured]
+    known = {
+        entry.repo_id: entry
+        for entry in (
+            fill_gaps(repo.models(task), strange)
+            if limits.needs_facts
+            else [ModelEntry(name, "", task) for name in sizes]
+        )
+    }
+    candidates = [known[name] for name in measured if name in known]
+    candidates += others if hybrid else []
+    excluded = rule_out(candidates, limits, also=[*sizes, *measured, *(e.repo_id for e in strange)])
+    if excluded:
+        say(told(excluded, len(candidates)))
+    return excluded
 
 
 def _check_learnable(repo: Record, task: str, named: Sequence[str]) -> None:
@@ -280,20 +361,31 @@ def recall_with(
         skipped=(*result.skipped, *known.unknown),
         seconds=time.perf_counter() - started,
     )
-    return Recalled(result, known.clustering, matrix, entries, looked, record_facts(record))
+    return Recalled(
+        result,
+        known.clustering,
+        matrix,
+        entries,
+        looked,
+        record_facts(record),
+        settings.limits,
+        settings.excluded,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Known:
     """What the record says, with all that belongs to the target left out.
 
-    `unknown`: models with runs but no entry.
+    `unknown`: models with runs but no entry. `out`: models beyond a limit, which the hybrid learns
+    from all the same; for the other methods they aren't there.
     """
 
     matrix: PerformanceMatrix
     clustering: Clustering | None
     sizes: Mapping[str, int]
     unknown: tuple[Rejected, ...]
+    out: frozenset[str]
 
 
 def _known(settings: RecallSettings, record: Record, target: TargetData, say: Say) -> _Known:
@@ -308,7 +400,14 @@ def _known(settings: RecallSettings, record: Record, target: TargetData, say: Sa
             hint="benchmark at least one other data set",
         )
     tell_left_out(record, matrix, say)
-    wanted = [m for m in matrix.models if m not in settings.exclude]
+    out = frozenset(one.repo_id for one in settings.excluded)
+    named = settings.limits.exclude  # a model without an entry can only be ruled out by its name
+    gone = frozenset() if settings.method == "hybrid" else out
+    wanted = [
+        m
+        for m in matrix.models
+        if m not in gone and (m in sizes or not any(matches(m, one) for one in named))
+    ]
     matrix = matrix.only_models([m for m in wanted if m in sizes])
     unknown = tuple(
         Rejected(m, "the record has runs of it, but no entry that says what it is")
@@ -326,7 +425,7 @@ def _known(settings: RecallSettings, record: Record, target: TargetData, say: Sa
         clustering = record.clustering(target.task)
     if clustering is None and len(matrix.models) > 1:
         clustering = _cluster(matrix, settings, say)
-    return _Known(matrix, clustering, sizes, unknown)
+    return _Known(matrix, clustering, sizes, unknown, out)
 
 
 def _cluster(matrix: PerformanceMatrix, settings: RecallSettings, say: Say) -> Clustering | None:
@@ -368,7 +467,7 @@ class _Phase:
         self.twins = twin_columns(record, target.task)
         self.strangers: dict[str, ModelEntry] = {}
         if strangers:
-            others = {*known.sizes, *(bad.repo_id for bad in known.unknown), *settings.exclude}
+            others = {*known.sizes, *(bad.repo_id for bad in known.unknown), *known.out}
             self.strangers = {
                 e.repo_id: e
                 for e in locations.models
@@ -376,11 +475,13 @@ class _Phase:
             }
 
     def entries_of(self, names: Sequence[str]) -> dict[str, ModelEntry]:
-        """The entries of those models; of several revisions the newest."""
+        """The entries of those models; of several revisions the newest. What the record doesn't
+        know, a catalog may."""
         found = {name: self.strangers[name] for name in names if name in self.strangers}
         rest = [name for name in names if name not in found]
         if rest:
-            found |= {e.repo_id: e for e in self.record.models(self.target.task, rest)}
+            recorded = self.record.models(self.target.task, rest)
+            found |= {e.repo_id: e for e in fill_gaps(recorded, self.locations.models)}
         return found
 
     def look(self, names: Sequence[str], proxies: Sequence[str]) -> Looked:
@@ -455,9 +556,10 @@ class _Phase:
             self.say(f"{self._why_no_proxy(recorded)}: recalled by its benchmarks alone")
             return result, 0.0, matrix
         place = {name: i for i, name in enumerate(result.ranking)}
-        strength = np.array([-place.get(name, len(place)) for name in matrix.models], dtype=float)
+        free = [name for name in matrix.models if name not in self.known.out]
+        strength = np.array([-place.get(name, len(place)) for name in free], dtype=float)
         limit = self.settings.looks or LIMIT
-        wave = first_wave(matrix.models, strength, self.known.clustering, limit)
+        wave = first_wave(free, strength, self.known.clustering, limit)
         while wave:
             looked = self.look(wave, proxies)
             seconds += looked.spent
@@ -465,11 +567,11 @@ class _Phase:
             for name, scores in looked.scores.items():
                 values = zip(scores.models, scores.values.tolist(), strict=True)
                 found[name] |= {model: value for model, value in values if model not in failed}
-            if len(failed) == len(matrix.models):
+            if len(failed) == len(free):
                 break
             result = self._forecast(matrix, cold, found, recorded, failed)
             tried = {*found[proxies[0]], *failed}
-            wave = next_wave(result.p_best, tried, min(limit, len(matrix.models)))
+            wave = next_wave(result.p_best, tried, min(limit, len(free)))
         if failed and not any(found.values()):
             first = next(iter(failed.values()))
             if self.must_load:
@@ -540,6 +642,7 @@ class _Phase:
             top=self.settings.top,
             raw=self.settings.raw,
             seed=self.settings.seed,
+            out=self.known.out,
         )
 
     def _with_strangers(self) -> tuple[PerformanceMatrix, ColdStart | None]:

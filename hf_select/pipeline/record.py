@@ -1,9 +1,7 @@
-"""Making and looking at a record: benchmark, import, cluster, doctor."""
+"""Making and looking at a record: benchmark, import, cluster."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -11,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_select.catalog import Catalog, verify_models
-from hf_select.environment import library_versions
 from hf_select.errors import (
     DataError,
-    HfSelectError,
     InputError,
     RecordError,
     UnknownNameError,
@@ -23,7 +19,6 @@ from hf_select.launched import check_launch, check_precision, is_main_process, l
 from hf_select.locations import (
     HUB_ID,
     check_cache,
-    demo_folder,
     fetch,
     find_catalog,
     folders_as_catalog,
@@ -45,6 +40,7 @@ from hf_select.pipeline.base import (
     tell_reading,
 )
 from hf_select.pipeline.plan import planned_work, read_plan
+from hf_select.progress import stage
 from hf_select.records import (
     Clustering,
     ProxyRow,
@@ -52,14 +48,14 @@ from hf_select.records import (
     RunRecord,
     check_task_name,
 )
-from hf_select.redaction import redact
 from hf_select.results.manifest import MANIFEST
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
 
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
-    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary, OnEvent
+    from hf_select.training.benchmark import BenchmarkSummary
+    from hf_select.training.events import BenchmarkEvent, OnEvent
 
 
 def benchmark(
@@ -112,14 +108,9 @@ def benchmark(
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
-    from hf_select.training.benchmark import (
-        check_arguments,
-        check_timeout,
-        common,
-        gather,
-        missing_cells,
-        run_benchmark,
-    )
+    from hf_select.tasks.scoring import check_allowed, scorer
+    from hf_select.training.benchmark import common, gather, run_benchmark
+    from hf_select.training.cells import check_arguments, check_timeout, missing_cells
     from hf_select.training.executors.engine import Engine
     from hf_select.training.scoring import check_scoring, run_scoring
     from hf_select.training.tracking import check_tracker
@@ -162,6 +153,9 @@ def benchmark(
             else "look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
+    for entry in chosen.datasets:
+        check_allowed(entry.metric, entry.repo_id)
+        scorer(entry.metric)  # one that can't be loaded is found before anything is trained
     if launched_processes() > 1:
         gather(parallel)
         chosen = common(chosen)  # the Hub may have moved on between two processes' questions
@@ -248,7 +242,7 @@ def benchmark(
 
 def _comparable(repo: ResultsRepo, executor: str) -> list[RunRecord]:
     """The runs whose seconds tell of those to come: on this machine those of its like."""
-    from hf_select.training.benchmark import hardware
+    from hf_select.training.machine import hardware
 
     runs = repo.runs()
     return runs if executor != "local" else [run for run in runs if run.hardware == hardware()]
@@ -384,6 +378,7 @@ def _usual_recipe(repo: ResultsRepo, chosen: Catalog, say: Say) -> Recipe:
     return recipe
 
 
+@stage("importing")
 def import_results(
     file: str | Path,
     results: str | Path,
@@ -455,6 +450,7 @@ class Clustered:
     assigned: Assignment | None = None
 
 
+@stage("grouping the models")
 def cluster(
     results: str | Path,
     task: str,
@@ -509,48 +505,3 @@ def cluster(
     if stable is None:
         return Clustered(found, record_facts(record))
     return Clustered(stable.clustering, record_facts(record), stable.drift)
-
-
-def doctor() -> dict[str, Any]:
-    """Versions, devices, disk, cache, the Hub, and whether the shipped record is whole."""
-    import torch
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    problems = ResultsRepo.open(demo_folder() / "results").verify()
-    return {
-        "versions": library_versions(),
-        "devices": devices or [f"cpu ({os.cpu_count()} cores)"],
-        "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
-        "cache": HF_HUB_CACHE,
-        "hub": _hub_state(),
-        "demo": "whole" if not problems else "; ".join(problems),
-    }
-
-
-def _hub_state() -> dict[str, Any]:
-    """Which Hub, as whom, and whether it answers: one request; trouble is told, not raised."""
-    from huggingface_hub import constants, get_token
-
-    from hf_select.errors import SetupError
-    from hf_select.hub.client import Hub
-
-    user, problem, reachable = None, "", False
-    try:
-        hub = Hub(attempts=1, timeout=3.0)
-        if get_token():
-            user = hub.user()
-        else:
-            hub.get_page("/api/models", {"limit": 1}, what="a look at the Hub")
-        reachable = True
-    except SetupError as error:
-        problem = error.message
-    except HfSelectError as error:
-        problem = f"not reachable: {error.message}"
-    return {
-        "endpoint": redact(constants.ENDPOINT),
-        "user": user,
-        "reachable": reachable,
-        "offline": constants.is_offline_mode(),
-        "problem": problem,
-    }

@@ -29,7 +29,9 @@ from hf_select.results.repo import ResultsRepo
 
 if TYPE_CHECKING:
     from hf_select.hub.jobs import Job
-    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary, Cell, OnEvent
+    from hf_select.training.benchmark import BenchmarkSummary
+    from hf_select.training.cells import Cell
+    from hf_select.training.events import BenchmarkEvent, OnEvent
     from hf_select.training.scoring import Pair, ScoringSummary
 
 LABEL, WORK = "hf-select", "hf-select-work"
@@ -118,12 +120,8 @@ def run_on_jobs(
     `timeout` is that of a cell, in seconds. What no job got done is in the summary's `undone`; it
     isn't the models' failure. Raises `StoppedError` after SIGINT or SIGTERM; the jobs go on then.
     """
-    from hf_select.training.benchmark import (
-        BenchmarkSummary,
-        all_cells,
-        check_timeout,
-        missing_cells,
-    )
+    from hf_select.training.benchmark import BenchmarkSummary
+    from hf_select.training.cells import all_cells, check_timeout, missing_cells
     from hf_select.training.scoring import missing_pairs
 
     began = time.monotonic()
@@ -210,7 +208,7 @@ def label_of(to: str) -> str:
 
 def _longer(cells: Sequence[Cell], repo: ResultsRepo, recipe: Recipe, seconds: float) -> int:
     """How many of the cells take longer than that, as far as the record can tell."""
-    from hf_select.training.benchmark import seconds_an_epoch
+    from hf_select.training.cells import seconds_an_epoch
 
     known = seconds_an_epoch(repo.runs())
     keys = (cell.key for cell in cells)
@@ -457,7 +455,7 @@ class _Run:
 
     def _count(self, run: RunRecord) -> None:
         self.arrived.ids.add(run.key.id)
-        from hf_select.training.benchmark import cell_event
+        from hf_select.training.events import cell_event
 
         good = run.status == "ok"
         curve = run.curve
@@ -555,7 +553,7 @@ class _Run:
                 self._count_pair(self.pairs[name], rows)
 
     def _give_up(self, work: _Work, reason: str) -> None:
-        from hf_select.training.benchmark import cell_event
+        from hf_select.training.events import cell_event
 
         for name in work.cells:
             self.undone_cells[name] = cell_event(self.cells[name], "undone", reason=reason)
@@ -565,7 +563,7 @@ class _Run:
             self._event(self.undone_pairs[name])
 
     def _event(self, event: BenchmarkEvent) -> None:
-        from hf_select.training.benchmark import log_event
+        from hf_select.training.events import log_event
 
         log_event(self.work, event)
         self.on_event(event)

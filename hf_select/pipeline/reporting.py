@@ -249,6 +249,6 @@ def _replayed(
         return {}, 0
     most = min(MOST_TARGETS, len(matrix.datasets)) if replay else CHEAP_TARGETS
     say(f"{matrix.task}: replaying the policies on up to {most} benchmarks")
-    settings = RecallSettings("hybrid", (), None, False, None, frozenset(), 0, None)
+    settings = RecallSettings("hybrid", (), None, False, None, seed=0, looks=None)
     found = replay_briefly(record, matrix.task, get_policy("trend"), settings, most=most)
     return (found["summary"], len(found["targets"])) if found else ({}, 0)

@@ -41,6 +41,9 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.pipeline.handing_over import write_script
+from hf_select.pipeline.inspecting import tell_target, told_options
+from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
     Entrant,
     curves_apply,
@@ -50,7 +53,7 @@ from hf_select.pipeline.rates import (
     main_recipe,
     with_rates,
 )
-from hf_select.pipeline.recalling import Recalled, check_recall, recall_with
+from hf_select.pipeline.recalling import Recalled, check_names, check_recall, recall_with
 from hf_select.pipeline.so_far import Told, hand_over_so_far
 from hf_select.pipeline.spending import (
     Speed,
@@ -63,8 +66,11 @@ from hf_select.pipeline.spending import (
     spending_settings,
     told_beforehand,
 )
+from hf_select.progress import stage
 from hf_select.records import (
     CurveSet,
+    Excluded,
+    LearningCurve,
     ModelEntry,
     Recipe,
     SelectionResult,
@@ -72,7 +78,9 @@ from hf_select.records import (
 )
 from hf_select.report.document import selection_document
 from hf_select.report.page import render
+from hf_select.selection.budget import parse_seconds
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
+from hf_select.tasks.checks import as_dicts
 from hf_select.training.sampling import EARLY_ROWS
 
 if TYPE_CHECKING:
@@ -115,7 +123,12 @@ def select(
     recipe: Recipe | None = None,
     learning_rates: Sequence[float] = (),
     catalog: str | Path | None = None,
-    exclude: Collection[str] = (),
+    max_params: int | str | None = None,
+    max_memory: int | str | None = None,
+    license: str | Collection[str] = (),
+    language: str | Collection[str] = (),
+    architecture: str | Collection[str] = (),
+    exclude: str | Collection[str] = (),
     seed: int = 0,
     checkpoint_every: float = 30.0,
     parallel: str | None = None,
@@ -128,9 +141,10 @@ def select(
 ) -> Selected:
     """Both phases: recall from the record, fine-tune a little at a time, hand over the winner.
 
-    How to recall is said as for `recall`. `policy`: a row of `selection.policies.POLICIES`; without
-    one `trend`, or `paper` with its preset. `tolerance`: points that don't matter, and `confidence`
-    that a candidate must have lost before it is dropped, both of `trend`. Limits on the whole:
+    How to recall, and the limits on models, are said as for `recall`. `policy`: a row of
+    `selection.policies.POLICIES`; without one `trend`, or `paper` with its preset. `tolerance`:
+    points that don't matter, and `confidence` that a candidate must have lost before it is dropped,
+    both of `trend`. Limits on the whole:
     `budget`, seconds by the clock or words such as "30m"; `max_epochs` of training; `max_cost` in
     full trainings. With several `learning_rates` every recalled model is a candidate with each of
     them, but for those that the record speaks against.
@@ -152,6 +166,7 @@ def select(
     parallel = check_launch(parallel, processes)
     check_tracker(log_with)
     apart = parallel == "jobs" and launched_processes() > 1
+    limits = as_limits(max_params, max_memory, license, language, architecture, exclude)
     chosen_policy = choose_policy(
         policy,
         preset=preset,
@@ -159,13 +174,16 @@ def select(
         confidence=confidence,
         at_once=launched_processes() if apart else 1,
     )
+    check_names(method, proxy, preset)
+    if isinstance(budget, str):
+        parse_seconds(budget)
     record = open_results(_as_begun(results, Path(out)))
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
     offered = locations.models if catalog is not None else ()
     recipe, rates = with_rates(recipe or record_recipe(record, target.task), learning_rates)
     check_precision(recipe.precision)
-    limits = as_budget(budget, max_epochs, max_cost, recipe.epochs)
+    may_spend = as_budget(budget, max_epochs, max_cost, recipe.epochs)
     settings = check_recall(
         record,
         target.task,
@@ -176,19 +194,20 @@ def select(
         threshold=threshold,
         looks=looks,
         seed=seed,
-        exclude=exclude,
+        limits=limits,
         strangers=offered,
+        say=say,
     )
     speed = Speed.of(record, target, recipe)
-    check_affordable(limits, speed, say)
+    check_affordable(may_spend, speed, say)
     if settings.method == "hybrid":
         settings = replace(
-            settings, looks=affordable_looks(limits, speed, recipe.epochs, settings.looks)
+            settings, looks=affordable_looks(may_spend, speed, recipe.epochs, settings.looks)
         )
     asked = {
-        **data_options,
+        **told_options(data_options),
         **settings.to_dict(),
-        **spending_options(limits, chosen_policy),
+        **spending_options(may_spend, chosen_policy),
         "recipe": recipe.digest(),
         "learning_rate": ",".join(map(repr, rates)) if len(rates) > 1 else None,
     }
@@ -199,8 +218,9 @@ def select(
             "target": target.fingerprint,
             "task": target.task,
             "metric": target.metric,
-            **spending_settings(limits, chosen_policy),
+            **spending_settings(may_spend, chosen_policy),
             **settings.to_dict(),
+            **_ruled_out(settings.excluded),
             "recipe": recipe.digest(),
             "learning_rates": list(rates),
             "early_rows": EARLY_ROWS,
@@ -213,10 +233,11 @@ def select(
     if done is not None:
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
+    tell_target(target, say)
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
-    say(told_beforehand(expected, limits, recipe.epochs))
+    say(told_beforehand(expected, may_spend, recipe.epochs))
     busy = busy_cores()
     if busy:
         say(busy)
@@ -279,11 +300,12 @@ def select(
             shared or trials,
             field,
             chosen_policy,
-            limits,
+            may_spend,
             journal,
             spent=time.perf_counter() - started,
             raw=settings.raw,
             told=told,
+            likely=None if expected is None else expected.trainings * recipe.epochs,
             should_stop=should_stop,
             say=say,
         )
@@ -307,9 +329,10 @@ def select(
         matrix=shown.matrix,
         recipe=field[result.winner].recipe,
         data_notes=target.notes,
+        data_checks=as_dicts(target.checks),
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
-        num_models=len(recalled.matrix.models),
+        num_models=len(recalled.considered),
         num_processes=winner.num_processes,
         seconds=time.perf_counter() - started,
         versions=library_versions(),
@@ -320,11 +343,29 @@ def select(
         early_rows=trials.val_rows(0.0),
         fingerprint=target.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        limits=settings.limits.to_dict(),
+        excluded=recalled.excluded,
+        entries=recalled.entries,
+        test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
     if is_main_process():
-        document = folder.finish(document, winner.save_pretrained, render(document))
+
+        def save_winner(path: Path) -> None:
+            winner.save_pretrained(path)
+            write_script(
+                path,
+                entry,
+                target,
+                field[result.winner].recipe,
+                locations=locations,
+                seed=seed,
+                epochs=float(result.curves[result.winner].epochs[-1]),
+                test=result.test,
+            )
+
+        document = folder.finish(document, save_winner, render(document))
     else:
         winner.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()
@@ -341,6 +382,11 @@ def _looked_by(
         "offered": digest(sorted([e.repo_id, e.revision] for e in offered if e.task == task)),
         "proxies": len(record.proxies(task)),
     }
+
+
+def _ruled_out(excluded: Sequence[Excluded]) -> dict[str, Any]:
+    """The same of what the limits rule out: a catalog may know more of a model by then."""
+    return {"excluded": digest(sorted(one.repo_id for one in excluded))} if excluded else {}
 
 
 def _as_begun(results: str | Path, out: Path) -> str | Path:
@@ -422,18 +468,22 @@ def _fine_select(
     spent: float,
     raw: bool,
     told: Told,
+    likely: float | None,
     should_stop: Callable[[], bool],
     say: Say,
 ) -> SelectionResult:
-    """Phase two over live trials; the proxy passes are added to the bill."""
+    """Phase two over live trials; the proxy passes are added to the bill.
+
+    `likely`: epochs that it may come to, as far as anybody knows.
+    """
     from hf_select.recall import expected_by_record
     from hf_select.selection.run import run_selection
     from hf_select.training.agreement import agreed, agreed_clock, exchanged, first_ones
 
     candidates = [c.model for c in recalled.result.candidates]
-    curves = curves_to_learn_from(
-        record, target.task, candidates, recalled.result.ranking if policy.forecasts else ()
-    )
+    ruled_out = (one.repo_id for one in recalled.excluded)  # which teach a forecast all the same
+    others = (*recalled.result.ranking, *ruled_out) if policy.forecasts else ()
+    curves = curves_to_learn_from(record, target.task, candidates, others)
     for column in columns_of(target, record):
         curves = curves.without_dataset(column)
     rates = {one.recipe.learning_rate for one in field.values()}
@@ -441,32 +491,42 @@ def _fine_select(
     if np.isfinite(curves.val).any():
         doubt = _doubt(record, target.task, trials.recipe, rates, policy, say)
     expected = recalled.result.expected or expected_by_record(recalled.matrix, raw=raw)
-    return run_selection(
-        trials.factories(list(field)),
-        # ties may fall differently on other machines, and all must decide alike
-        policy if place().world == 1 else lambda state: first_ones(policy(state)),
-        horizon=float(trials.recipe.epochs),
-        metric=get_metric(target.metric),
-        val_trivial=target.trivial("validation"),
-        record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
-        expected=None if expected is None else expected_of_entrants(expected, field),
-        rows=lambda at: float(trials.val_rows(at)),
-        doubt=doubt,
-        raw=raw,
-        proxy_seconds=agreed(recalled.proxy_seconds),
-        usual_epoch=agreed(_epoch_seconds(curves)),
-        budget=limits,
-        spent_seconds=agreed(max(spent, recalled.proxy_seconds)),  # looks of an earlier run, too
-        clock=agreed_clock,
-        policy_name=policy.name,
-        journal=journal,
-        write_journal=is_main_process(),
-        on_rung=told,
-        on_advance=told.advanced,
-        should_stop=lambda: any(exchanged(should_stop())),
-        side_by_side=getattr(trials, "train", None),
-        workers=place().world if place().apart else 1,
-    )
+    come_to: dict[str, float] = {}
+
+    def advanced(model: str, curve: LearningCurve) -> None:
+        told.advanced(model, curve)
+        come_to[model] = float(curve.epochs[-1])
+        at.reach(sum(come_to.values()), detail=f"{len(come_to)} tried")
+
+    with stage("choosing", total=likely, unit="epochs") as at:
+        return run_selection(
+            trials.factories(list(field)),
+            # ties may fall differently on other machines, and all must decide alike
+            policy if place().world == 1 else lambda state: first_ones(policy(state)),
+            horizon=float(trials.recipe.epochs),
+            metric=get_metric(target.metric),
+            val_trivial=target.trivial("validation"),
+            record=curves_of_entrants(curves, field, main_recipe(record, target.task)),
+            expected=None if expected is None else expected_of_entrants(expected, field),
+            rows=lambda at: float(trials.val_rows(at)),
+            doubt=doubt,
+            raw=raw,
+            proxy_seconds=agreed(recalled.proxy_seconds),
+            usual_epoch=agreed(_epoch_seconds(curves)),
+            budget=limits,
+            spent_seconds=agreed(
+                max(spent, recalled.proxy_seconds)
+            ),  # looks of an earlier run, too
+            clock=agreed_clock,
+            policy_name=policy.name,
+            journal=journal,
+            write_journal=is_main_process(),
+            on_rung=told,
+            on_advance=advanced,
+            should_stop=lambda: any(exchanged(should_stop())),
+            side_by_side=getattr(trials, "train", None),
+            workers=place().world if place().apart else 1,
+        )
 
 
 def _doubt(

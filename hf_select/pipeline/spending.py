@@ -221,7 +221,8 @@ def expected_spending(
     if settings.method == "hybrid":
         from hf_select.recall import LIMIT
 
-        looks = min(settings.looks or LIMIT, len(sizes)) if record.proxies(target.task) else 0
+        left = len(set(sizes) - {one.repo_id for one in settings.excluded})
+        looks = min(settings.looks or LIMIT, left) if record.proxies(target.task) else 0
     if len(sizes) > MOST_MODELS:
         return None
     document = replay_briefly(record, target.task, policy, settings, most=REPLAYED)

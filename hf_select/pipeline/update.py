@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from hf_select.hub.record.compaction import Compacted
     from hf_select.hub.record.publish import Published
     from hf_select.hub.record.pull import Pulled
-    from hf_select.training.benchmark import BenchmarkEvent, BenchmarkSummary
+    from hf_select.training.benchmark import BenchmarkSummary
+    from hf_select.training.events import BenchmarkEvent
 
 
 @dataclass(frozen=True)

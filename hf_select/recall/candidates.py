@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -70,6 +70,7 @@ def recall_models(
     raw: bool = False,
     seed: int = 0,
     seconds: float = 0.0,
+    out: Collection[str] = (),
 ) -> RecallResult:
     """The `top` models for a target by one method, with the evidence for each, best first.
 
@@ -80,7 +81,8 @@ def recall_models(
     are needed for the best model to be among them with 95 %, at most 10, or 15 for a novel target.
     A candidate's `prior` is its mean benchmark skill. `predicted` and `spread` are the forecast of
     `hybrid`; elsewhere the prior and its standard deviation over benchmarks, not calibrated to the
-    target. Models that the method has no score for are in `skipped`. Ties go by name.
+    target. Models that the method has no score for are in `skipped`. `out`: models of the matrix
+    that teach the hybrid what evidence is worth, but are no candidates. Ties go by name.
 
     Raises `UnknownNameError` for an unknown method, `InputError` for a `top` below 1, no models,
     proxy scores of another proxy than the method names, or not one model that can be ranked.
@@ -88,7 +90,7 @@ def recall_models(
     wanted = check_method(method)
     if top is not None and top < 1:
         raise InputError(f"value of `top` is {top}, but must be at least 1")
-    if not matrix.models:
+    if not set(matrix.models) - set(out):
         raise InputError("there is no model to recall", hint="the record has none for this task")
     if proxies is None and method != "hybrid" and needs_proxy(method, matrix, clustering):
         raise InputError(f"recall method {method!r} needs proxy scores, got none")
@@ -118,6 +120,7 @@ def recall_models(
         recorded=recorded_arrays(looks.recorded, matrix),
         twins=looks.twins,
         cold=cold,
+        out=frozenset(out),
     )
     scored = RECALL_METHODS["proxy:NAME" if wanted else method](evidence)
     order = _order(scored, matrix.models)
@@ -163,6 +166,7 @@ def recall_models(
         skipped=tuple(
             Rejected(matrix.models[i], _why_not(matrix, i, proxies if wanted else None))
             for i in np.flatnonzero(~np.isfinite(scored.scores)).tolist()
+            if matrix.models[i] not in evidence.out
         ),
         seconds=seconds,
         outside=outside,

@@ -37,6 +37,7 @@ class Evidence:
     recorded: Mapping[str, Array] = field(default_factory=dict)  # proxy -> scores (M, D)
     cold: ColdStart | None = None  # what is known of models without any run
     twins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # dataset -> its copies
+    out: frozenset[str] = frozenset()  # models that teach the hybrid, but may not be taken
 
     @property
     def unit(self) -> str:
@@ -216,7 +217,8 @@ def by_hybrid(evidence: Evidence) -> Scored:
     models of which less is known, which are taken where they might raise the best of the set.
     """
     matrix = evidence.matrix
-    by_name = np.array(sorted(range(len(matrix.models)), key=matrix.models.__getitem__))
+    free = [i for i, name in enumerate(matrix.models) if name not in evidence.out]
+    by_name = np.array(sorted(free, key=matrix.models.__getitem__))
     stand_in = _representatives(evidence)
     single = _one_of_each(matrix.datasets, evidence.twins)
     outlook = hybrid_outlook(
@@ -240,10 +242,12 @@ def by_hybrid(evidence: Evidence) -> Scored:
         shared=outlook.shared[by_name],
         seed=evidence.seed,
     )
-    p_best = np.empty(len(by_name))
+    p_best = np.zeros(len(matrix.models))
     p_best[by_name] = found.p_best
     taken = RecalledSet(tuple(by_name[list(found.order)].tolist()), found.outside, p_best)
-    scores = outlook.level + outlook.relative  # `predicted` ends at 1, where all would be equal
+    scores = np.full(len(matrix.models), NAN)
+    # `predicted` ends at 1, where all would be equal
+    scores[by_name] = outlook.level + outlook.relative[by_name]
     return Scored(scores, lambda i: _hybrid_sentence(evidence, outlook, i), outlook, taken)
 
 

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import InputError
 from hf_select.metrics import get_metric
+from hf_select.progress import stage
 from hf_select.proxies import check_proxy
 from hf_select.recall.candidates import ProxyEvidence, recall_models
 from hf_select.recall.hybrid import learnable
 from hf_select.recall.methods import NAN, check_method, needs_proxy, proxy_choice
 from hf_select.recall.ranks import spearman
-from hf_select.records import Clustering, PerformanceMatrix, ProxyScores, RecallResult
+from hf_select.records import (
+    TASK_KINDS,
+    Clustering,
+    PerformanceMatrix,
+    ProxyScores,
+    RecallResult,
+)
 
 Array = NDArray[np.float64]
 
@@ -84,47 +91,51 @@ def replay_recall(
             hint="benchmark or import at least two",
         )
     targets: dict[str, dict[str, dict[str, Any]]] = {}
-    for j, dataset in enumerate(matrix.datasets):
-        metric = get_metric(matrix.metrics[j])
-        truth = dict(zip(matrix.models, (metric.direction * matrix.scores[:, j]), strict=True))
-        if not np.isfinite(matrix.scores[:, j]).any():
-            continue
-        same = (twins or {}).get(dataset, ())
-        hidden = matrix.without_dataset(dataset)
-        for twin in same:
-            hidden = hidden.without_dataset(twin)
-        clustering = None
-        if {"paper", "hybrid"} & set(methods) and len(hidden.models) > 1:
-            clustering = _clusters(hidden, threshold, raw, needed="paper" in methods)
-        targets[dataset] = {}
-        for method in methods:
-            found = None
-            if method != "hybrid" and (wanted := needs_proxy(method, hidden, clustering)):
-                found = recorded_scores(method, wanted, dataset, metric.kind, proxies or {})
-                if found is None:
-                    continue
-            runs = [
-                recall_models(
-                    method,
-                    target=dataset,
-                    task=matrix.task,
-                    matrix=hidden,
-                    clustering=clustering if method in ("paper", "hybrid") else None,
-                    proxies=found,
-                    looks=looks_without(dataset, proxies or {}, twins=twins or {})
-                    if method == "hybrid"
-                    else None,
-                    sizes=sizes,
-                    top=None if method == "hybrid" else 1,
-                    raw=raw,
-                    seed=seed,
-                )
-                for seed in (seeds if method == "random" else (0,))
-            ]
-            rows = [recall_regret(run.ranking, truth, ks) for run in runs]
-            targets[dataset][method] = {key: _mean([r[key] for r in rows]) for key in rows[0]}
-            if method == "hybrid":
-                targets[dataset][method] |= _by_itself(runs[0], truth)
+    with stage("replaying", total=len(matrix.datasets), unit="benchmarks") as at:
+        for j, dataset in enumerate(matrix.datasets):
+            at.reach(j, detail=dataset)
+            metric = get_metric(matrix.metrics[j])
+            gain = metric.points(metric.direction * matrix.scores[:, j], matrix.baselines[j]) / 100
+            truth = dict(zip(matrix.models, gain.tolist(), strict=True))
+            if not np.isfinite(matrix.scores[:, j]).any():
+                continue
+            same = (twins or {}).get(dataset, ())
+            hidden = matrix.without_dataset(dataset)
+            for twin in same:
+                hidden = hidden.without_dataset(twin)
+            clustering = None
+            if {"paper", "hybrid"} & set(methods) and len(hidden.models) > 1:
+                clustering = _clusters(hidden, threshold, raw, needed="paper" in methods)
+            targets[dataset] = {}
+            for method in methods:
+                found = None
+                if method != "hybrid" and (wanted := needs_proxy(method, hidden, clustering)):
+                    kind = TASK_KINDS[matrix.task] if metric.kind == "any" else metric.kind
+                    found = recorded_scores(method, wanted, dataset, kind, proxies or {})
+                    if found is None:
+                        continue
+                runs = [
+                    recall_models(
+                        method,
+                        target=dataset,
+                        task=matrix.task,
+                        matrix=hidden,
+                        clustering=clustering if method in ("paper", "hybrid") else None,
+                        proxies=found,
+                        looks=looks_without(dataset, proxies or {}, twins=twins or {})
+                        if method == "hybrid"
+                        else None,
+                        sizes=sizes,
+                        top=None if method == "hybrid" else 1,
+                        raw=raw,
+                        seed=seed,
+                    )
+                    for seed in (seeds if method == "random" else (0,))
+                ]
+                rows = [recall_regret(run.ranking, truth, ks) for run in runs]
+                targets[dataset][method] = {key: _mean([r[key] for r in rows]) for key in rows[0]}
+                if method == "hybrid":
+                    targets[dataset][method] |= _by_itself(runs[0], truth)
     summary = {
         method: _summarise([of[method] for of in targets.values() if method in of], ks)
         | {"note": _missing(method, sum(method not in of for of in targets.values()), len(targets))}

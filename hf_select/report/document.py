@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from hf_select.metrics import METRICS, Metric, get_metric
+from hf_select.foreign_metrics import plain_metric
+from hf_select.metrics import Metric, find_metric, get_metric
 from hf_select.records import (
     NAN,
     Clustering,
+    Excluded,
     LearningCurve,
+    ModelEntry,
     PerformanceMatrix,
     RecallResult,
     Recipe,
@@ -41,6 +44,7 @@ def selection_document(
     matrix: PerformanceMatrix | None,
     recipe: Recipe,
     data_notes: Sequence[str],
+    data_checks: Sequence[Mapping[str, str]] = (),
     split_rows: Mapping[str, int],
     trivial: Mapping[str, float],
     num_models: int,
@@ -54,6 +58,12 @@ def selection_document(
     early_rows: int = 0,
     fingerprint: str = "",
     created: str = "",
+    limits: Mapping[str, Any] | None = None,
+    excluded: Sequence[Excluded] = (),
+    from_catalog: int | None = None,
+    entries: Mapping[str, ModelEntry] | None = None,
+    efficiency: Mapping[str, Any] | None = None,
+    test_metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
 
@@ -62,8 +72,12 @@ def selection_document(
     offered for the task. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
-    rows that scores before epoch 1 rest on. `seconds` is the wall time of everything. Scores are
-    raw and exact; times, shares and prices are rounded; NaN and infinities become None.
+    rows that scores before epoch 1 rest on; `test_metrics` the winner's predictions on the test
+    split, scored by every metric of the task's kind. `excluded` are the models that `limits` ruled
+    out, which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's
+    alone (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
+    become None.
     """
     how = get_metric(metric)
     commits = {c.model: c.revision for c in recall.candidates} | dict(revisions)
@@ -86,6 +100,7 @@ def selection_document(
             "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
+            "test_metrics": dict(test_metrics or {}),
             "checkpoint": result.checkpoint,
         },
         "trivial": dict(trivial),
@@ -111,6 +126,8 @@ def selection_document(
             "halving_recalled": _baseline(_halving(recalled, result.horizon), result.horizon),
         },
         "funnel": {
+            "excluded": len(excluded),
+            "catalog": from_catalog,
             "record": num_models,
             "recalled": recalled,
             "trained": len({field.get(m, (m,))[0] for m, c in result.curves.items() if len(c)}),
@@ -118,7 +135,10 @@ def selection_document(
             "winner": 1,
         },
         "finalists": finalists,
-        "ranking": _ranking(result, recall, how, commits, field),
+        "ranking": _ranking(result, recall, how, commits, field, entries or {}),
+        "limits": dict(limits or {}),
+        "excluded": exclusions(excluded),
+        "efficiency": None if efficiency is None else dict(efficiency),
         "rungs": [
             {
                 "epoch": rung.epoch,
@@ -143,6 +163,7 @@ def selection_document(
             "rows": dict(split_rows),
             "early_rows": early_rows,
             "notes": list(data_notes),
+            "checks": [dict(check) for check in data_checks],
             "fingerprint": fingerprint,
         },
         "versions": dict(versions),
@@ -214,14 +235,14 @@ _METRIC_NAMES = {
 
 def metric_text(metric: str) -> str:
     """A metric's name as people write it."""
-    return _METRIC_NAMES.get(metric, metric)
+    return _METRIC_NAMES.get(metric, plain_metric(metric))
 
 
 def score_text(value: float | None, metric: str) -> str:
     """A raw score as it is shown: three decimals where 1 is perfect, else four digits."""
     if value is None or math.isnan(value):
         return "–"
-    how = METRICS.get(metric)
+    how = find_metric(metric)
     if how is not None and how.perfect == 1.0:
         return f"{value:.3f}".replace("-", "−")
     text = f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.4g}"
@@ -288,6 +309,7 @@ def _ranking(
     metric: Metric,
     commits: Mapping[str, str],
     field: Mapping[str, tuple[str, float]],
+    entries: Mapping[str, ModelEntry],
 ) -> list[dict[str, Any]]:
     """Every candidate: the winner first, then by how long it lasted, then by its last score.
 
@@ -335,6 +357,9 @@ def _ranking(
                 "interval": _interval(result, name),
                 "p_best": _round(_last(result, "p_best", name), 6),
                 "dropped_at": at,
+                **_facts(entries.get(field.get(name, (name,))[0])),
+                "cost_epochs": round(trained, 6),
+                "cost_seconds": _round(float(curve.seconds[-1]) if len(curve) else 0.0, 3),
                 "reason": reason,
             }
         )
@@ -347,6 +372,21 @@ def _ranking(
         return level[row["status"]], -(row["dropped_at"] or 0.0), -val, *last
 
     return sorted(rows, key=order)
+
+
+def _facts(entry: ModelEntry | None) -> dict[str, Any]:
+    """Size and licence of a model, None where nobody knows them; its bytes in 32 bits."""
+    size = entry.num_parameters if entry is not None and entry.num_parameters > 0 else None
+    return {
+        "num_parameters": size,
+        "size_bytes": None if size is None else 4 * size,
+        "license": (entry.license or None) if entry is not None else None,
+    }
+
+
+def exclusions(excluded: Iterable[Excluded]) -> list[dict[str, str]]:
+    """The models that were ruled out, each with the limit and the reason, for JSON."""
+    return [{"model": e.repo_id, "limit": e.limit, "reason": e.reason} for e in excluded]
 
 
 def _unique(*groups: Iterable[str]) -> list[str]:

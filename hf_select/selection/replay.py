@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError, TrialError
 from hf_select.metrics import get_metric
+from hf_select.progress import stage
 from hf_select.records import Array, CurveSet, Expectation, LearningCurve, SelectionResult
 from hf_select.selection.calibration import calibration
 from hf_select.selection.policies import NamedPolicy
@@ -214,9 +215,9 @@ def replay_selection(
     `openings(target)` gives the recalled models, what looking at them cost in epochs, and what
     recall expects (None: all models, nothing known). `twins`: dataset -> others with the same
     content, which are hidden with it. The policy sees the validation curves of one seed; its choice
-    is judged by the mean test score over the other seeds, each seed in turn. Regret is 100 x (best
-    of all models of the record - winner) in the metric's units and direction; price is the whole
-    cost over that of training the winner alone, in `cost`: "epochs" or "seconds". `regret_ci`: 95 %
+    is judged by the mean test score over the other seeds, each seed in turn. Regret is by how many
+    points (`Metric.points`) the best of all models of the record is better; price is the whole cost
+    over that of training the winner alone, in `cost`: "epochs" or "seconds". `regret_ci`: 95 %
     bootstrap interval over targets, drawn with `seed`. `calibration`: that of
     `calibration.calibration`.
 
@@ -239,23 +240,30 @@ def replay_selection(
     skipped: dict[str, str] = {}
     same_seed = []
     judged: dict[str, list[tuple[SelectionResult, dict[str, float]]]] = {n: [] for n in policies}
-    for dataset in curves.datasets if only is None else only:
-        cases = replicates(curves, dataset, openings=openings, horizon=horizon)
-        cases = cases[:1] if one_seed else cases
-        if not cases:
-            skipped[dataset] = "no candidate has both a curve and a test score there"
-            continue
-        if cases[0].same_seed:
-            same_seed.append(dataset)
-        targets[dataset] = {}
-        for name, policy in policies.items():
+    chosen = curves.datasets if only is None else only
+    with stage("replaying", total=len(chosen) * len(policies), unit="selections") as at:
+        for i, dataset in enumerate(chosen):
+            at.reach(i * len(policies), detail=f"recall for {dataset}")
+            cases = replicates(curves, dataset, openings=openings, horizon=horizon)
+            cases = cases[:1] if one_seed else cases
+            if not cases:
+                skipped[dataset] = "no candidate has both a curve and a test score there"
+                continue
+            if cases[0].same_seed:
+                same_seed.append(dataset)
+            targets[dataset] = {}
             hidden = (twins or {}).get(dataset, ())
-            results = [
-                replay_one(curves, case, policy, twins=hidden, name=name, raw=raw) for case in cases
-            ]
-            accounts = [_account(curves, c, r) for c, r in zip(cases, results, strict=True)]
-            targets[dataset][name] = _mean_of(accounts, cost)
-            judged[name] += [(r, _truth(curves, c)) for c, r in zip(cases, results, strict=True)]
+            for name, policy in policies.items():
+                at.advance(0, detail=f"{name} on {dataset}")
+                results = [
+                    replay_one(curves, case, policy, twins=hidden, name=name, raw=raw)
+                    for case in cases
+                ]
+                pairs = list(zip(cases, results, strict=True))
+                accounts = [_account(curves, case, result) for case, result in pairs]
+                targets[dataset][name] = _mean_of(accounts, cost)
+                judged[name] += [(result, _truth(curves, case)) for case, result in pairs]
+                at.advance(detail=f"{name} on {dataset}")
     if not targets:
         raise InputError(
             "no dataset of the record can be replayed",
@@ -299,7 +307,7 @@ def _account(curves: CurveSet, case: Replicate, result: SelectionResult) -> dict
     winner_seconds = float(result.curves[result.winner].seconds[-1])
     return {
         "winner": result.winner,
-        "regret": 100.0 * (best - float(mine)),
+        "regret": float(metric.points(best - float(mine), curves.baselines[j])),
         "winner_rank": 1 + int(np.sum(gain > mine + EPS)),
         "epochs": result.epochs + result.proxy_epochs,
         "trainings": result.epochs / result.horizon,

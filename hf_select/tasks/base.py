@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from hf_select.errors import UnknownNameError
+from hf_select.tasks.choices import ChoiceEncoded, MultipleChoice
 from hf_select.tasks.encoded import Encoded, Plain
-from hf_select.tasks.image import ImageClassification, ImageEncoded
+from hf_select.tasks.image import ImageClassification, ImageEncoded, ImageRegression
 from hf_select.tasks.text import TextClassification, TextEncoded, TextRegression
+from hf_select.tasks.tokens import TokenClassification, TokenEncoded
 
 if TYPE_CHECKING:
     import datasets
@@ -60,18 +62,23 @@ class Task(Protocol):
         """A split as model input; `max_length` in tokens, capped by the model's own maximum."""
 
     def predict(self, logits: torch.Tensor) -> NDArray:
-        """Logits (N, C) as class ids (N,), or (N, 1) as values (N,)."""
+        """Logits (U, C) as class ids (U,), or (U, 1) as values (U,), of U units."""
 
 
 TASKS: dict[str, Task] = {
     "text-classification": TextClassification(),
     "text-regression": TextRegression(),
     "image-classification": ImageClassification(),
+    "token-classification": TokenClassification(),
+    "multiple-choice": MultipleChoice(),
+    "image-regression": ImageRegression(),
 }
 
 ENCODED: dict[str, Callable[[Plain], Encoded]] = {
     "text": TextEncoded.of_plain,
     "image": ImageEncoded.of_plain,
+    "tokens": TokenEncoded.of_plain,
+    "choices": ChoiceEncoded.of_plain,
 }
 """By the kind of a `Plain`: what makes the encoded split of it."""
 

@@ -34,10 +34,33 @@ class Plain:
     settings: Mapping[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a score is taken of: predictions (W,) and references (W,), ids or values.
+
+    `ends` (N,): behind which of them each row ends; None where a row has one.
+    """
+
+    predictions: NDArray
+    references: NDArray
+    ends: NDArray[np.int64] | None = None
+
+    def as_tags(self, names: tuple[str, ...]) -> Answers:
+        """The same with the names of the ids, and "" between two rows."""
+        assert self.ends is not None, "one answer a row is no sequence"
+        words = np.array(names)
+        return Answers(
+            np.insert(words[self.predictions], self.ends, ""),
+            np.insert(words[self.references], self.ends, ""),
+        )
+
+
 class Encoded(ABC, _Dataset):
     """A map-style dataset of N encoded rows, in the order of the split.
 
     lengths (N,): token counts, 1 for images; labels (N,): int64 class ids or float32 values, raw.
+    A model answers once a row, or, in a task of words, once for each **unit**, a word that it sees.
+    Then `labels` is what the rows are sampled by, and the units have labels of their own.
     """
 
     lengths: NDArray[np.int64]
@@ -68,6 +91,36 @@ class Encoded(ABC, _Dataset):
         import torch
 
         return {**self.inputs(rows), "labels": torch.from_numpy(self.labels[rows])}
+
+    def units(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many answers of the model those rows (B,) ask for: (B,), each at least 1."""
+        return np.ones(len(rows), dtype=np.int64)
+
+    def unit_labels(self, rows: NDArray[np.int64]) -> NDArray:
+        """The right answers (U,) for those rows, one row's after the other's."""
+        return self.labels[rows]
+
+    def places(self, labels: torch.Tensor) -> torch.Tensor | None:
+        """Where the U answers to a batch's `labels` stand in its output, flattened to (B*n, C).
+
+        None: the output is (B, C).
+        """
+        return None
+
+    def answers(
+        self, rows: NDArray[np.int64], predictions: NDArray, *, otherwise: int = 0
+    ) -> Answers:
+        """Predictions (U,) for those rows beside what is right, for everything that was asked.
+
+        What the model doesn't get to see (words cut off by the maximal length) is answered with
+        class `otherwise`.
+        """
+        return Answers(predictions, self.labels[rows])
+
+    def looked(self) -> Encoded:
+        """The rows as a look takes them, before any fine-tuning: with labels that fit their
+        features."""
+        return self
 
     def work(self) -> NDArray[np.int64]:
         """How much a model has to do for each row (N,), in tokens."""
@@ -108,9 +161,41 @@ class EncodedRows(Encoded):
         """See `Encoded`."""
         return self._encoded.inputs(self._rows[rows])
 
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """See `Encoded`."""
+        return self._encoded.batch(self._rows[rows])
+
+    def units(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `Encoded`."""
+        return self._encoded.units(self._rows[rows])
+
+    def unit_labels(self, rows: NDArray[np.int64]) -> NDArray:
+        """See `Encoded`."""
+        return self._encoded.unit_labels(self._rows[rows])
+
+    def places(self, labels: torch.Tensor) -> torch.Tensor | None:
+        """See `Encoded`."""
+        return self._encoded.places(labels)
+
+    def answers(
+        self, rows: NDArray[np.int64], predictions: NDArray, *, otherwise: int = 0
+    ) -> Answers:
+        """See `Encoded`."""
+        return self._encoded.answers(self._rows[rows], predictions, otherwise=otherwise)
+
     def work(self) -> NDArray[np.int64]:
         """See `Encoded`."""
         return self._encoded.work()[self._rows]
+
+
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The whole numbers from each start on, one range after the other.
+
+    >>> ranges(np.array([7, 2]), np.array([2, 3])).tolist()
+    [7, 8, 2, 3, 4]
+    """
+    before = np.cumsum(counts) - counts
+    return np.arange(int(counts.sum())) + np.repeat(starts - before, counts)
 
 
 def label_tensor(rows: list[dict[str, Any]]) -> torch.Tensor:
@@ -124,6 +209,14 @@ def label_array(split: datasets.Dataset) -> NDArray:
     """The label column (N,) as int64 class ids or float32 values."""
     array = np.asarray(split["label"][:])
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+
+
+def reference_array(split: datasets.Dataset) -> NDArray:
+    """What a score compares with: the label column (N,), or the tags of all words (W,), if any."""
+    if "tags" not in split.column_names:
+        return label_array(split)
+    cells = split.with_format("arrow")["tags"][:].combine_chunks()
+    return np.asarray(cells.flatten(), dtype=np.int64)
 
 
 def processor_digest(processor: Any) -> str:

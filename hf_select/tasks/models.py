@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,27 @@ from hf_select.weights import count_parameters
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+
+@dataclass(frozen=True)
+class Head:
+    """What a task puts on a network: the class of transformers that has it, and its words.
+
+    `images`: it sees pixels, not tokens. `own`: a head that was trained for something else has the
+    same names and could have the same shape, so the checkpoint must say that it is one of these.
+    """
+
+    auto: str
+    words: str
+    images: bool = False
+    own: bool = False
+
+
 HEADS = {
-    "text": "AutoModelForSequenceClassification",
-    "image": "AutoModelForImageClassification",
+    "text": Head("AutoModelForSequenceClassification", "text classification"),
+    "image": Head("AutoModelForImageClassification", "image classification", images=True),
+    "tokens": Head("AutoModelForTokenClassification", "token classification", own=True),
+    "choices": Head("AutoModelForMultipleChoice", "multiple choice", own=True),
 }
-PROCESSORS = {"text": "AutoTokenizer", "image": "AutoImageProcessor"}
 SHIFTED_POSITIONS = frozenset(
     [
         "camembert",
@@ -46,24 +63,25 @@ UNBOUNDED = 10**6
 
 
 def load_network(
-    modality: str,
+    head: str,
     location: str | Path,
     *,
     num_labels: int | None = None,
     label_names: tuple[str, ...] = (),
     regression: bool = False,
 ) -> tuple[PreTrainedModel, bool]:
-    """A model with a classification head, float32, and whether the head came trained.
+    """A model with a head of `HEADS`, float32, and whether that came trained.
 
     With `num_labels` the head is for the target, and one of another size is made anew from
-    torch's random numbers; without, it is the checkpoint's own. `modality`: "text" or "image".
+    torch's random numbers; without, it is the checkpoint's own.
     Raises `ModelError`: a folder that is unsafe or damaged, a network that can't do the task,
     weights that don't fit.
     """
     import torch
     import transformers
 
-    auto = getattr(transformers, HEADS[modality])
+    wanted = HEADS[head]
+    auto = getattr(transformers, wanted.auto)
     location = _checked(location)
     settings: dict[str, Any] = {}
     if num_labels is not None:
@@ -77,11 +95,12 @@ def load_network(
         )
     if type(config) not in auto._model_mapping:
         raise ModelError(
-            f"{location} is a {config.model_type!r} model, which can't do {modality} classification"
+            f"{location} is a {config.model_type!r} model, which can't do {wanted.words}"
         )
-    if modality == "text" and config.get_text_config().pad_token_id is None:
+    made_for = tuple(config.architectures or ())
+    if not wanted.images and config.get_text_config().pad_token_id is None:
         config.pad_token_id = _first(config.eos_token_id)
-    if modality == "image" and getattr(config, "num_channels", 3) != 3:
+    if wanted.images and getattr(config, "num_channels", 3) != 3:
         raise ModelError(f"{location} takes {config.num_channels} channels, but images have 3")
     with _reporting(location), quiet():
         model, info = auto.from_pretrained(
@@ -94,10 +113,11 @@ def load_network(
             output_loading_info=True,
         )
     _refuse_foreign_weights(model, info, location)
-    return model, head_is_trained(model, info)
+    trained = head_is_trained(model, info)
+    return model, trained and (not wanted.own or type(model).__name__ in made_for)
 
 
-def load_processor(modality: str, location: str | Path) -> Any:
+def load_processor(head: str, location: str | Path) -> Any:
     """The tokenizer (it knows the model's maximum length and a padding token) or image processor.
 
     Image processors use PIL and numpy, never torchvision, so that pixels don't depend on what is
@@ -105,12 +125,18 @@ def load_processor(modality: str, location: str | Path) -> Any:
     """
     import transformers
 
-    auto = getattr(transformers, PROCESSORS[modality])
+    images = HEADS[head].images
+    auto = transformers.AutoImageProcessor if images else transformers.AutoTokenizer
     location = _checked(location)
-    options = {"backend": "pil"} if modality == "image" else {}
+    options = {"backend": "pil"} if images else {}
     with _reporting(location), quiet():
         processor = auto.from_pretrained(location, trust_remote_code=False, **options)
-        if modality == "text":
+        if head == "tokens" and getattr(processor, "add_prefix_space", None) is False:
+            # A byte-level tokenizer takes words one by one only if it may put a space before them.
+            processor = auto.from_pretrained(
+                location, trust_remote_code=False, add_prefix_space=True
+            )
+        if not images:
             config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=False)
             processor.model_max_length = _max_tokens(processor, config)
             if processor.pad_token_id is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,10 @@ class TextEncoded(Encoded):
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch (B, longest) with its `attention_mask`, on the tokenizer's padding side."""
+        return {**self.padded(rows), "labels": label_tensor(rows)}
+
+    def padded(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """The same without labels."""
         import torch
 
         longest = max(len(row["input_ids"]) for row in rows)
@@ -77,7 +82,7 @@ class TextEncoded(Encoded):
             for name, array in arrays.items():
                 array[b, part] = row[name]
         batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return {**batch, "attention_mask": torch.from_numpy(mask), "labels": label_tensor(rows)}
+        return {**batch, "attention_mask": torch.from_numpy(mask)}
 
     def inputs(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """See `Encoded`. All rows at once, without a step in Python for each."""
@@ -93,6 +98,68 @@ class TextEncoded(Encoded):
             for name, values in self._values.items()
         }
         return {**batch, "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+
+
+def room(processor: Any, max_length: int, *, pair: bool) -> int:
+    """The most tokens a text may have: `max_length`, or the model's own maximum.
+
+    Raises `InputError` if the marks around a text leave no room for it.
+    """
+    most = min(max_length, processor.model_max_length)
+    special = processor.num_special_tokens_to_add(pair=pair)
+    if most <= special:
+        raise InputError(
+            f"max_length is {most}, but {special} tokens are spent on marks alone",
+            hint="raise the recipe's max_length",
+        )
+    return int(most)
+
+
+def encode_texts(
+    processor: Any,
+    chunks: Iterable[tuple[list[str], ...]],
+    labels: NDArray,
+    *,
+    pair: bool,
+    max_length: int,
+) -> TextEncoded:
+    """N texts, or pairs of texts, a chunk at a time. Raises what `room` does."""
+    most = room(processor, max_length, pair=pair)
+    parts: dict[str, list[NDArray[np.int64]]] = {}
+    lengths: list[int] = []
+    for texts in chunks:
+        encoded = processor(*texts, truncation=True, max_length=most, return_attention_mask=False)
+        add_ids(parts, encoded, processor)
+        lengths += [len(ids) for ids in encoded["input_ids"]]
+    return TextEncoded(
+        {name: np.concatenate(arrays) for name, arrays in parts.items()},
+        np.asarray(lengths, dtype=np.int64),
+        labels,
+        padding=padding_of(processor),
+        pad_left=processor.padding_side == "left",
+    )
+
+
+def add_ids(parts: dict[str, list[NDArray[np.int64]]], encoded: Any, processor: Any) -> None:
+    """Append what a tokenizer gave for some texts, flat, to the arrays of each input.
+
+    A model without marks (GPT) sees no token at all in an empty text: it gets a padding token.
+    """
+    empty = [i for i, ids in enumerate(encoded["input_ids"]) if not ids]
+    for name in ("input_ids", "token_type_ids"):
+        if name in encoded:
+            for i in empty:
+                encoded[name][i] = [processor.pad_token_id if name == "input_ids" else 0]
+            flat = chain.from_iterable(encoded[name])
+            parts.setdefault(name, []).append(np.fromiter(flat, dtype=np.int64))
+
+
+def padding_of(processor: Any) -> dict[str, int]:
+    """What fills up each input of a batch."""
+    return {
+        "input_ids": processor.pad_token_id,
+        "token_type_ids": processor.pad_token_type_id,
+    }
 
 
 class TextClassification:
@@ -130,42 +197,16 @@ class TextClassification:
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> TextEncoded:
         """See `base.Task`. Longer texts are cut off, of a pair the longer one first."""
-        pair = "text_pair" in split.column_names
-        max_length = min(max_length, processor.model_max_length)
-        special = processor.num_special_tokens_to_add(pair=pair)
-        if max_length <= special:
-            raise InputError(
-                f"max_length is {max_length}, but {special} tokens are spent on marks alone",
-                hint="raise the recipe's max_length",
-            )
-        parts: dict[str, list[NDArray[np.int64]]] = {}
-        lengths: list[int] = []
-        for start in range(0, len(split), CHUNK):
-            rows = split[start : start + CHUNK]
-            encoded = processor(
-                *(rows[name] for name in self.input_columns if name in rows),
-                truncation=True,
-                max_length=max_length,
-                return_attention_mask=False,
-            )
-            # A model without marks (GPT) sees no token at all in an empty text.
-            empty = [i for i, ids in enumerate(encoded["input_ids"]) if not ids]
-            for name in ("input_ids", "token_type_ids"):
-                if name in encoded:
-                    for i in empty:
-                        encoded[name][i] = [processor.pad_token_id if name == "input_ids" else 0]
-                    flat = chain.from_iterable(encoded[name])
-                    parts.setdefault(name, []).append(np.fromiter(flat, dtype=np.int64))
-            lengths += [len(ids) for ids in encoded["input_ids"]]
-        return TextEncoded(
-            {name: np.concatenate(arrays) for name, arrays in parts.items()},
-            np.asarray(lengths, dtype=np.int64),
+        columns = [name for name in self.input_columns if name in split.column_names]
+        return encode_texts(
+            processor,
+            (
+                tuple(split[start : start + CHUNK][name] for name in columns)
+                for start in range(0, len(split), CHUNK)
+            ),
             label_array(split),
-            padding={
-                "input_ids": processor.pad_token_id,
-                "token_type_ids": processor.pad_token_type_id,
-            },
-            pad_left=processor.padding_side == "left",
+            pair=len(columns) > 1,
+            max_length=max_length,
         )
 
     def predict(self, logits: torch.Tensor) -> NDArray:

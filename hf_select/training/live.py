@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from accelerate.utils import broadcast_object_list
 
 from hf_select.errors import HfSelectError, InputError, ModelError, StoppedError, TrialError
+from hf_select.progress import stage
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.training import memory as measure
 from hf_select.training.sampling import CLOSE, EARLY_ROWS, rows_scored
@@ -65,8 +66,10 @@ class CheckpointedTrial:
         self._load, self._make_room = load, make_room
         self._trial: AccelerateTrial | None = None
         self._curve, self._test_score = LearningCurve.empty(), math.nan
+        self.test_scores: dict[str, float] = {}
         self._saved, self._saved_at = time.monotonic(), (0.0, 0)
         self._lost = ""
+        self._at_step: Callable[[], None] | None = None
         awake = self._work(lambda trial: trial)
         self.horizon, self.num_processes = awake.horizon, awake.num_processes
         self._val_rows = awake.val_rows(0), awake.val_rows(1)
@@ -103,7 +106,9 @@ class CheckpointedTrial:
     def test(self) -> float:
         """The raw score on the test split. The split is read once; later calls repeat the score."""
         if math.isnan(self._test_score):
-            self._test_score = self._work(lambda trial: trial.test())
+            self._test_score, self.test_scores = self._work(
+                lambda trial: (trial.test(), trial.test_scores)
+            )
         return self._test_score
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -196,12 +201,20 @@ class CheckpointedTrial:
 
     def _advance(self, trial: AccelerateTrial, to: float) -> LearningCurve:
         before = trial.epochs_trained
-        curve = trial.advance(to)
+        ahead = min(to, self.horizon) - before
+        with stage(f"training {self.model}", total=ahead, unit="epochs") as at:
+            self._at_step = lambda: at.reach(trial.epochs_trained - before)
+            try:
+                curve = trial.advance(to)
+            finally:
+                self._at_step = None
         if trial.epochs_trained > before and self._due(trial):
             self._save_in_time()
         return curve
 
     def _after_step(self, trial: AccelerateTrial) -> None:
+        if self._at_step is not None:
+            self._at_step()
         if trial.num_processes > 1:  # saving is done together, and clocks and signals differ
             return
         if self.should_stop():

@@ -37,19 +37,16 @@ from hf_select.records import (
 from hf_select.results.repo import ResultsRepo
 from hf_select.training.benchmark import (
     UNREACHED,
-    BenchmarkEvent,
-    EventTail,
-    Fetch,
-    OnEvent,
-    absolute,
     common,
     everyones,
     gather,
-    log_event,
     modelling_modules,
     own_first,
     work_folder,
 )
+from hf_select.training.cell_job import Fetch
+from hf_select.training.cells import absolute
+from hf_select.training.events import BenchmarkEvent, EventTail, OnEvent, log_event
 from hf_select.training.executors.base import Job, Outcome
 from hf_select.training.executors.engine import Engine
 

@@ -29,7 +29,7 @@ from hf_select.training.agreement import first_ones
 from hf_select.training.executors.base import Interrupts, Outcome
 
 if TYPE_CHECKING:
-    from hf_select.training.benchmark import Cell
+    from hf_select.training.cells import Cell
 
 ATTEMPTS = 2
 """How often a cell may bring its processes down before it is recorded as failed."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
     from hf_select.records import Recipe
-    from hf_select.training.benchmark import BenchmarkEvent
+    from hf_select.training.events import BenchmarkEvent
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
 PROJECT = "hf-select"

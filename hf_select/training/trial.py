@@ -24,10 +24,9 @@ from accelerate.utils import (
 from numpy.typing import NDArray
 
 from hf_select.errors import InputError, LoneError, ModelError, TrialError
-from hf_select.metrics import get_metric
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
-from hf_select.tasks.encoded import EncodedRows, processor_digest
+from hf_select.tasks.encoded import Answers, EncodedRows, processor_digest, ranges
 from hf_select.tasks.models import quiet
 from hf_select.training import checkpoint, rng
 from hf_select.training.ahead import AHEAD, Ahead, Sent, Transfer
@@ -66,10 +65,12 @@ class EncodingCache:
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows of one backward pass: how many, each row's weight in the gradient, tokens and cells."""
+    """Rows of one backward pass: how many, how many answers their loss is the mean of, the weight
+    of each answer in the gradient, tokens and cells."""
 
     batch: Sent
     rows: int
+    units: int
     weight: float  # 0: the rows only keep the processes together
     tokens: int
     cells: int
@@ -146,7 +147,7 @@ def prepare(
             subset = digest(rows.tolist())
         else:
             subset = "all"
-        key = [processor_is, target.fingerprint, split, subset, recipe.max_length]
+        key = [task.name, processor_is, target.fingerprint, split, subset, recipe.max_length]
         return cache.get(
             digest(key), lambda: task.encode(processor, data, max_length=recipe.max_length)
         )
@@ -223,6 +224,7 @@ class AccelerateTrial:
         self._micro_batch = micro_batch  # rows in one backward pass, 0 = all of the batch's
         self._eval_batch = EVAL_BATCH
         self._test_score = math.nan
+        self._test_scores: dict[str, float] = {}
         if prepared is None:
             prepared = self._prepared(location, name, cache)
         self.processor, module = prepared.processor, prepared.take_module()
@@ -247,7 +249,7 @@ class AccelerateTrial:
         )
         self._weights = list(self._network.parameters())
         self._loss_sum = torch.zeros((), device=self._device)
-        self._loss_rows = 0
+        self._loss_units = 0
         self._throughput = Throughput()
 
     def _prepared(self, location: str | Path, name: str, cache: EncodingCache | None) -> Prepared:
@@ -343,8 +345,15 @@ class AccelerateTrial:
         """The raw score on the test split. The split is read once; later calls repeat the score."""
         if math.isnan(self._test_score):
             with self._running():
-                self._test_score, _ = self._evaluate(self._test_rows())
+                answers, _ = self._answers(self._test_rows())
+            self._test_scores = self.target.scores(answers)
+            self._test_score = self._test_scores[self.target.metric]
         return self._test_score
+
+    @property
+    def test_scores(self) -> dict[str, float]:
+        """What `test` found, by every metric of the task's kind; empty before."""
+        return dict(self._test_scores)
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint: all that `load` needs to go on bit by bit. Raises `OSError`."""
@@ -359,7 +368,7 @@ class AccelerateTrial:
                 "seconds": self.seconds,
                 "curve": self.curve.to_dict(),
                 "loss_sum": self._loss_sum.item(),
-                "loss_rows": self._loss_rows,
+                "loss_rows": self._loss_units,
                 "micro_batch": self._micro_batch,
             }
             tensors = {
@@ -390,7 +399,7 @@ class AccelerateTrial:
             self._step, self._seconds = meta["step"], meta["seconds"]
             self.curve = LearningCurve.from_dict(meta["curve"])
             self._loss_sum.fill_(meta["loss_sum"])
-            self._loss_rows = meta["loss_rows"]
+            self._loss_units = meta["loss_rows"]
             sizes = [size for size in (self._micro_batch, meta["micro_batch"]) if size]
             self._micro_batch = min(sizes, default=0)
             return True
@@ -453,7 +462,7 @@ class AccelerateTrial:
         """This process's share of a step's global batch, in as many parts as memory asks for."""
         rows = self._order.batch(step)
         mine = rows[self._accelerator.process_index :: self._world]
-        weight = 1.0 / len(rows)
+        weight = 1.0 / int(self._train_rows.units(rows).sum())
         if not len(mine):  # a short batch: take part in the exchange with nothing to say
             mine, weight = rows[:1], 0.0
         size = self._micro_batch or len(mine)
@@ -465,7 +474,8 @@ class AccelerateTrial:
         lengths = self._train_rows.lengths[rows]
         batch = self._sent(self._train_rows, rows)
         cells = len(rows) * int(lengths.max())
-        return _Part(batch, len(rows), weight, int(lengths.sum()), cells)
+        units = int(self._train_rows.units(rows).sum())
+        return _Part(batch, len(rows), units, weight, int(lengths.sum()), cells)
 
     def _backward(self, batches: Ahead[list[_Part]]) -> None:
         """Gradients of the mean loss over the step's global batch, in as many parts as needed."""
@@ -493,9 +503,8 @@ class AccelerateTrial:
         return math.ceil(self.recipe.global_batch_size / self._world)
 
     def _count(self, parts: list[_Part]) -> None:
-        rows = sum(part.rows for part in parts)
-        self._loss_rows += rows
-        self._throughput.samples += rows
+        self._loss_units += sum(part.units for part in parts)
+        self._throughput.samples += sum(part.rows for part in parts)
         self._throughput.tokens += sum(part.tokens for part in parts)
         self._throughput.cells += sum(part.cells for part in parts)
 
@@ -506,9 +515,9 @@ class AccelerateTrial:
             with nullcontext() if last else self._accelerator.no_sync(self._network):
                 loss = self._network(**part.batch.take()).loss
                 # the processes' gradients are averaged, so each scales its sum of losses by their
-                # number: what comes out is the mean over all rows, however they are shared out
-                self._accelerator.backward(loss * (part.rows * self._world * part.weight))
-            total += loss.detach() * (part.rows if part.weight else 0)
+                # number: what comes out is the mean over all answers, however they are shared out
+                self._accelerator.backward(loss * (part.units * self._world * part.weight))
+            total += loss.detach() * (part.units if part.weight else 0)
         return total
 
     def _shrink(self, size: int) -> None:
@@ -534,9 +543,6 @@ class AccelerateTrial:
             batch["labels"] = self._standardised(batch["labels"].float())
         return self._transfer.send(batch)
 
-    def _batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        return self._sent(encoded, rows).take()
-
     def _standardised(self, labels: Any) -> Any:
         return (labels - self.target.label_mean) / self._label_std
 
@@ -547,10 +553,10 @@ class AccelerateTrial:
     # ------------------------------------------------------------------------------ evaluation
 
     def _add_point(self, epoch: float) -> None:
-        totals = torch.stack([self._loss_sum, torch.full_like(self._loss_sum, self._loss_rows)])
-        loss_sum, loss_rows = self._accelerator.reduce(totals, reduction="sum").tolist()
+        totals = torch.stack([self._loss_sum, torch.full_like(self._loss_sum, self._loss_units)])
+        loss_sum, loss_units = self._accelerator.reduce(totals, reduction="sum").tolist()
         # several points can fall on one step; nothing was trained since the last one then
-        train_loss = loss_sum / loss_rows if loss_rows else self.curve.train_loss[-1]
+        train_loss = loss_sum / loss_units if loss_units else self.curve.train_loss[-1]
         if not math.isfinite(train_loss):
             raise TrialError(
                 f"{self.model}: the training loss is {train_loss} by epoch {epoch:g}",
@@ -558,7 +564,7 @@ class AccelerateTrial:
                 hint="a lower learning rate may help",
             )
         self._loss_sum.zero_()
-        self._loss_rows = 0
+        self._loss_units = 0
         score, loss = self._evaluate(self._rows_at(epoch))
         seconds = [self.seconds]
         if self._world > 1:  # a policy may look at them, and must decide alike everywhere
@@ -577,13 +583,18 @@ class AccelerateTrial:
 
     def _evaluate(self, encoded: Encoded) -> tuple[float, float]:
         """Raw score and mean loss over every row of a split, each counted exactly once."""
+        answers, loss = self._answers(encoded)
+        return self.target.score(answers), loss
+
+    def _answers(self, encoded: Encoded) -> tuple[Answers, float]:
+        """What is predicted, beside what would be right, and the mean loss."""
         before = time.perf_counter()
         rows, logits = self._logits(encoded)
         self._throughput.evaluation_seconds += time.perf_counter() - before
         if not torch.isfinite(logits).all():
             raise TrialError(f"{self.model}: its outputs are not finite", status="diverged")
-        references = np.asarray(encoded.labels)[rows]
         predictions = self.task.predict(logits)
+        references = encoded.unit_labels(rows)
         if self.task.kind == "regression":
             targets = torch.as_tensor(self._standardised(references.astype(np.float64)))
             loss = torch.nn.functional.mse_loss(torch.as_tensor(predictions).double(), targets)
@@ -592,10 +603,10 @@ class AccelerateTrial:
             loss = torch.nn.functional.cross_entropy(
                 logits.double(), torch.as_tensor(references).long()
             )
-        return get_metric(self.target.metric)(predictions, references), float(loss)
+        return encoded.answers(rows, predictions, otherwise=self.target.majority), float(loss)
 
     def _logits(self, encoded: Encoded) -> tuple[NDArray[np.int64], torch.Tensor]:
-        """Logits (N, C) on the CPU and the rows (N,) they belong to, from all processes."""
+        """The rows (N,), rising, and their logits (U, C) on the CPU, from all processes."""
         # longest first: little padding, and memory runs out at once or never
         order = np.argsort(-np.asarray(encoded.lengths), kind="stable")
         mine = order[self._accelerator.process_index :: self._world]
@@ -610,9 +621,7 @@ class AccelerateTrial:
             rows = mine[done : done + self._eval_batch]
             try:
                 with torch.inference_mode():
-                    batch = self._batch(encoded, rows)
-                    del batch["labels"]
-                    parts.append(module(**batch).logits.float())
+                    parts.append(self._outputs(module, encoded, rows))
             except torch.OutOfMemoryError as error:
                 if self._world > 1:  # the others know nothing of it
                     raise LoneError(
@@ -632,7 +641,22 @@ class AccelerateTrial:
             raise TrialError(f"evaluated {len(all_rows)} rows of {len(encoded)}")
         # in the split's order, so that sums over rows come out the same for any world size
         place = np.argsort(all_rows)
-        return all_rows[place], torch.cat([part for _, part in gathered])[torch.from_numpy(place)]
+        units = encoded.units(all_rows)
+        order = ranges((np.cumsum(units) - units)[place], units[place])
+        return all_rows[place], torch.cat([part for _, part in gathered])[torch.from_numpy(order)]
+
+    def _outputs(
+        self, module: torch.nn.Module, encoded: Encoded, rows: NDArray[np.int64]
+    ) -> torch.Tensor:
+        """What the model answers to those rows (U, C), on its device."""
+        batch = encoded.batch(rows)
+        places = encoded.places(batch.pop("labels"))
+        if places is not None:
+            batch["places"] = places
+        sent = self._transfer.send(batch).take()
+        places = sent.pop("places", None)
+        logits: torch.Tensor = module(**sent).logits.float()
+        return logits if places is None else logits.reshape(-1, logits.shape[-1])[places]
 
     # ------------------------------------------------------------------------------- the rest
 
@@ -687,23 +711,30 @@ def _stratified(encoded: Encoded, count: int) -> Encoded:
 
 
 def _unit_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
-    """The last linear layer, which takes the label's units when a regression model is saved.
+    """The linear layer of the head, which takes the label's units when a regression model is saved.
 
     A model class that makes its head without a bias would drop one at the next `from_pretrained`,
-    so there is no place for the label's mean then: a `ModelError`.
+    so there is no place for the label's mean then; and where two layers give the answer together,
+    none of them can take the units alone: a `ModelError`.
     """
-    linear = [
-        layer
-        for layer in module.modules()
+    body = f"{getattr(module, 'base_model_prefix', '') or '?'}."
+    linear = {
+        where: layer
+        for where, layer in module.named_modules()
         if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
-    ]
-    if not linear or linear[-1].bias is None:
-        raise ModelError(
-            f"{name}: a {type(module).__name__} can't do regression: its head has no linear layer "
-            "with a bias, so it can't be saved to answer in the label's units",
-            hint="leave it out, or choose a model whose head has a bias (BERT-like ones do)",
-        )
-    return linear[-1]
+    }
+    heads = [layer for where, layer in linear.items() if not where.startswith(body)]
+    found = heads or list(linear.values())[-1:]
+    if len(found) == 1 and found[0].bias is not None:
+        return found[0]
+    kind = type(module).__name__
+    has = "no linear layer with a bias" if len(found) < 2 else f"{len(found)} layers that answer"
+    raise ModelError(
+        f"{name}: a {kind} can't do regression: its head has {has}, so it can't be saved to answer "
+        "in the label's units",
+        hint="leave it out, or choose a model whose head is one layer with a bias (that of BERT, "
+        "ViT, ResNet and most others)",
+    )
 
 
 @contextmanager

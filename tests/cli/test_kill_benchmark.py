@@ -23,12 +23,10 @@ from hf_select.records import ModelEntry, Recipe
 from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.data import dataset_entry, load_target
 from hf_select.training import checkpoint
-from hf_select.training.benchmark import (
-    BenchmarkEvent,
-    missing_cells,
-    run_benchmark,
-    run_job,
-)
+from hf_select.training.benchmark import run_benchmark
+from hf_select.training.cell_job import run_job
+from hf_select.training.cells import missing_cells
+from hf_select.training.events import BenchmarkEvent
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="real POSIX signals")
 TASK = "text-classification"

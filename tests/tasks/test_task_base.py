@@ -14,7 +14,7 @@ def test_every_task_has_a_fitting_default_metric(name: str) -> None:
     task = get_task(name)
     assert task.name == name
     assert get_metric(task.default_metric).kind == task.kind
-    assert set(task.input_columns) <= {"text", "text_pair", "image"}
+    assert set(task.input_columns) <= {"text", "text_pair", "image", "tokens", "choices"}
 
 
 def test_an_unknown_task_lists_the_known() -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from hf_select.training.benchmark import BenchmarkEvent
+from hf_select.training.events import BenchmarkEvent
 
 
 def wait_for(condition, seconds=60.0):

@@ -85,7 +85,7 @@ def run_job(argument: Any, point: str = "", barrier: Any = None) -> None:
     """A cell, killed at: rename (of its record, which is written), written (in its place)."""
     import torch
 
-    from hf_select.training import benchmark
+    from hf_select.training import cell_job
 
     torch.set_num_threads(1)
     replace, rmtree = Path.replace, shutil.rmtree
@@ -106,7 +106,7 @@ def run_job(argument: Any, point: str = "", barrier: Any = None) -> None:
         shutil.rmtree = remove
     if barrier is not None:
         barrier.wait()
-    benchmark.run_job(argument, lambda: False)
+    cell_job.run_job(argument, lambda: False)
 
 
 def take_in(catalog: Path, results: Path, point: str) -> None:

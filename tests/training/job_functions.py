@@ -53,7 +53,7 @@ def act(argument, stop):
 
 def die_for_m1(argument, stop):
     """As the benchmark's job, but model m1 brings the process down."""
-    from hf_select.training.benchmark import run_job
+    from hf_select.training.cell_job import run_job
 
     if argument["model"]["repo_id"] == "m1":
         ctypes.string_at(0)
@@ -62,7 +62,7 @@ def die_for_m1(argument, stop):
 
 def slowly(argument, stop):
     """As the benchmark's job, but a step takes so long that a signal can hit the middle."""
-    from hf_select.training.benchmark import run_job
+    from hf_select.training.cell_job import run_job
 
     def slow_stop():
         time.sleep(0.05)
@@ -105,7 +105,7 @@ def look_slowly(argument, stop):
 def counted(argument, stop):
     """As the benchmark's job, but each split that is encoded is a line in a file."""
     from hf_select.tasks.text import TextClassification
-    from hf_select.training.benchmark import run_job
+    from hf_select.training.cell_job import run_job
 
     encode = TextClassification.encode
 
@@ -180,7 +180,7 @@ def device(argument, stop):
 
 def slowly_counted(argument, stop):
     """As `slowly`, and a file grows by a byte a step, for whoever waits for the middle."""
-    from hf_select.training.benchmark import run_job
+    from hf_select.training.cell_job import run_job
 
     def slow_stop():
         with (Path(argument["results"]) / "steps").open("a") as file:

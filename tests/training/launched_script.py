@@ -20,12 +20,12 @@ from hf_select.errors import HfSelectError, HubError
 from hf_select.launched import place
 from hf_select.records import Recipe
 from hf_select.results.repo import ResultsRepo
-from hf_select.training import benchmark, together
+from hf_select.training import benchmark, cell_job, together
 from hf_select.training.trial import AccelerateTrial
 
 
 def make_trouble(results: Path, trouble: dict) -> None:
-    after_step, backward = benchmark._Checkpoints.__call__, AccelerateTrial._backward_parts
+    after_step, backward = cell_job._Checkpoints.__call__, AccelerateTrial._backward_parts
     rank = place().rank
 
     def troubled(self, trial, **how):
@@ -50,7 +50,7 @@ def make_trouble(results: Path, trouble: dict) -> None:
         return folder(cell, fetch)
 
     if "away" in trouble:
-        folder, benchmark._model_folder = benchmark._model_folder, away
+        folder, cell_job._model_folder = cell_job._model_folder, away
     together.HANGS_AFTER = 0.5
 
     def hungry(self, parts):
@@ -59,14 +59,14 @@ def make_trouble(results: Path, trouble: dict) -> None:
             raise torch.OutOfMemoryError("no room")
         return backward(self, parts)
 
-    benchmark._Checkpoints.__call__ = troubled
+    cell_job._Checkpoints.__call__ = troubled
     if "oom" in trouble:
         AccelerateTrial._backward_parts = hungry
 
 
 def main() -> int:
     catalog, results, recipe, options, trouble = sys.argv[1:6]
-    benchmark.AGREE_SECONDS = 0.0  # after each step
+    cell_job.AGREE_SECONDS = 0.0  # after each step
     make_trouble(Path(results), json.loads(trouble))
     torch.set_num_threads(1)
     try:

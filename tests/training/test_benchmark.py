@@ -17,19 +17,14 @@ import tinytrial
 import torch
 
 from hf_select.errors import HubError, InputError, RecordError, StoppedError
-from hf_select.records import Recipe
+from hf_select.files import claimed
+from hf_select.records import LearningCurve, Recipe, RunRecord
 from hf_select.results.repo import ResultsRepo
-from hf_select.training import benchmark
-from hf_select.training.benchmark import (
-    BenchmarkEvent,
-    Cell,
-    check_arguments,
-    missing_cells,
-    record_from_dict,
-    record_to_dict,
-    run_benchmark,
-    run_cell,
-)
+from hf_select.training import benchmark, cell_job, machine
+from hf_select.training.benchmark import run_benchmark
+from hf_select.training.cell_job import record_from_dict, record_to_dict, run_cell
+from hf_select.training.cells import Cell, check_arguments, check_timeout, missing_cells
+from hf_select.training.events import BenchmarkEvent, EventTail
 from hf_select.training.executors.engine import Engine
 
 SCRIPT = Path(__file__).with_name("benchmark_script.py")
@@ -235,7 +230,7 @@ def numbers(record):
 def test_a_cell_that_was_loaded_ahead_gives_the_same_numbers(catalog, repo):
     for cell in missing_cells(catalog, repo, RECIPE, (0, 3))[:3]:
         plain = run_cell(cell)
-        ready = benchmark.prepare_cell(cell.to_dict())["ready"]
+        ready = cell_job.prepare_cell(cell.to_dict())["ready"]
         torch.rand(7)  # whatever else was drawn in between
         assert ready.error is None
         assert numbers(run_cell(cell, ready=ready)) == numbers(plain)
@@ -247,7 +242,7 @@ def test_loading_ahead_asks_for_no_device(catalog, repo, monkeypatch):
 
     for name in ("is_available", "device_count", "_lazy_init", "current_device"):
         monkeypatch.setattr(torch.cuda, name, asked)
-    ready = benchmark.prepare_cell(missing_cells(catalog, repo, RECIPE)[0].to_dict())["ready"]
+    ready = cell_job.prepare_cell(missing_cells(catalog, repo, RECIPE)[0].to_dict())["ready"]
     assert ready.error is None
     assert not ready.prepared.train_rows.labels.flags.writeable  # mapped from the disk
 
@@ -270,7 +265,7 @@ def test_what_went_wrong_ahead_is_told_by_the_cell_as_ever(catalog, repo, tmp_pa
     ):
         bad = replace(cell, **change)
         plain = run_cell(bad)
-        ready = benchmark.prepare_cell(bad.to_dict())["ready"]
+        ready = cell_job.prepare_cell(bad.to_dict())["ready"]
         assert plain.status == "failed"
         assert str(tmp_path) not in plain.reason or "dataset_location" in change
         assert numbers(run_cell(bad, ready=ready)) == numbers(plain)
@@ -289,23 +284,21 @@ class Unreached:
 def test_what_says_nothing_about_the_model_is_raised_when_it_was_ahead_too(catalog, repo):
     cell = replace(missing_cells(catalog, repo, RECIPE)[0], model_location=None)
     for error in (HubError("no network"), ZeroDivisionError("a bug")):
-        argument = benchmark.prepare_cell({**cell.to_dict(), "fetch": Unreached(error)})
+        argument = cell_job.prepare_cell({**cell.to_dict(), "fetch": Unreached(error)})
         with pytest.raises(type(error), match=str(error)):
             run_cell(cell, ready=argument["ready"])
         with pytest.raises(type(error), match=str(error)):
             run_cell(cell, fetch=Unreached(error))
-    argument = benchmark.prepare_cell(
-        {**cell.to_dict(), "fetch": Unreached(HubError("no network"))}
-    )
+    argument = cell_job.prepare_cell({**cell.to_dict(), "fetch": Unreached(HubError("no network"))})
     (repo.path / ".work").mkdir(exist_ok=True)
-    benchmark.run_job(argument, lambda: False)
+    cell_job.run_job(argument, lambda: False)
     assert [(e.kind, e.reason) for e in events(repo.path)] == [("undone", "no network")]
 
 
 def test_a_cell_that_is_finished_is_not_loaded(catalog, repo):
     argument = missing_cells(catalog, repo, RECIPE)[0].to_dict()
-    benchmark.run_job(argument, lambda: False)
-    assert benchmark.prepare_cell(argument) is argument
+    cell_job.run_job(argument, lambda: False)
+    assert cell_job.prepare_cell(argument) is argument
 
 
 @pytest.mark.slow
@@ -358,7 +351,7 @@ def test_an_event_of_another_version_is_read(catalog):
 
 
 def test_lines_that_can_not_be_read_are_left_out(tmp_path):
-    tail = benchmark.EventTail(tmp_path)
+    tail = EventTail(tmp_path)
     good = BenchmarkEvent("undone", "k", "m", "d", reason="x")
     lines = [b'{"kind": "po{"kind": "point"', b"\xff\xfe", b"[1]", b'{"kind": "start"}', b"", b"7"]
     with (tmp_path / "events.jsonl").open("wb") as file:
@@ -381,13 +374,13 @@ def test_a_record_is_made_where_the_package_runs_from_its_sources(catalog, repo,
         return "1.0"
 
     monkeypatch.setattr("hf_select.environment.version", only_others)
-    benchmark.versions.cache_clear()
+    machine.versions.cache_clear()
     try:
         assert run_cell(missing_cells(catalog, repo, RECIPE)[0]).versions["hf-select"] == (
             "not installed"
         )
     finally:
-        benchmark.versions.cache_clear()
+        machine.versions.cache_clear()
 
 
 # ---------------------------------------------------------------------------- all that are missing
@@ -430,20 +423,20 @@ def test_a_benchmark_fills_the_record_and_does_it_once(catalog, repo, tmp_path):
 
 def test_a_cell_that_another_process_holds_is_left_alone(catalog, repo):
     cell = missing_cells(catalog, repo, RECIPE)[0]
-    with benchmark._claimed(cell) as mine:
+    with claimed(cell.lock_file) as mine:
         assert mine
-        benchmark.run_job(cell.to_dict(), lambda: False)
+        cell_job.run_job(cell.to_dict(), lambda: False)
     assert not (cell.work / "finished").exists()
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     finished = cell.work / "finished" / f"{cell.key.id}.json"
     written = finished.stat().st_mtime_ns
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     assert finished.stat().st_mtime_ns == written
 
 
 def test_a_result_that_was_written_before_a_kill_is_taken_in_and_not_trained(catalog, repo):
     cell = missing_cells(catalog, repo, RECIPE)[0]
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     only = catalog.only(models=["m0"], datasets=["d0"])
     summary = run_benchmark(only, repo, RECIPE)
     assert (summary.done, summary.skipped, summary.throughput) == (0, 1, None)
@@ -454,11 +447,11 @@ def leave_finished(cell, **values):
     """A record that a job has left, and nobody has taken in yet."""
     nan = float("nan")
     values = {"status": "failed", "test": nan, "reason": "x", **values}
-    record = benchmark.RunRecord(
+    record = RunRecord(
         key=cell.key,
         task=cell.dataset.task,
         metric=cell.dataset.metric,
-        curve=benchmark.LearningCurve.empty(),
+        curve=LearningCurve.empty(),
         **values,
     )
     path = cell.work / "finished" / f"{cell.key.id}.json"
@@ -549,7 +542,7 @@ def test_a_folder_that_can_not_be_written_is_an_error_before_any_training(catalo
 
 def test_a_full_disk_under_the_store_stops_and_keeps_the_results(catalog, repo, monkeypatch):
     cell = missing_cells(catalog, repo, RECIPE)[0]
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -705,10 +698,10 @@ def test_a_time_out_in_which_no_epoch_fits_is_refused_by_what_is_known(catalog, 
     cells = missing_cells(catalog, repo, RECIPE)
     run = run_cell(cells[0])
     epoch = run.curve.seconds[-1] / run.curve.epochs[-1]
-    benchmark.check_timeout(cells, [], 1e-9)  # nothing is known
-    benchmark.check_timeout(cells, [run], 10 * epoch)
+    check_timeout(cells, [], 1e-9)  # nothing is known
+    check_timeout(cells, [run], 10 * epoch)
     with pytest.raises(InputError, match="shorter than an epoch of") as error:
-        benchmark.check_timeout(cells[:1], [run], epoch / 10)
+        check_timeout(cells[:1], [run], epoch / 10)
     assert f"{cells[0].model.repo_id} on {cells[0].dataset.repo_id}" in error.value.message
     with pytest.raises(InputError, match="and 2 more such cells"):  # no less than what was run
-        benchmark.check_timeout(cells[1:], [run], epoch / 10)
+        check_timeout(cells[1:], [run], epoch / 10)

@@ -22,8 +22,11 @@ from own_mounts import check_mounts
 from hf_select.catalog import Catalog
 from hf_select.errors import StoppedError
 from hf_select.results.repo import ResultsRepo
-from hf_select.training import benchmark, checkpoint
-from hf_select.training.benchmark import BenchmarkEvent, missing_cells, run_benchmark, run_cell
+from hf_select.training import benchmark, cell_job, checkpoint
+from hf_select.training.benchmark import run_benchmark
+from hf_select.training.cell_job import run_cell
+from hf_select.training.cells import missing_cells
+from hf_select.training.events import BenchmarkEvent
 from hf_select.training.trial import AccelerateTrial
 
 KILLED = -signal.SIGKILL
@@ -129,7 +132,7 @@ def test_a_kill_right_after_a_result_is_written_costs_nothing(catalog, cell):
 def test_a_kill_while_a_result_is_taken_in_neither_loses_nor_doubles_it(
     catalog, cell, point, taken_in
 ):
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     assert exit_code(fault_victims.take_in, catalog, cell.results, point) == KILLED
     assert list((cell.work / "finished").glob("*.json"))
     assert len(ResultsRepo.open(cell.results)) == taken_in
@@ -160,9 +163,9 @@ def test_of_two_jobs_that_begin_the_same_cell_at_once_one_trains_it(catalog, cel
 
 
 def test_a_job_whose_cell_was_taken_in_meanwhile_does_nothing(catalog, cell):
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     go_on(catalog, cell)
-    benchmark.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     assert len(events(cell.results, "start")) == 1
     assert not list((cell.work / "finished").iterdir())
 
@@ -170,7 +173,7 @@ def test_a_job_whose_cell_was_taken_in_meanwhile_does_nothing(catalog, cell):
 def test_a_job_that_tries_again_what_failed_does_train_it(cell):
     repo = ResultsRepo.open(cell.results)
     repo.append([replace(run_cell(cell), status="failed", test=float("nan"), reason="x")])
-    benchmark.run_job({**cell.to_dict(), "retry_failed": True}, lambda: False)
+    cell_job.run_job({**cell.to_dict(), "retry_failed": True}, lambda: False)
     assert list((cell.work / "finished").glob("*.json"))
 
 
@@ -208,7 +211,7 @@ def test_a_loss_that_is_not_finite_is_a_record_without_a_score(
             with torch.no_grad():
                 next(trial.module.parameters()).fill_(value)
 
-    monkeypatch.setattr(benchmark._Checkpoints, "__call__", poison)
+    monkeypatch.setattr(cell_job._Checkpoints, "__call__", poison)
     record = run_cell(cell)
     assert record.status == "diverged"
     assert np.isnan(record.test)
@@ -276,7 +279,7 @@ def test_a_full_disk_under_the_checkpoints_costs_the_cell_that_needs_it(tmp_path
     # where there is room again, it goes on from there
     shutil.copytree(kept, trials, dirs_exist_ok=True)
     begun = len(events(repo.path, "start"))
-    benchmark.run_job({**arguments[0], "retry_failed": True}, lambda: False)
+    cell_job.run_job({**arguments[0], "retry_failed": True}, lambda: False)
     assert [e.epoch > 0 for e in events(repo.path, "start")[begun:]] == [True]
     assert run_benchmark(catalog, repo, RECIPE).skipped == 2
     assert len(repo.keys("ok")) == 2
@@ -288,10 +291,10 @@ def test_without_room_for_its_result_a_job_stops_and_can_be_gone_on_with(cell, m
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(benchmark, "write_atomic", full)
+        patch.setattr(cell_job, "write_atomic", full)
         with pytest.raises(StoppedError, match="No space left"):
-            benchmark.run_job(cell.to_dict(), lambda: False)
-    benchmark.run_job(cell.to_dict(), lambda: False)
+            cell_job.run_job(cell.to_dict(), lambda: False)
+    cell_job.run_job(cell.to_dict(), lambda: False)
     assert [e.epoch for e in events(cell.results, "start")] == [0, 2]
 
 

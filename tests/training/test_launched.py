@@ -17,7 +17,8 @@ import pytest
 import tinytrial
 
 from hf_select.results.repo import ResultsRepo
-from hf_select.training.benchmark import BenchmarkEvent, run_benchmark
+from hf_select.training.benchmark import run_benchmark
+from hf_select.training.events import BenchmarkEvent
 
 SCRIPT = Path(launched_script.__file__)
 RECIPE = replace(tinytrial.RECIPE, precision="no")

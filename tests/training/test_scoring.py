@@ -23,7 +23,7 @@ from hf_select.results.repo import ResultsRepo
 from hf_select.tasks.base import get_task
 from hf_select.tasks.data import load_target
 from hf_select.training import scoring
-from hf_select.training.benchmark import BenchmarkEvent
+from hf_select.training.events import BenchmarkEvent
 from hf_select.training.executors.engine import Engine
 from hf_select.training.scoring import (
     ModelJob,

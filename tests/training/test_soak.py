@@ -16,7 +16,8 @@ import tinytrial
 
 from hf_select.catalog import Catalog
 from hf_select.results.repo import ResultsRepo
-from hf_select.training.benchmark import BenchmarkEvent, missing_cells
+from hf_select.training.cells import missing_cells
+from hf_select.training.events import BenchmarkEvent
 
 SCRIPT = Path(__file__).with_name("benchmark_script.py")
 SEEDS = 50  # x 2 models x 2 data sets

@@ -9,7 +9,7 @@ import pytest
 import tinytrial
 
 from hf_select.results.repo import ResultsRepo
-from hf_select.training.benchmark import missing_cells
+from hf_select.training.cells import missing_cells
 from hf_select.training.together import Attempts, Hooks, train_together
 
 

@@ -11,7 +11,7 @@ import tinytrial
 from hf_select.errors import InputError, UnknownNameError
 from hf_select.records import NAN
 from hf_select.training import tracking
-from hf_select.training.benchmark import BenchmarkEvent
+from hf_select.training.events import BenchmarkEvent
 from hf_select.training.tracking import PER_EPOCH, Tracking, check_tracker
 
 RECIPE = tinytrial.RECIPE

@@ -336,7 +336,7 @@ def test_every_row_is_evaluated_once_and_the_score_is_the_metric_s(make, target)
     assert rows.tolist() == list(range(len(target.validation)))
     one_by_one = []
     for i in range(len(rows)):
-        batch = trial._batch(trial._validation_rows, np.array([i]))
+        batch = trial._sent(trial._validation_rows, np.array([i])).take()
         with torch.inference_mode():
             one_by_one.append(trial.module(**batch).logits)
     torch.testing.assert_close(torch.cat(one_by_one), logits, atol=1e-5, rtol=1e-4)

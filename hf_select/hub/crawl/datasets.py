@@ -26,6 +26,7 @@ from hf_select.hub.crawl.dataset_table import FILE, read_decisions, write_decisi
 from hf_select.hub.crawl.facts import parse
 from hf_select.hub.crawl.listing import ask, refusal
 from hf_select.hub.crawl.state import CrawlState
+from hf_select.progress import stage
 from hf_select.records import DatasetEntry
 
 PAGE_SIZE = 100
@@ -165,17 +166,21 @@ class _Crawl:
         """What became of every config, up to the page on which there were enough."""
         done: dict[tuple[str, str], Candidate] = {}
         accepted = 0
-        for page in self._pages():
-            for candidate in page:
-                if candidate.key in done:  # the listing has moved while it was read
-                    continue
-                full = bool(limit) and accepted >= limit
-                if not candidate.reason:
-                    candidate = rejected(candidate, "over_limit") if full else self._look(candidate)
-                    accepted += not candidate.reason
-                done[candidate.key] = candidate
-            if limit and accepted >= limit:
-                break
+        with stage("looking at data sets", total=limit or None, unit="accepted") as at:
+            for page in self._pages():
+                for candidate in page:
+                    if candidate.key in done:  # the listing has moved while it was read
+                        continue
+                    full = bool(limit) and accepted >= limit
+                    if not candidate.reason:
+                        candidate = (
+                            rejected(candidate, "over_limit") if full else self._look(candidate)
+                        )
+                        accepted += not candidate.reason
+                    done[candidate.key] = candidate
+                    at.reach(accepted, detail=f"{len(done)} seen")
+                if limit and accepted >= limit:
+                    break
         return list(done.values())
 
     # ------------------------------------------------------------------------------- pages

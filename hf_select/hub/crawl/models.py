@@ -25,6 +25,7 @@ from hf_select.hub.crawl.hubstats import HubStats
 from hf_select.hub.crawl.listing import ApiListing, Batch, IdList, Source
 from hf_select.hub.crawl.query import PAGE_SIZE, ModelQuery, spell_time
 from hf_select.hub.crawl.state import CrawlState, Plan
+from hf_select.progress import stage
 
 LIMIT = 200
 """Models that a crawl accepts if nobody says otherwise; each costs a few requests."""
@@ -176,20 +177,22 @@ def _list(
     seen = sum(len(table) for table in state.pages(["id"]))
     # What has come since isn't filtered by the Hub, so it is here.
     query = replace(plan.query, list_all=True) if plan.since else plan.query
-    for batch in _source(hub, plan, page_size).batches(state.cursor()):
-        table = decide_page(batch.rows, query, loadable(), batch.left_open)
-        if batch.refused:
-            table = _refuse(table, batch)
-        if state.plan() != plan:
-            state.save_plan(plan)
-        state.add_page(table, batch.cursor)
-        seen += len(table)
-        new = f"{len(table)} new, {seen} so far"
-        say(f"page {state.number_of_pages}: {new} ({batch.words})")
-        if should_stop():
-            raise StoppedError(
-                f"stopped after page {state.number_of_pages}", hint="the same command goes on"
-            )
+    with stage("listing models", unit="models") as at:
+        for batch in _source(hub, plan, page_size).batches(state.cursor()):
+            table = decide_page(batch.rows, query, loadable(), batch.left_open)
+            if batch.refused:
+                table = _refuse(table, batch)
+            if state.plan() != plan:
+                state.save_plan(plan)
+            state.add_page(table, batch.cursor)
+            seen += len(table)
+            at.reach(seen, detail=f"page {state.number_of_pages}")
+            new = f"{len(table)} new, {seen} so far"
+            say(f"page {state.number_of_pages}: {new} ({batch.words})")
+            if should_stop():
+                raise StoppedError(
+                    f"stopped after page {state.number_of_pages}", hint="the same command goes on"
+                )
 
 
 def _refuse(table: pa.Table, batch: Batch) -> pa.Table:

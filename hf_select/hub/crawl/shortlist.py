@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from hf_select.errors import StoppedError
 from hf_select.hub.crawl.candidates import Verdict
 from hf_select.hub.crawl.facts import Facts
+from hf_select.progress import stage
 
 WORKERS = 4
 
@@ -85,7 +86,8 @@ def shortlist(
     verdicts: dict[int, Verdict] = {}
     room = limit or len(ranked)
     at = looked = taken = 0
-    with ThreadPoolExecutor(workers) as pool:
+    bar = stage("looking at candidates", total=room, unit="accepted")
+    with ThreadPoolExecutor(workers) as pool, bar as progress:
         while at < len(ranked) and room:
             if should_stop():
                 raise StoppedError(
@@ -106,6 +108,7 @@ def shortlist(
                     if verdict.weights_sha256:
                         owners[verdict.weights_sha256] = candidate.id
             looked += len(open_ones)
+            progress.reach(taken, detail=f"{looked} looked at")
             if open_ones:
                 say(f"{looked} looked at more closely, {taken} accepted")
     return verdicts | dict.fromkeys((c.row for c in ranked[at:]), Verdict("over_limit"))

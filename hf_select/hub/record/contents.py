@@ -20,6 +20,7 @@ from typing import Any
 from hf_select.errors import AccessError, MissingError, RecordError
 from hf_select.hub import cache
 from hf_select.hub.client import FileInfo, Hub
+from hf_select.progress import stage
 from hf_select.results.card import CARD
 from hf_select.results.manifest import MANIFEST, read_manifest
 from hf_select.results.repo import ResultsRepo
@@ -164,10 +165,13 @@ def copy_files(hub: Hub, contents: Contents, paths: Iterable[str], folder: Path)
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(fetch(hub, contents, path))
+        at.advance()
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    wanted = list(paths)
+    bar = stage(f"fetching {contents.repo_id}", total=len(wanted), unit="files")
+    with ThreadPoolExecutor(AT_ONCE) as pool, bar as at:
         try:
-            list(pool.map(copy, paths))
+            list(pool.map(copy, wanted))
         except BaseException:
             pool.shutdown(cancel_futures=True)  # one that failed is enough
             raise

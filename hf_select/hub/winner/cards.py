@@ -14,13 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hf_select.foreign_metrics import plain_metric
 from hf_select.hub.client import COMMIT
 from hf_select.results.markdown import escape, table
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-PIPELINE_TAGS = {"text-regression": "text-classification"}
+PIPELINE_TAGS = {
+    "text-regression": "text-classification",
+    "image-regression": "image-classification",
+}
 """Our task -> the Hub's, where they differ: the Hub has no task of its own for text -> number."""
 METRIC_IDS = {"r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
@@ -107,7 +111,7 @@ def _front_matter(document: Mapping[str, Any], facts: CardFacts) -> str:
         language=languages or None,
         library_name="transformers",
         license=facts.license or None,
-        metrics=[METRIC_IDS.get(document["metric"], document["metric"])],
+        metrics=[_metric_id(document["metric"])],
         pipeline_tag=PIPELINE_TAGS.get(task, task),
         tags=["hf-select", *([task] if task in PIPELINE_TAGS else [])],
         model_name=facts.repo_id.rpartition("/")[2],
@@ -133,7 +137,7 @@ def _eval_result(document: Mapping[str, Any]) -> EvalResult:
         dataset_config=source.get("config") or None,
         dataset_split=(source.get("splits") or {}).get("test"),
         dataset_revision=source.get("revision") or None,
-        metric_type=METRIC_IDS.get(metric, metric),
+        metric_type=_metric_id(metric),
         metric_name=f"Test {_metric(document)}",
         metric_value=document["winner"]["test"],
         metric_args={"average": "macro"} if metric == "f1" else None,
@@ -206,7 +210,7 @@ def _results(document: Mapping[str, Any]) -> str:
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
-    options = ', function_to_apply="none"' if task == "text-regression" else ""
+    options = ', function_to_apply="none"' if task.endswith("-regression") else ""
     name = PIPELINE_TAGS.get(task, task)
     if task.startswith("image"):
         call = 'model("picture.png")'
@@ -382,6 +386,9 @@ def command(document: Mapping[str, Any]) -> str:
     for name, value in settings.items():
         if name == "recipe" or value in (None, [], ""):
             continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
+            continue
         for item in value if isinstance(value, list) else [value]:
             words += [f"--{name.replace('_', '-')}", str(item)]
     if settings.get("recipe") is not None:
@@ -398,7 +405,12 @@ def _settings(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _metric(document: Mapping[str, Any]) -> str:
-    return METRIC_NAMES.get(document["metric"], str(document["metric"]))
+    return METRIC_NAMES.get(document["metric"], plain_metric(str(document["metric"])))
+
+
+def _metric_id(metric: str) -> str:
+    """What the Hub calls a metric."""
+    return METRIC_IDS.get(metric, plain_metric(metric))
 
 
 def _score(value: float | None) -> str:

@@ -19,6 +19,8 @@ from hf_select.hub.models import BESIDE, ENDINGS, SETTINGS
 from hf_select.redaction import VARIABLES
 
 CARD, DOCUMENT, PAGE = "README.md", "selection.json", "report.html"
+OWN = ("train.py", "data", "figures", "reproduced")
+"""What a selection leaves for whoever has the folder: rows of the target, and paths to them."""
 WEIGHTS = (".safetensors", ".safetensors.index.json")
 LOCAL_KEYS = frozenset(["_name_or_path", "name_or_path", "tokenizer_file", "vocab_file"])
 """Keys of transformers' settings that say where a file lay on the machine that wrote it."""
@@ -47,7 +49,7 @@ def _makes_the_model(name: str) -> bool:
 
 def other_files(folder: Path, sent: Iterable[str]) -> list[str]:
     """What lies in the folder and is neither sent nor written anew."""
-    known = {*sent, CARD, DOCUMENT, PAGE}
+    known = {*sent, CARD, DOCUMENT, PAGE, *OWN}
     return sorted(
         path.name + "/" * path.is_dir() for path in folder.iterdir() if path.name not in known
     )

@@ -15,7 +15,7 @@ import hf_select.features
 import hf_select.proxies
 import hf_select.tasks.base
 import hf_select.tasks.data
-import hf_select.training.benchmark
+import hf_select.training.cell_job
 import hf_select.training.scoring
 import hf_select.training.trial
 

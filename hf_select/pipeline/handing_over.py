@@ -1,0 +1,66 @@
+"""What a selection leaves beside the winner, so that its training can be repeated without us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_select.catalog import Catalog
+from hf_select.files import write_atomic
+from hf_select.locations import locate
+from hf_select.records import ModelEntry, Recipe
+from hf_select.report.script import DATA, SCRIPT, Facts, can_write, train_script
+from hf_select.training.sampling import steps_in_epoch, stratified_rows
+
+if TYPE_CHECKING:
+    from hf_select.tasks.data import TargetData
+
+
+def write_script(
+    folder: Path,
+    entry: ModelEntry,
+    target: TargetData,
+    recipe: Recipe,
+    *,
+    locations: Catalog,
+    seed: int,
+    epochs: float,
+    test: float,
+) -> bool:
+    """Write `train.py` and the rows that it trains on into `folder`; False if none can be written.
+
+    `epochs`: for how many the winner was trained; `test`: its score. Images that lie in files of
+    their own are named, not copied. Raises `OSError` where there is no room.
+    """
+    if not can_write(target.task, target.metric):
+        return False
+    from hf_select.tasks.base import get_task
+    from hf_select.tasks.kept import keep_rows
+
+    rows = stratified_rows(target.labels("train"), recipe.max_train_samples, seed=seed)
+    steps = steps_in_epoch(len(rows), recipe.global_batch_size)
+    own = locations.location(entry.repo_id)
+    task = get_task(target.task)
+    processor = task.load_processor(locate(entry, locations))
+    longest = getattr(processor, "model_max_length", recipe.max_length)
+    facts = Facts(
+        model=entry.repo_id,
+        target=target.name,
+        task=target.task,
+        metric=target.metric,
+        location=entry.repo_id if own is None else str(own.absolute()),
+        revision=entry.revision if own is None else "",
+        label_names=target.label_names,
+        num_labels=target.num_labels,
+        max_length=min(recipe.max_length, longest),
+        steps=max(1, round(epochs * steps)),
+        steps_per_epoch=steps,
+        seed=seed,
+        test=test,
+        label_mean=target.label_mean,
+        label_std=target.label_std if target.label_std > 0 else 1.0,
+        commonest=target.majority,
+    )
+    keep_rows(target, folder / DATA, train_rows=rows)
+    write_atomic(folder / SCRIPT, train_script(facts, recipe).encode())
+    return True
