@@ -44,22 +44,23 @@ def recalled_of(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def stages(document: Mapping[str, Any]) -> list[Stage]:
     """From the record to the winner; empty where nothing is known of the record.
 
-    The catalog and the limits are stages where the document has them.
+    The limits are a stage where they ruled any model out. `funnel.record` counts the models that
+    were left then, `funnel.catalog` those among all that only a catalog knew.
     """
     funnel = document.get("funnel") or {}
-    record, catalog = funnel.get("record"), funnel.get("catalog")
-    if not record:
+    if not funnel.get("record"):
         return []
-    excluded = funnel.get("excluded") or 0
+    excluded, strangers = funnel.get("excluded") or 0, funnel.get("catalog") or 0
     between = ("finalists", "at the last decision", "still there when it was made")
     if own_pace(document):
         between = ("trained", "trained at all", "each as far as was worth its cost")
     counts = {"trained": len(document.get("curves") or {}), **funnel}
+    counts |= {"limits": funnel["record"], "record": funnel["record"] + excluded}
     told = [("record", "in the record", "fine-tuned earlier, on other data")]
-    if catalog and catalog != record:
-        told.insert(catalog < record, ("catalog", "in the catalog", "pinned, and can be loaded"))
+    if strangers:
+        known = f"{strangers:,} of them only in the catalog, without any run"
+        told = [("record", "in record and catalog", known)]
     if excluded:
-        counts["limits"] = max(0, counts[told[-1][0]] - excluded)
         told.append(("limits", "within the limits", f"{excluded:,} ruled out by what was asked"))
     told += [
         ("recalled", "recalled", "worth a look, by record and proxy"),
