@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from hf_select.cli import options
+from hf_select.cli.answer import show_selection
 from hf_select.cli.output import Output
-from hf_select.cli.select import Steps, show_selection
+from hf_select.cli.select import Steps
 from hf_select.cli.signals import stop_flag
 from hf_select.errors import InputError
 

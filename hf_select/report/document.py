@@ -68,14 +68,14 @@ def selection_document(
     """The document of one selection.
 
     `trivial` maps a split to the trivial predictor's raw score there, `split_rows` a split to its
-    number of rows, `revisions` a model to its commit. `num_models` is how many models the record
-    offered for the task. `entrants` maps a candidate to its model and learning rate, where one
+    number of rows, `revisions` a model to its commit. `num_models` is how many models could be
+    recalled. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
     rows that scores before epoch 1 rest on; `test_metrics` the winner's predictions on the test
     split, scored by every metric of the task's kind. `excluded` are the models that `limits` ruled
-    out, which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's
-    alone (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    out, which `num_models` doesn't count; of both `from_catalog` are a catalog's alone (None
+    without one). `entries`: model -> what is known of it. `seconds` is the wall time of
     everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
     become None.
     """
@@ -100,6 +100,12 @@ def selection_document(
             "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
+            "test_error": _round(
+                standard_error(
+                    result.test, how, trivial.get("test", NAN), split_rows.get("test", 0)
+                ),
+                6,
+            ),
             "test_metrics": dict(test_metrics or {}),
             "checkpoint": result.checkpoint,
         },
@@ -190,6 +196,18 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
     return value
+
+
+def standard_error(score: float, metric: Metric, trivial: float, rows: int) -> float:
+    """The standard error of a raw score on that many rows, NaN where it can't be told.
+
+    Binomial for classification, that of normal errors for regression: `Metric.row_variance`.
+    """
+    skill = float(metric.skill(score, trivial))
+    unit = abs(float(metric.unskill(1.0, trivial)) - float(metric.unskill(0.0, trivial)))
+    if rows < 1 or not math.isfinite(skill) or not math.isfinite(unit):
+        return NAN
+    return unit * math.sqrt(float(metric.row_variance(skill, trivial)) / rows)
 
 
 # -------------------------------------------------------------------------------- in words

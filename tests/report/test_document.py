@@ -117,7 +117,7 @@ def test_by_hand():
     assert document["winner"]["revision"] == "f" * 40
     assert document["price"] == (3.0 + 0.5) / 2.0
     assert document["cost"]["seconds"] == 1.235
-    funnel = {"record": 9, "excluded": 0, "catalog": None, "recalled": 3}
+    funnel = {"excluded": 0, "catalog": None, "record": 9, "recalled": 3}
     funnel |= {"trained": 2, "finalists": 2, "winner": 1}
     assert document["funnel"] == funnel
     assert document["recall"]["candidates"][0]["cluster"] is None

@@ -208,6 +208,13 @@ def _results(document: Mapping[str, Any]) -> str:
 
 
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
+    lines = usage(document, facts.repo_id)
+    code = "\n".join([lines[0], "", *lines[1:]])
+    return f"## Use\n\n```python\n{code}\n```"
+
+
+def usage(document: Mapping[str, Any], location: str) -> list[str]:
+    """Three lines of Python that load a winner from a folder or a repository, and use it."""
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
     options = ', function_to_apply="none"' if task.endswith("-regression") else ""
@@ -218,10 +225,11 @@ def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
         call = 'model({"text": "The first text.", "text_pair": "The second text."})'
     else:
         call = 'model("Some text.")'
-    return (
-        "## Use\n\n```python\nfrom transformers import pipeline\n\n"
-        f'model = pipeline("{name}", model="{facts.repo_id}"{options})\n{call}\n```'
-    )
+    return [
+        "from transformers import pipeline",
+        f'model = pipeline("{name}", model={json.dumps(location, ensure_ascii=False)}{options})',
+        call,
+    ]
 
 
 def _choice(document: Mapping[str, Any], endpoint: str) -> str:
@@ -261,15 +269,15 @@ def _choice(document: Mapping[str, Any], endpoint: str) -> str:
 
 
 def _failed(row: Mapping[str, Any]) -> bool:
-    """Whether a candidate dropped out before it was trained at all."""
-    return row["dropped_at"] is not None and not row["epochs"]
+    """Whether a candidate failed before it was trained at all."""
+    return row["dropped_at"] is not None and not row["epochs"] and row["status"] != "untrained"
 
 
 def _end_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """When and why a candidate was dropped. What a token can't see is no reader's business."""
     at = "" if row["dropped_at"] is None else f"epoch {_short(row['dropped_at'])}"
     why = "It could not be loaded." if "this token" in row["reason"] else row["reason"]
-    return ("not trained" if _failed(row) else at), why
+    return ("not trained" if at and not row["epochs"] else at), why
 
 
 def _record(document: Mapping[str, Any], endpoint: str) -> str:
