@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.errors import UnknownNameError
+from hf_select.errors import InputError, UnknownNameError
+from hf_select.foreign_metrics import PREFIX, Foreign, parse_foreign
 from hf_select.spans import span_f1
 
 Array = NDArray[np.float64]
@@ -27,11 +29,13 @@ Array = NDArray[np.float64]
 class Metric:
     """One metric. `function(predictions (N,), references (N,)) -> float`.
 
-    One of `sequences` takes the tags of words as text, "" between two sentences.
+    `kind` is that of the tasks that it fits, "classification" or "regression"; "any" of an
+    `evaluate` metric of which nothing is said. One of `sequences` takes the tags of words as text,
+    "" between two sentences.
     """
 
     name: str
-    kind: str  # "classification" or "regression"
+    kind: str
     higher_is_better: bool
     perfect: float
     bounds: tuple[float, float]
@@ -42,6 +46,10 @@ class Metric:
     def direction(self) -> int:
         """+1 where higher is better, -1 where lower is."""
         return 1 if self.higher_is_better else -1
+
+    def fits(self, kind: str) -> bool:
+        """Whether it can score a task of that kind."""
+        return self.kind in (kind, "any")
 
     def __call__(self, predictions: NDArray, references: NDArray) -> float:
         """The raw score of predictions (N,) against references (N,)."""
@@ -62,7 +70,8 @@ class Metric:
         if self.sequences:
             return 0.0
         references = np.asarray(references)
-        if self.kind == "classification":
+        counts_classes = self.kind == "any" and references.dtype.kind != "f"
+        if self.kind == "classification" or counts_classes:
             values, counts = np.unique(references, return_counts=True)
             constant = values[np.argmax(counts)]
         else:
@@ -84,6 +93,18 @@ class Metric:
         base = np.where(np.isnan(trivial), fallback, trivial)
         return np.asarray(skill, dtype=np.float64) * (self.perfect - base) + base
 
+    def points(self, gain: float | Array, trivial: float | Array) -> Array:
+        """By how many points a raw score is better, the difference being `gain` (better > 0).
+
+        Where a perfect score is 1, a point is a hundredth of the score. Errors have a unit of their
+        own, so there it is a hundredth of the way from the trivial predictor to a perfect one: a
+        point of RMSE is 1 % of the error of the mean. Where no trivial score is known (NaN), it is
+        a hundredth of the metric's unit.
+        """
+        whole = np.abs(self.perfect - np.asarray(trivial, dtype=np.float64))
+        own_unit = (self.perfect == 1.0) | ~np.isfinite(whole) | (whole == 0)
+        return 100.0 * np.asarray(gain, dtype=np.float64) / np.where(own_unit, 1.0, whole)
+
     def row_variance(self, skill: float | Array, trivial: float) -> Array:
         """What one row adds to the sampling variance of a score, in units of skill squared.
 
@@ -92,7 +113,7 @@ class Metric:
         near 0 or 1 that it says nothing about its own noise counts as 3 % away from it.
         """
         skill = np.asarray(skill, dtype=np.float64)
-        if self.kind == "classification":
+        if self.kind == "classification" or (self.kind == "any" and self.bounds == (0.0, 1.0)):
             base = trivial if np.isfinite(trivial) and self.name == "accuracy" else 0.0
             share = np.clip(base + (1 - base) * skill, 0.03, 0.97)
             return share * (1 - share) / (1 - base) ** 2
@@ -179,7 +200,41 @@ METRICS: dict[str, Metric] = {
 
 
 def get_metric(name: str) -> Metric:
-    """The metric of that name; an unknown one is an `UnknownNameError` that lists the rest."""
+    """The metric of that name; an unknown one is an `UnknownNameError` that lists the rest.
+
+    `evaluate:...` names a metric of the library `evaluate` (see `foreign_metrics`). Here it has
+    what records, forecasts and reports need of it; `tasks.scoring.scorer` can also compute it.
+    """
+    if name.startswith(PREFIX):
+        return _foreign(parse_foreign(name))
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, [*METRICS, f"{PREFIX}NAME"])
+    return METRICS[name]
+
+
+def find_metric(name: str) -> Metric | None:
+    """The same, but None for a name that means nothing: documents of other versions hold such."""
+    try:
+        return get_metric(name)
+    except InputError:
+        return None
+
+
+def module_path(name: str) -> str:
+    """The folder of one of our metrics as an `evaluate` module: `evaluate.load(module_path("f1"))`.
+
+    It works offline, and gives the very number that a trial reports.
+    """
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)
-    return METRICS[name]
+    return str(Path(__file__).parent / "metric_modules" / name)
+
+
+def _foreign(said: Foreign) -> Metric:
+    def compute(predictions: NDArray, references: NDArray) -> float:
+        raise InputError(
+            f"{said.name} can't be computed here", hint="hf_select.tasks.scoring.scorer loads it"
+        )
+
+    bounds = (said.low, said.perfect) if said.higher_is_better else (said.perfect, said.high)
+    return Metric(said.name, said.kind, said.higher_is_better, said.perfect, bounds, compute)

@@ -31,6 +31,7 @@ TASK_KINDS = {
     "image-classification": "classification",
     "token-classification": "classification",
     "multiple-choice": "classification",
+    "image-regression": "regression",
 }
 """The tasks by the Hub's names, and what kind of target each has."""
 

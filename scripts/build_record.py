@@ -1,6 +1,6 @@
 """Fine-tune the starter zoo on its benchmark sets and ship the record: resumable, by our own tool.
 
-    python scripts/build_record.py [--work build/zoo] [--task image|text] [--jobs 2]
+    python scripts/build_record.py [--work build/zoo] [--task image|text|regression] [--jobs 2]
 
 Needs the zoo and its data (`scripts/build_zoo.py`). For each task it runs `hf-select benchmark`
 over every model x benchmark set x 3 seeds, which records the proxy scores of every model on every
@@ -20,18 +20,21 @@ from pathlib import Path
 
 from hf_select.catalog import Catalog
 from hf_select.demo.run import ORACLE
-from hf_select.demo.targets import write_target
+from hf_select.demo.targets import DEMO_TASKS, write_target
 from hf_select.locations import demo_folder
 from hf_select.records import DatasetEntry, Recipe
 
 ROOT = Path(__file__).parent.parent
 RESULTS = demo_folder() / "results"
 SEEDS = "0,1,2"
-TASKS = {"image": "image-classification", "text": "text-classification"}
+TASKS = DEMO_TASKS
+MODELS = {**TASKS, "regression": TASKS["text"]}
+"""Which task's models of the catalog are fine-tuned: the text models do both."""
 RECIPES = {
     "image": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32),
     "text": Recipe(learning_rate=1e-3, epochs=5, global_batch_size=32, max_length=32),
 }
+RECIPES["regression"] = RECIPES["text"]
 BENCHMARKS = {
     "image": [
         "animal",
@@ -55,6 +58,13 @@ BENCHMARKS = {
         "spamassassin",
         "udhr_lang",
         "vader_tweets",
+    ],
+    "regression": [
+        "gloss_depth",
+        "rated_movie",
+        "rated_news",
+        "rated_products",
+        "tweets_valence",
     ],
 }
 
@@ -92,10 +102,11 @@ def record_catalog(name: str, work: Path) -> Path:
     from hf_select.tasks.data import dataset_entry, load_target
 
     path = work / f"catalog-{name}.json"
-    shipped = Catalog.load(demo_folder()).only(task=TASKS[name], datasets=BENCHMARKS[name])
+    shipped = models_of(name)
     locations = dict(shipped.locations)
     entries: list[DatasetEntry] = []
-    for entry in shipped.datasets:
+    sets = Catalog.load(demo_folder()).only(task=TASKS[name], datasets=BENCHMARKS[name])
+    for entry in sets.datasets:
         folder = work / "datasets" / entry.repo_id.split("/")[-1]
         target = load_target(folder, task=TASKS[name])
         entries.append(dataset_entry(target, repo_id=entry.repo_id, license=entry.license))
@@ -104,13 +115,20 @@ def record_catalog(name: str, work: Path) -> Path:
     return path
 
 
+def models_of(name: str) -> Catalog:
+    """The shipped catalog with the models that are fine-tuned for a task, as models of that."""
+    shipped = Catalog.load(demo_folder())
+    models = shipped.only(task=MODELS[name]).models
+    return replace(shipped, models=tuple(replace(m, task=TASKS[name]) for m in models))
+
+
 def oracle_catalog(name: str, work: Path) -> Path:
     """The catalog with the demo's target as its only set."""
     from hf_select.tasks.data import dataset_entry, load_target
 
     path = work / f"catalog-oracle-{name}.json"
     folder = write_target(name, work / "targets")
-    shipped = Catalog.load(demo_folder()).only(task=TASKS[name])
+    shipped = models_of(name)
     entry = dataset_entry(load_target(folder), repo_id=f"hf-select/demo-{folder.name}")
     locations = {**shipped.locations, entry.repo_id: folder}
     replace(shipped, datasets=(entry,), locations=locations).save(path)

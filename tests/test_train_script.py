@@ -6,17 +6,28 @@ import ast
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tinyzoo
-from tiny import tiny_text_csv
+from safetensors.torch import load_file
+from tiny import (
+    NEUTRAL,
+    SIGNS,
+    tiny_image_folder,
+    tiny_image_model,
+    tiny_text_csv,
+    tiny_text_model,
+)
 from tinyzoo import tiny_catalog
 
 from hf_select import pipeline
+from hf_select.catalog import Catalog, local_model
 
 SAID = re.compile(r"test (\w+) (-?[\d.]+); the selection's winner had (-?[\d.]+)")
 
@@ -60,6 +71,7 @@ def selected(folder: Path, **options: object) -> dict:
     return found.document
 
 
+@pytest.mark.slow
 def test_a_regression_is_repeated_on_its_own(tmp_path: Path) -> None:
     document = selected(tmp_path)
     out = tmp_path / "out"
@@ -69,12 +81,98 @@ def test_a_regression_is_repeated_on_its_own(tmp_path: Path) -> None:
     # what it saved answers in the label's units, as the winner itself does
     ours, theirs = (json.loads((out / d / "config.json").read_text()) for d in (".", "reproduced"))
     assert ours["problem_type"] == theirs["problem_type"] == "regression"
-    from safetensors.torch import load_file
-
     mine = load_file(out / "model.safetensors")
     other = load_file(out / "reproduced" / "model.safetensors")
     assert mine.keys() == other.keys()
     assert max(float((mine[k] - other[k]).abs().max()) for k in mine) < 1e-4
+
+
+def rows_of(task: str, folder: Path) -> Path:
+    """A few rows for a task, with something to learn."""
+    rng = np.random.default_rng(4)
+    if task == "text-classification":
+        return tiny_text_csv(folder / "pairs.csv", 90, pair=True)
+    if task == "image-classification":
+        return tiny_image_folder(folder / "pictures", 40)
+    if task == "image-regression":
+        tiny_image_folder(folder / "pictures", 40)
+        files = sorted((folder / "pictures").rglob("*.png"))
+        lines = [f"{file},{rng.integers(0, 9) + 0.5}" for file in files]
+        (folder / "ages.csv").write_text("\n".join(["image,score", *lines]))
+        return folder / "ages.csv"
+    words = np.array([*NEUTRAL, *SIGNS[0], *SIGNS[1]])
+    rows = []
+    for _ in range(90):
+        picked = words[rng.integers(0, len(words), rng.integers(2, 40))].tolist()
+        if task == "token-classification":
+            kinds = {**dict.fromkeys(SIGNS[0], "B-P"), **dict.fromkeys(SIGNS[1], "B-N")}
+            rows.append({"tokens": picked, "ner_tags": [kinds.get(w, "O") for w in picked]})
+        else:
+            label = int(rng.integers(0, 3))
+            choices = [" ".join(words[rng.integers(0, 10, 3)]) for _ in range(3)]
+            choices[label] += " good"
+            rows.append({"text": " ".join(picked[:9]), "choices": choices, "label": label})
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "multiple-choice"])
+def test_texts_are_trained_as_a_trial_trains_them(
+    task: str, architecture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_text_model(tmp_path / "model", architecture=architecture)
+    same_score(task, model, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "convnext"])
+@pytest.mark.parametrize("task", ["image-classification", "image-regression"])
+def test_images_are_trained_as_a_trial_trains_them(
+    task: str, architecture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_image_model(tmp_path / "model", architecture=architecture)
+    same_score(task, model, tmp_path, capsys)
+
+
+def same_score(task: str, model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Train by a trial, stopped early, and by the script that is written of it, in this process."""
+    from hf_select.pipeline.handing_over import write_script
+    from hf_select.tasks.data import load_target
+    from hf_select.training.trial import AccelerateTrial
+
+    target = load_target(rows_of(task, folder), task=task)
+    recipe = replace(
+        tinyzoo.RECIPE,
+        learning_rate=5e-3,
+        epochs=4,
+        warmup=0.2,
+        max_train_samples=33,
+        max_length=20,
+    )
+    trial = AccelerateTrial("tiny", model, target, recipe, seed=2)
+    trial.advance(2.5)
+    entry = replace(local_model(model, task), repo_id="tiny/model")
+    written = write_script(
+        folder, entry, target, recipe, locations=Catalog((entry,), (), (), {entry.repo_id: model}),
+        seed=2, epochs=2.5, test=trial.test(),
+    )  # fmt: skip
+    assert written
+    before = sys.argv
+    try:
+        sys.argv = ["train.py"]
+        runpy.run_path(str(folder / "train.py"), run_name="__main__")
+    finally:
+        sys.argv = before
+    found = SAID.search(capsys.readouterr().out)
+    assert found is not None
+    assert found[1] == target.metric
+    assert float(found[2]) == pytest.approx(trial.test(), abs=2e-4)
+    trial.save_pretrained(folder / "ours")
+    ours, theirs = (load_file(folder / d / "model.safetensors") for d in ("ours", "reproduced"))
+    assert ours.keys() == theirs.keys()
+    assert max(float((ours[k].float() - theirs[k].float()).abs().max()) for k in ours) < 1e-3
+    trial.close()
 
 
 @pytest.mark.slow

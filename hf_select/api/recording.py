@@ -239,4 +239,5 @@ def report(selection: Selection | str | Path, out: str | Path | None = None) -> 
     """
     from hf_select import pipeline
 
-    return pipeline.report(selection.folder if isinstance(selection, Selection) else selection, out)
+    where = selection.folder if isinstance(selection, Selection) else selection
+    return pipeline.report(where, out).page

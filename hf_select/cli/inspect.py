@@ -15,48 +15,59 @@ from hf_select.cli.output import Output
 @options.data
 @options.common
 def command(target: str, output: Output, **kwargs: Any) -> None:
-    """Show the task, columns, splits and metric of TARGET, and what was inferred.
+    """Show what TARGET is before anything runs: task, columns, splits, metric, what was inferred.
 
-    TARGET is a Hub dataset (OWNER/NAME[/CONFIG][@REVISION]), a CSV, TSV, JSONL or parquet file, a
-    `save_to_disk` folder or a folder of images. Nothing is written.
+    TARGET is a Hub dataset (OWNER/NAME[/CONFIG][@REVISION]), a CSV, TSV, JSONL, JSON or parquet
+    file, a folder of such files named after splits, a `save_to_disk` folder, or a folder of images,
+    by class or with a metadata.csv. Its rows are checked: copies, conflicts, classes, sizes.
+    Nothing is written.
     """
     from hf_select import pipeline
 
-    data = pipeline.as_target(target, options.take(kwargs, options.DATA_OPTIONS))
-    splits = {name: len(getattr(data, name)) for name in ("train", "validation", "test")}
-    document = {
-        "target": data.name,
-        "task": data.task,
-        "metric": data.metric,
-        "input_columns": list(data.input_columns),
-        "label_column": data.label_column,
-        "num_labels": data.num_labels,
-        "label_names": list(data.label_names),
-        "splits": splits,
-        "trivial": {name: data.trivial(name) for name in ("validation", "test")},
-        "fingerprint": data.fingerprint,
-        "revision": data.revision or None,
-        "notes": list(data.notes),
-    }
+    document = pipeline.inspect(target, **options.take(kwargs, options.DATA_OPTIONS)).document
+    output.data(document, lambda out: show(out, document))
 
-    what = "a number" if data.num_labels == 1 else f"{data.num_labels} classes"
 
-    def show(out: Output) -> None:
-        out.table(
-            "",
-            ["what", "value"],
-            [
-                ("target", data.name),
-                *([("commit", data.revision)] if data.revision else []),
-                ("task", data.task),
-                ("inputs", ", ".join(data.input_columns)),
-                ("label", f"{data.label_column} ({what})"),
-                ("rows", ", ".join(f"{name} {rows}" for name, rows in splits.items())),
-                ("metric", f"{data.metric} (trivial predictor: {data.trivial('test'):.4f})"),
-            ],
-            wrap="value",
-        )
-        for note in data.notes:
+MARKS = {"ok": "ok     ", "note": "note   ", "warning": "WARNING"}
+MOST_CLASSES = 10
+
+
+def show(out: Output, document: dict[str, Any]) -> None:
+    """What it is, what was inferred or made, and what was checked."""
+    classes = document["classes"]
+    what = "a number" if classes is None else f"{document['num_labels']} classes"
+    rows = ", ".join(f"{name} {count:,}" for name, count in document["splits"].items())
+    out.table(
+        "",
+        ["what", "value"],
+        [
+            ("target", document["target"]),
+            *([("commit", document["revision"])] if document["revision"] else []),
+            ("task", document["task"]),
+            ("inputs", ", ".join(document["input_columns"])),
+            ("label", f"{document['label_column']} ({what})"),
+            *([("classes", _classes(classes))] if classes else []),
+            ("rows", rows),
+            (
+                "metric",
+                f"{document['metric']} (trivial predictor: {document['trivial']['test']:.4f})",
+            ),
+        ],
+        wrap="value",
+    )
+    if document["notes"]:
+        out.line("\nInferred or made:")
+        for note in document["notes"]:
             out.line(f"  - {note}")
+    out.line("\nChecks:")
+    for check in document["checks"]:
+        style = "yellow" if check["level"] == "warning" else ""
+        out.line(f"  {MARKS[check['level']]} {check['text']}", style=style)
 
-    output.data(document, show)
+
+def _classes(classes: dict[str, dict[str, int]]) -> str:
+    """The biggest classes and their rows in all."""
+    rows = {name: sum(splits.values()) for name, splits in classes.items()}
+    most = sorted(rows, key=lambda name: -rows[name])[:MOST_CLASSES]
+    shown = ", ".join(f"{name} ({rows[name]:,})" for name in most)
+    return f"{shown}, ..." if len(rows) > MOST_CLASSES else shown

@@ -15,6 +15,17 @@ from hf_select.errors import InputError
 
 Command = Callable[..., Any]
 
+TASK_WORDS = (
+    "text-classification, text-regression, token-classification, multiple-choice, "
+    "image-classification or image-regression."
+)
+"""The rows of `records.TASK_KINDS`, which would load numpy to say so."""
+
+METRIC_WORDS = (
+    "Metric, such as accuracy, f1 or rmse; evaluate:NAME loads and runs one of the library "
+    "`evaluate`, such as evaluate:mape or evaluate:./my_metric:better=lower."
+)
+
 
 def common(function: Command) -> Command:
     """`--json` and `--quiet`; the command receives them as `output: Output`."""
@@ -142,7 +153,7 @@ def task(required: bool = True) -> Callable[[Command], Command]:
         "-t",
         required=required,
         metavar="TASK",
-        help="text-classification, text-regression or image-classification.",
+        help=TASK_WORDS,
     )
 
 
@@ -179,7 +190,7 @@ def data(function: Command) -> Command:
             "--task",
             "-t",
             metavar="TASK",
-            help="text-classification, text-regression or image-classification.",
+            help=TASK_WORDS,
         ),
         click.option(
             "--subset", "config", metavar="NAME", help="Subset (configuration) of a Hub dataset."
@@ -194,7 +205,25 @@ def data(function: Command) -> Command:
             callback=lambda _context, _option, text: names(text),
             help="Columns with the choices, or the one that holds lists of them.",
         ),
-        click.option("--metric", metavar="NAME", help="Metric, such as accuracy, f1 or rmse."),
+        click.option(
+            "--train", metavar="SPLIT", help="Which split of TARGET to train on (or a file)."
+        ),
+        click.option(
+            "--validation",
+            metavar="FILE",
+            help="Validation rows: a file or folder, or one of TARGET's splits.",
+        ),
+        click.option(
+            "--test", metavar="FILE", help="Test rows: a file or folder, or one of TARGET's splits."
+        ),
+        click.option("--encoding", metavar="NAME", help="Encoding of text files, such as cp1252."),
+        click.option("--delimiter", metavar="CHAR", help="What separates the cells of a CSV."),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="Whether a CSV's first row has the columns' names.",
+        ),
+        click.option("--metric", metavar="NAME", help=METRIC_WORDS),
     )
     for option in reversed(options):
         function = option(function)
@@ -209,6 +238,12 @@ DATA_OPTIONS = (
     "image_column",
     "label_column",
     "choice_columns",
+    "train",
+    "validation",
+    "test",
+    "encoding",
+    "delimiter",
+    "header",
     "metric",
 )
 

@@ -35,7 +35,7 @@ def run_demo(
     on_rung: pipeline.OnRung | None = None,
     say: pipeline.Say = pipeline.silent,
 ) -> dict[str, Any]:
-    """Select a model for the shipped target of `image` or `text`.
+    """Select a model for the shipped target of a row of `DEMO_TASKS`.
 
     Returns the select document plus `oracle` (the model with the best mean test score over all
     models and seeds, from the recorded brute force on this target) and `regret` in points.
@@ -94,7 +94,8 @@ def judge(task: str, winner: str) -> tuple[dict[str, Any], float]:
     if winner not in matrix.models or np.isnan(scores[matrix.models.index(winner)]):
         raise RecordError(f"the recorded brute force holds no score of {winner}")
     best = int(np.nanargmax(metric.direction * scores))
-    regret = 100 * metric.direction * (scores[best] - scores[matrix.models.index(winner)])
+    gain = metric.direction * (scores[best] - scores[matrix.models.index(winner)])
+    regret = metric.points(gain, matrix.baselines[0])
     runs = ResultsRepo.open(ORACLE).runs(DEMO_TASKS[task])
     return {
         "model": matrix.models[best],

@@ -1,6 +1,6 @@
-"""The demo's targets: scikit-learn's digits as images, and the text set that ships here.
+"""The demo's targets: scikit-learn's digits as images, and the text sets that ship here.
 
-Neither is a benchmark of the record, and neither shares a row with one or with pre-training.
+None is a benchmark of the record, and none shares a row with one or with pre-training.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ import numpy as np
 
 from hf_select.errors import UnknownNameError
 
-DEMO_TASKS = {"image": "image-classification", "text": "text-classification"}
+DEMO_TASKS = {
+    "image": "image-classification",
+    "text": "text-classification",
+    "regression": "text-regression",
+}
+SHIPPED = {"text": "wordnet-nouns", "regression": "rated-tweets"}
+"""The folders of `data` that are targets."""
 ROWS = {"train": 600, "validation": 400, "test": 600}
 
 
 def check_demo_task(task: str) -> str:
-    """`image` or `text`; anything else is an error."""
+    """A row of `DEMO_TASKS`; anything else is an error."""
     if task not in DEMO_TASKS:
         raise UnknownNameError("demo task", task, DEMO_TASKS)
     return task
@@ -25,8 +31,7 @@ def check_demo_task(task: str) -> str:
 
 def write_target(task: str, folder: Path) -> Path:
     """Write the demo's target as a `datasets` folder and return where; nothing is downloaded."""
-    name = "digits" if check_demo_task(task) == "image" else text_source().name
-    destination = folder / name
+    destination = folder / ("digits" if check_demo_task(task) == "image" else SHIPPED[task])
     if destination.exists():
         return destination
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,15 +40,14 @@ def write_target(task: str, folder: Path) -> Path:
     if task == "image":
         _write_digits(temporary)
     else:
-        shutil.copytree(text_source(), temporary)
+        shutil.copytree(shipped_target(task), temporary)
     temporary.replace(destination)
     return destination
 
 
-def text_source() -> Path:
-    """The folder of the shipped text set."""
-    data = Path(__file__).parent / "data"
-    return next(path for path in sorted(data.iterdir()) if path.is_dir())
+def shipped_target(task: str) -> Path:
+    """The folder of a target that ships as files."""
+    return Path(__file__).parent / "data" / SHIPPED[task]
 
 
 def _write_digits(folder: Path) -> None:

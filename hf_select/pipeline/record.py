@@ -1,8 +1,7 @@
-"""Making and looking at a record: benchmark, import, cluster, report."""
+"""Making and looking at a record: benchmark, import, cluster."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -49,12 +48,9 @@ from hf_select.records import (
     RunRecord,
     check_task_name,
 )
-from hf_select.report.document import SCHEMA
-from hf_select.report.page import write_report
 from hf_select.results.manifest import MANIFEST
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
-from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
@@ -112,6 +108,7 @@ def benchmark(
     that take the kind of target, () = none. With `max_cells` or `cells` only pairs of model and
     dataset that have been fine-tuned, so that what a call may take stays bounded.
     """
+    from hf_select.tasks.scoring import check_allowed, scorer
     from hf_select.training.benchmark import common, gather, run_benchmark
     from hf_select.training.cells import check_arguments, check_timeout, missing_cells
     from hf_select.training.executors.engine import Engine
@@ -156,6 +153,9 @@ def benchmark(
             else "look at the catalog's tasks, and at --task, --models and --datasets",
         )
     check_scoring(proxies, proxy_rows, {entry.task for entry in chosen.datasets})
+    for entry in chosen.datasets:
+        check_allowed(entry.metric, entry.repo_id)
+        scorer(entry.metric)  # one that can't be loaded is found before anything is trained
     if launched_processes() > 1:
         gather(parallel)
         chosen = common(chosen)  # the Hub may have moved on between two processes' questions
@@ -505,39 +505,3 @@ def cluster(
     if stable is None:
         return Clustered(found, record_facts(record))
     return Clustered(stable.clustering, record_facts(record), stable.drift)
-
-
-def report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a finished selection from its document."""
-    document = finished_document(folder)
-    path = Path(out) if out else Path(folder) / "report.html"
-    try:
-        return write_report(document, path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_document(folder, error) from error
-
-
-def finished_document(folder: str | Path) -> dict[str, Any]:
-    """What a finished selection left in its folder, in a schema that this version knows."""
-    file = Path(folder) / DOCUMENT
-    if not file.is_file():
-        raise InputError(
-            f"{folder} holds no finished selection (no {DOCUMENT})",
-            hint="make one with `hf-select select` or `hf-select demo`",
-        )
-    try:
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        schema = int(document["schema"])
-        document["task"], document["winner"]["model"], document["winner"]["revision"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_document(folder, error) from error
-    if schema > SCHEMA:
-        raise InputError(
-            f"{file} has schema version {schema}, newer than {SCHEMA}",
-            hint="upgrade hf-select to read it",
-        )
-    return document
-
-
-def _no_document(folder: str | Path, error: Exception) -> InputError:
-    return InputError(f"{Path(folder) / DOCUMENT} is not the document of a selection: {error!r}")

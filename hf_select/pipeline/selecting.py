@@ -41,7 +41,9 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
-from hf_select.pipeline.handing_over import write_script
+from hf_select.pipeline.efficiency import measure_candidates
+from hf_select.pipeline.handing_over import write_card, write_script
+from hf_select.pipeline.inspecting import tell_target, told_options
 from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
     Entrant,
@@ -79,6 +81,7 @@ from hf_select.report.document import selection_document
 from hf_select.report.page import render
 from hf_select.selection.budget import parse_seconds
 from hf_select.selection.folder import DOCUMENT, STATE, SelectionFolder
+from hf_select.tasks.checks import as_dicts
 from hf_select.training.sampling import EARLY_ROWS
 
 if TYPE_CHECKING:
@@ -203,7 +206,7 @@ def select(
             settings, looks=affordable_looks(may_spend, speed, recipe.epochs, settings.looks)
         )
     asked = {
-        **data_options,
+        **told_options(data_options),
         **settings.to_dict(),
         **spending_options(may_spend, chosen_policy),
         "recipe": recipe.digest(),
@@ -231,6 +234,7 @@ def select(
     if done is not None:
         say(f"{folder.path} holds this very selection already: nothing was trained")
         return Selected(done, folder.path)
+    tell_target(target, say)
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
     )
@@ -254,6 +258,7 @@ def select(
         locations,
         strangers=catalog is not None,
         must_load=True,
+        recipe=recipe,
         cache=folder.state / "features",
         should_stop=should_stop,
         say=say,
@@ -326,6 +331,7 @@ def select(
         matrix=shown.matrix,
         recipe=field[result.winner].recipe,
         data_notes=target.notes,
+        data_checks=as_dicts(target.checks),
         split_rows={name: len(getattr(target, name)) for name in ("train", "validation", "test")},
         trivial={name: target.trivial(name) for name in ("validation", "test")},
         num_models=len(recalled.considered),
@@ -341,14 +347,27 @@ def select(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         limits=settings.limits.to_dict(),
         excluded=recalled.excluded,
+        from_catalog=None if catalog is None else _strangers(recalled, record, target.task),
         entries=recalled.entries,
+        test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
     if is_main_process():
+        document["efficiency"] = measure_candidates(
+            document,
+            recalled.entries,
+            locations,
+            target,
+            max_length=recipe.max_length,
+            should_stop=should_stop,
+            say=say,
+        )
+        document["seconds"] = round(time.perf_counter() - started, 3)
 
         def save_winner(path: Path) -> None:
             winner.save_pretrained(path)
+            write_card(path, document, entry, on_hub=locations.location(entry.repo_id) is None)
             write_script(
                 path,
                 entry,
@@ -377,6 +396,12 @@ def _looked_by(
         "offered": digest(sorted([e.repo_id, e.revision] for e in offered if e.task == task)),
         "proxies": len(record.proxies(task)),
     }
+
+
+def _strangers(recalled: Recalled, record: Record, task: str) -> int:
+    """How many of the models that were asked about the record doesn't know."""
+    asked_about = {*recalled.considered, *(one.repo_id for one in recalled.excluded)}
+    return len(asked_about - set(record.sizes(task)))
 
 
 def _ruled_out(excluded: Sequence[Excluded]) -> dict[str, Any]:

@@ -17,7 +17,13 @@ from hf_select.recall.candidates import ProxyEvidence, recall_models
 from hf_select.recall.hybrid import learnable
 from hf_select.recall.methods import NAN, check_method, needs_proxy, proxy_choice
 from hf_select.recall.ranks import spearman
-from hf_select.records import Clustering, PerformanceMatrix, ProxyScores, RecallResult
+from hf_select.records import (
+    TASK_KINDS,
+    Clustering,
+    PerformanceMatrix,
+    ProxyScores,
+    RecallResult,
+)
 
 Array = NDArray[np.float64]
 
@@ -89,7 +95,8 @@ def replay_recall(
         for j, dataset in enumerate(matrix.datasets):
             at.reach(j, detail=dataset)
             metric = get_metric(matrix.metrics[j])
-            truth = dict(zip(matrix.models, (metric.direction * matrix.scores[:, j]), strict=True))
+            gain = metric.points(metric.direction * matrix.scores[:, j], matrix.baselines[j]) / 100
+            truth = dict(zip(matrix.models, gain.tolist(), strict=True))
             if not np.isfinite(matrix.scores[:, j]).any():
                 continue
             same = (twins or {}).get(dataset, ())
@@ -103,7 +110,8 @@ def replay_recall(
             for method in methods:
                 found = None
                 if method != "hybrid" and (wanted := needs_proxy(method, hidden, clustering)):
-                    found = recorded_scores(method, wanted, dataset, metric.kind, proxies or {})
+                    kind = TASK_KINDS[matrix.task] if metric.kind == "any" else metric.kind
+                    found = recorded_scores(method, wanted, dataset, kind, proxies or {})
                     if found is None:
                         continue
                 runs = [

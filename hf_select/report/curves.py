@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_select.metrics import METRICS, Metric
+from hf_select.metrics import Metric, find_metric
 from hf_select.report.document import (
     candidate_name,
     epochs_text,
@@ -55,7 +55,7 @@ MAX_LABEL_COST = 60.0
 
 def better_is_higher(document: Mapping[str, Any]) -> bool:
     """The direction of the document's metric."""
-    known = METRICS.get(document.get("metric", ""))
+    known = find_metric(document.get("metric", ""))
     default = known.higher_is_better if known is not None else True
     return bool(document.get("higher_is_better", default))
 
@@ -153,7 +153,7 @@ def learning_curves_svg(
         return drawing("hfs-curves", 320, 40, title, nothing, standalone)
     roles = {s.rank: s.role for s in series}
     expected = forecasts(document, roles)
-    shown = _score_range(series, expected, METRICS.get(metric))
+    shown = _score_range(series, expected, find_metric(metric))
     expected = fitting(expected, shown, WIDE_COLUMNS if named else NARROW_COLUMNS)
     frame = _Frame.around(series, expected, (width, height), named)
     horizon = document.get("horizon") if expected else None

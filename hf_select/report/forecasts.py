@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_select.metrics import METRICS
+from hf_select.metrics import find_metric
 from hf_select.report.document import candidate_name, metric_text, percent_text, score_text
 from hf_select.report.svg import Box, esc, text_at
 
@@ -41,7 +41,7 @@ def forecasts(document: Mapping[str, Any], roles: Mapping[int, str]) -> list[For
 
     What a metric can't reach is cut off the intervals.
     """
-    how = METRICS.get(str(document.get("metric", "")))
+    how = find_metric(str(document.get("metric", "")))
     least, top = how.bounds if how is not None else (-math.inf, math.inf)
     found = []
     for rank, row in enumerate(document.get("ranking", []), 1):

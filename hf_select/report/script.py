@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_select.errors import InputError
-from hf_select.records import Recipe
+from hf_select.metrics import METRICS
+from hf_select.records import TASK_KINDS, Recipe
 from hf_select.report.svg import asset
 
 SCRIPT = "train.py"
@@ -23,12 +24,16 @@ DATA = "data"
 _IMPORTS = {
     "text": "AutoConfig, AutoModelForSequenceClassification, AutoTokenizer",
     "image": "AutoConfig, AutoImageProcessor, AutoModelForImageClassification",
+    "tokens": "AutoConfig, AutoModelForTokenClassification, AutoTokenizer",
+    "choices": "AutoModelForMultipleChoice, AutoTokenizer",
 }
 PIECES = {
     "text-classification": "text",
     "text-regression": "text",
     "image-classification": "image",
     "image-regression": "image",
+    "token-classification": "tokens",
+    "multiple-choice": "choices",
 }
 """Task -> the piece under `assets/train/` that loads, encodes and batches."""
 
@@ -40,30 +45,35 @@ _VALUES = """\
     found = np.concatenate(logits).reshape(-1) * LABEL_STD + LABEL_MEAN
     truth = np.array([row["labels"] for row in rows]) * LABEL_STD + LABEL_MEAN
 """
-SCORES: dict[str, tuple[str, str, str]] = {
-    "accuracy": ("", _CLASSES, "np.mean(found == truth)"),
+_WORDS = """\
+    found = np.array([tag for tags in answers(logits, rows) for tag in tags])
+    truth = np.array([tag for row in rows for tag in row["tags"]])
+"""
+_SPANS = """\
+    found = [spans([NAMES[tag] for tag in tags]) for tags in answers(logits, rows)]
+    truth = [spans([NAMES[tag] for tag in row["tags"]]) for row in rows]
+    right = sum(len(said & true) for said, true in zip(found, truth, strict=True))
+    total = sum(map(len, found)) + sum(map(len, truth))
+"""
+SCORES: dict[str, tuple[str, str]] = {
+    "accuracy": ("", "np.mean(found == truth)"),
     "f1": (
         "from sklearn.metrics import f1_score",
-        _CLASSES,
         'f1_score(truth, found, average="macro", zero_division=0)',
     ),
     "matthews_correlation": (
         "from sklearn.metrics import matthews_corrcoef",
-        _CLASSES,
         "matthews_corrcoef(truth, found)",
     ),
-    "mse": ("", _VALUES, "np.mean((found - truth) ** 2)"),
-    "rmse": ("", _VALUES, "np.sqrt(np.mean((found - truth) ** 2))"),
-    "mae": ("", _VALUES, "np.mean(np.abs(found - truth))"),
-    "r2": ("", _VALUES, "1 - np.mean((found - truth) ** 2) / np.var(truth)"),
-    "pearson": ("from scipy.stats import pearsonr", _VALUES, "pearsonr(found, truth).statistic"),
-    "spearman": (
-        "from scipy.stats import spearmanr",
-        _VALUES,
-        "spearmanr(found, truth).statistic",
-    ),
+    "seqeval_f1": ("", "2 * right / total if total else 0.0"),
+    "mse": ("", "np.mean((found - truth) ** 2)"),
+    "rmse": ("", "np.sqrt(np.mean((found - truth) ** 2))"),
+    "mae": ("", "np.mean(np.abs(found - truth))"),
+    "r2": ("", "1 - np.mean((found - truth) ** 2) / np.var(truth)"),
+    "pearson": ("from scipy.stats import pearsonr", "pearsonr(found, truth).statistic"),
+    "spearman": ("from scipy.stats import spearmanr", "spearmanr(found, truth).statistic"),
 }
-"""Metric -> its import, what it is computed from, and how."""
+"""Metric -> its import, and how it is computed."""
 
 _UNIT = '''
 
@@ -88,7 +98,7 @@ class Facts:
     `model`: its name; `location`: its folder, or its Hub id with `revision`. `max_length` in
     tokens, as many as the model takes. `steps`: optimizer steps of the winner, which can be less
     than the recipe's epochs. `test`: the winner's score. `label_mean`, `label_std`: of the train
-    rows, for a regression.
+    rows, for a regression; `commonest`: their most frequent tag.
     """
 
     model: str
@@ -106,11 +116,15 @@ class Facts:
     test: float
     label_mean: float = 0.0
     label_std: float = 1.0
+    commonest: int = 0
 
 
 def can_write(task: str, metric: str) -> bool:
     """Whether there is a script for that task and metric."""
-    return task in PIECES and metric in SCORES
+    if task not in PIECES or metric not in SCORES:
+        return False
+    how = METRICS[metric]
+    return how.kind == TASK_KINDS[task] and (PIECES[task] == "tokens" or not how.sequences)
 
 
 def train_script(facts: Facts, recipe: Recipe) -> str:
@@ -118,8 +132,8 @@ def train_script(facts: Facts, recipe: Recipe) -> str:
     if not can_write(facts.task, facts.metric):
         raise InputError(f"no training script for {facts.task} measured by {facts.metric}")
     piece = PIECES[facts.task]
-    regression = facts.num_labels == 1
-    above, gathered, formula = SCORES[facts.metric]
+    regression = TASK_KINDS[facts.task] == "regression"
+    above, formula = SCORES[facts.metric]
     common = asset("train/common.py.txt")
     if not regression:
         common = common.replace("        finish(model)\n", "")
@@ -132,11 +146,21 @@ def train_script(facts: Facts, recipe: Recipe) -> str:
         _settings(facts, recipe, regression),
         code.strip() + "\n",
         *([_UNIT.strip() + "\n"] if regression else []),
-        _score(facts.metric, gathered, formula),
+        *([asset("train/spans.py.txt").strip() + "\n"] if facts.metric == "seqeval_f1" else []),
+        _score(facts.metric, _gathered(facts), formula),
         common.strip() + "\n",
     ]
     head, *rest = parts
     return head + "\n\n" + "\n\n".join(rest)
+
+
+def _gathered(facts: Facts) -> str:
+    """What a score is computed from."""
+    if facts.metric == "seqeval_f1":
+        return _SPANS
+    if PIECES[facts.task] == "tokens":
+        return _WORDS
+    return _VALUES if TASK_KINDS[facts.task] == "regression" else _CLASSES
 
 
 def _score(metric: str, gathered: str, formula: str) -> str:
@@ -197,6 +221,8 @@ def _settings(facts: Facts, recipe: Recipe, regression: bool) -> str:
     }
     if PIECES[facts.task] != "image":
         values["MAX_LENGTH"] = facts.max_length
+    if PIECES[facts.task] == "tokens":
+        values["COMMONEST"] = facts.commonest
     if regression:
         values |= {"LABEL_MEAN": facts.label_mean, "LABEL_STD": facts.label_std}
     said = {
@@ -205,12 +231,15 @@ def _settings(facts: Facts, recipe: Recipe, regression: bool) -> str:
         "STEPS": "that the winner was trained for",
         "WARMUP": "share of all steps",
         "MAX_LENGTH": "tokens",
+        "COMMONEST": "tag",
     }
     lines = [
         f"{name} = {_literal(value)}" + (f"  # {said[name]}" if name in said else "")
         for name, value in values.items()
     ]
-    return "HERE = Path(__file__).resolve().parent\n" + "\n".join([*lines, labels]) + "\n"
+    if PIECES[facts.task] != "choices":  # its head gives one number a choice, whatever their names
+        lines.append(labels)
+    return "HERE = Path(__file__).resolve().parent\n" + "\n".join(lines) + "\n"
 
 
 def _literal(value: Any) -> str:

@@ -524,7 +524,7 @@ def _check_metric(name: str, task: str) -> str:
     """The metric itself, or an error if it is unknown or its scores can't be of that task."""
     metric = get_metric(name)
     kind = TASK_KINDS.get(task, metric.kind)
-    if metric.kind != kind:
+    if not metric.fits(kind):
         fitting = ", ".join(m.name for m in METRICS.values() if m.kind == kind)
         raise InputError(
             f"{name} is a metric for {metric.kind}, but {task} is {kind}",

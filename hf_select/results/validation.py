@@ -460,7 +460,7 @@ def _dataset_is_pinned(entry: DatasetEntry, known: Known) -> str | None:
 
 def _dataset_has_one_metric(entry: DatasetEntry, known: Known) -> str | None:
     kind = TASK_KINDS.get(entry.task)
-    if kind is not None and get_metric(entry.metric).kind != kind:
+    if kind is not None and not get_metric(entry.metric).fits(kind):
         return f"metric {entry.metric!r} is not for {entry.task}"
     old = known.datasets.get((entry.task, entry.repo_id, entry.config, entry.revision))
     if old is not None and old.metric != entry.metric:

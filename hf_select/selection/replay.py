@@ -215,9 +215,9 @@ def replay_selection(
     `openings(target)` gives the recalled models, what looking at them cost in epochs, and what
     recall expects (None: all models, nothing known). `twins`: dataset -> others with the same
     content, which are hidden with it. The policy sees the validation curves of one seed; its choice
-    is judged by the mean test score over the other seeds, each seed in turn. Regret is 100 x (best
-    of all models of the record - winner) in the metric's units and direction; price is the whole
-    cost over that of training the winner alone, in `cost`: "epochs" or "seconds". `regret_ci`: 95 %
+    is judged by the mean test score over the other seeds, each seed in turn. Regret is by how many
+    points (`Metric.points`) the best of all models of the record is better; price is the whole cost
+    over that of training the winner alone, in `cost`: "epochs" or "seconds". `regret_ci`: 95 %
     bootstrap interval over targets, drawn with `seed`. `calibration`: that of
     `calibration.calibration`.
 
@@ -307,7 +307,7 @@ def _account(curves: CurveSet, case: Replicate, result: SelectionResult) -> dict
     winner_seconds = float(result.curves[result.winner].seconds[-1])
     return {
         "winner": result.winner,
-        "regret": 100.0 * (best - float(mine)),
+        "regret": float(metric.points(best - float(mine), curves.baselines[j])),
         "winner_rank": 1 + int(np.sum(gain > mine + EPS)),
         "epochs": result.epochs + result.proxy_epochs,
         "trainings": result.epochs / result.horizon,

@@ -108,8 +108,7 @@ class Scale:
 
     @property
     def point(self) -> float:
-        """How much of a policy's score is one point: 0.01 of a metric whose best score is 1, else
-        0.01 of what lies between the trivial predictor and a perfect one."""
+        """How much of a policy's score is one point, as `Metric.points` counts them."""
         if not self.is_skill or self.metric.perfect != 1.0 or not np.isfinite(self.trivial):
             return POINT
         return POINT / (self.metric.perfect - self.trivial)

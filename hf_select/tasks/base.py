@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hf_select.errors import UnknownNameError
 from hf_select.tasks.choices import ChoiceEncoded, MultipleChoice
 from hf_select.tasks.encoded import Encoded, Plain
-from hf_select.tasks.image import ImageClassification, ImageEncoded
+from hf_select.tasks.image import ImageClassification, ImageEncoded, ImageRegression
 from hf_select.tasks.text import TextClassification, TextEncoded, TextRegression
 from hf_select.tasks.tokens import TokenClassification, TokenEncoded
 
@@ -71,6 +71,7 @@ TASKS: dict[str, Task] = {
     "image-classification": ImageClassification(),
     "token-classification": TokenClassification(),
     "multiple-choice": MultipleChoice(),
+    "image-regression": ImageRegression(),
 }
 
 ENCODED: dict[str, Callable[[Plain], Encoded]] = {

@@ -10,7 +10,7 @@ from hf_select.errors import InputError
 from hf_select.tasks.base import get_task
 from hf_select.tasks.columns import choose_columns, is_text_feature
 from hf_select.tasks.hubdata import config_names, quiet_datasets
-from hf_select.tasks.sources import ALIASES, split_origins
+from hf_select.tasks.splitnames import ALIASES, split_origins
 
 if TYPE_CHECKING:
     import datasets
@@ -85,7 +85,7 @@ def _config(
     if not info.features:
         return found
     try:
-        chosen = choose_columns(info.features, where=where, task=task, **columns)
+        chosen = choose_columns(info.features, where=where, task=task, look=None, **columns)
     except InputError as error:
         detail = f"{error.message}; {error.hint}" if error.hint else error.message
         return replace(found, reason="no_usable_columns", detail=detail)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import DataError
 from hf_select.tasks.columns import is_text_feature
+from hf_select.tasks.frames import Split
 from hf_select.tasks.rows import (
     Rows,
     check_named,
@@ -74,7 +75,7 @@ def stated_choices(inputs: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return inputs[0], tuple(rest)
 
 
-def find_choice_columns(features: datasets.Features) -> ChoiceColumns | None:
+def find_choice_columns(features: Mapping[str, Any]) -> ChoiceColumns | None:
     """Choices, a text and a label, all by known names; None if one of them is missing."""
     choices = _choices(features)
     text, before = _texts(features, choices)
@@ -88,7 +89,7 @@ def find_choice_columns(features: datasets.Features) -> ChoiceColumns | None:
 
 
 def choose_choice_columns(
-    features: datasets.Features,
+    features: Mapping[str, Any],
     *,
     where: str,
     text: str | None = None,
@@ -126,7 +127,7 @@ def choose_choice_columns(
     return ChoiceColumns(said, before, found, answer, tuple(notes))
 
 
-def _choices(features: datasets.Features) -> tuple[str, ...]:
+def _choices(features: Mapping[str, Any]) -> tuple[str, ...]:
     """A column of lists by name, or columns that are numbered through."""
     lower = {name.lower(): name for name in features}
     for name in LISTS:
@@ -161,7 +162,7 @@ def _is_keyed(feature: Any) -> bool:
 
 
 def _texts(
-    features: datasets.Features, choices: Sequence[str], text: str | None = None
+    features: Mapping[str, Any], choices: Sequence[str], text: str | None = None
 ) -> tuple[str | None, str | None]:
     """The text, and what stands before each choice, if anything does."""
     lower = {
@@ -177,7 +178,7 @@ def _texts(
     return next((lower[name] for name in TEXTS if name in lower), None), None
 
 
-def _label(features: datasets.Features, taken: set[str | None]) -> str | None:
+def _label(features: Mapping[str, Any], taken: set[str | None]) -> str | None:
     lower = {name.lower(): name for name in features if name not in taken}
     return next((lower[name] for name in LABELS if name in lower), None)
 
@@ -199,7 +200,7 @@ def _label_note(label: str) -> str:
 
 
 def read_choices(
-    splits: Mapping[str, datasets.Dataset], columns: ChoiceColumns, where: Mapping[str, str]
+    splits: Mapping[str, Split], columns: ChoiceColumns, where: Mapping[str, str]
 ) -> Rows:
     """Texts, choices and the place of the right one, of all splits.
 
@@ -263,7 +264,7 @@ def read_choices(
     )
 
 
-def _answers(dataset: datasets.Dataset, column: str) -> list[str]:
+def _answers(dataset: Split, column: str) -> list[str]:
     """The labels as text, "" for none."""
     cells = whole(dataset.data.column(column)).to_pylist()
     return ["" if cell is None else _number(cell) for cell in cells]
@@ -276,7 +277,7 @@ def _number(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _column(dataset: datasets.Dataset, column: str, where: str) -> list[str]:
+def _column(dataset: Split, column: str, where: str) -> list[str]:
     if not is_text_feature(dataset.features[column]):
         raise DataError(f"{where}: column {column!r} holds {dataset.features[column]}, not text")
     cells: list[str | None] = whole(dataset.data.column(column)).to_pylist()
@@ -287,7 +288,7 @@ def _column(dataset: datasets.Dataset, column: str, where: str) -> list[str]:
 
 
 def _lists(
-    dataset: datasets.Dataset, columns: ChoiceColumns, where: str
+    dataset: Split, columns: ChoiceColumns, where: str
 ) -> tuple[list[list[str]], list[list[str]] | None]:
     """The choices of each row, and what the row calls them, if it does."""
     keys: list[list[str]] | None = None

@@ -12,25 +12,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import AccessError, DataError, HubError, InputError
-from hf_select.metrics import get_metric
+from hf_select.metrics import METRICS
 from hf_select.records import DatasetEntry
 from hf_select.spans import are_span_tags
 from hf_select.tasks import choice_rows, token_rows
 from hf_select.tasks.base import Task, get_task
+from hf_select.tasks.checks import Check, data_checks, left_out, other_columns
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
+from hf_select.tasks.contents import Contents, look_at
 from hf_select.tasks.encoded import Answers, label_array, reference_array
+from hf_select.tasks.frames import Split, is_a
 from hf_select.tasks.hubdata import HubData
-from hf_select.tasks.labels import Labels, check_known, check_split, read_labels
+from hf_select.tasks.labels import (
+    Labels,
+    check_known,
+    check_repeats,
+    check_split,
+    read_labels,
+)
 from hf_select.tasks.pixels import image_hash
 from hf_select.tasks.rows import Rows, check_untouched
-from hf_select.tasks.sources import SPLITS, Source, read_source, split_origins
+from hf_select.tasks.scoring import check_allowed, scorer
+from hf_select.tasks.sources import Source, read_source, with_parts
+from hf_select.tasks.splitnames import SPLITS
 from hf_select.tasks.splits import SHARE, set_apart
+from hf_select.tasks.textfile import Reading
 
 if TYPE_CHECKING:
     import datasets
@@ -38,6 +50,9 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Images whose bytes are in memory at once while they are checked."""
+
+NAMED = 5
+"""Broken images that an error names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +89,14 @@ class TargetData:
     config: str = ""
     revision: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)  # split -> its name in the source
+    rows: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
+    hashes: Mapping[str, NDArray[np.void]] = field(default_factory=dict, repr=False)
+    read: tuple[Check, ...] = ()  # what was seen while reading
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """What to know of the data before anything is trained on it; made when asked for."""
+        return (*self.read, *data_checks(self))
 
     def split(self, name: str) -> datasets.Dataset:
         """The split of that name."""
@@ -92,7 +115,7 @@ class TargetData:
 
     def trivial(self, split: str = "test") -> float:
         """The raw score of the predictor that knows no input (majority class, mean value)."""
-        return get_metric(self.metric).trivial(self.references(split))
+        return scorer(self.metric).trivial(self.references(split))
 
     @cached_property
     def majority(self) -> int:
@@ -101,10 +124,17 @@ class TargetData:
 
     def score(self, answers: Answers) -> float:
         """The raw score of answers, by this target's metric."""
-        metric = get_metric(self.metric)
+        metric = scorer(self.metric)
         if metric.sequences:
             answers = answers.as_tags(self.label_names)
         return metric(answers.predictions, answers.references)
+
+    def scores(self, answers: Answers) -> dict[str, float]:
+        """The same by this target's metric and by all of ours that fit its task."""
+        kind = get_task(self.task).kind
+        others = (m for m in METRICS.values() if m.kind == kind and not m.sequences)
+        found = {m.name: m(answers.predictions, answers.references) for m in others}
+        return found | {self.metric: self.score(answers)}
 
 
 def load_target(
@@ -118,16 +148,25 @@ def load_target(
     label_column: str | None = None,
     choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
+    train: str | Path | None = None,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
     seed: int = 0,
     name: str | None = None,
 ) -> TargetData:
     """Read, infer what wasn't stated, make missing splits (with `seed`), check all of it.
 
-    `source`: a CSV, TSV, JSONL, parquet or CoNLL file, a folder with train/validation/test files, a
-    `save_to_disk` folder, an image folder, or a Hub data set (a text such as `owner/name`, for
-    which `config` is, or `HubData`). Of words with tags `text_column` has the words; of a multiple
-    choice `choice_columns` are one column a choice, or one of lists. No model is looked at and
-    nothing is written but the Hub's cache. Raises `DataError`, `InputError` or
+    `source`: a CSV, TSV, JSONL, JSON, parquet or CoNLL file (gzipped or not), a folder with
+    train/validation/test files, a `save_to_disk` folder, a folder of images by class or with a
+    metadata file, or a Hub data set (a text such as `owner/name`, for which `config` is, or
+    `HubData`). Of words with tags `text_column` has the words; of a multiple choice
+    `choice_columns` are one column a choice, or one of lists. `train`, `validation` and `test`:
+    another file or folder for that split, or which of the source's splits it is. `encoding`,
+    `delimiter` and `header` (whether there is one) are those of text files. No model is looked at
+    and nothing is written but the Hub's cache. Raises `DataError`, `InputError` or
     `UnknownNameError`; `HubError` without a network.
     """
     return _load(
@@ -140,6 +179,12 @@ def load_target(
         label=label_column,
         choices=tuple(choice_columns or ()),
         metric=metric,
+        parts={
+            split: part
+            for split, part in (("train", train), ("validation", validation), ("test", test))
+            if part is not None
+        },
+        reading=Reading(encoding, delimiter, header),
         seed=seed,
         name=name,
     )
@@ -152,6 +197,7 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
     in the record under the wrong revision. What says nothing about the data raises `HubError`: no
     network, offline mode, a wrong token.
     """
+    check_allowed(entry.metric, entry.repo_id)
     is_image = get_task(entry.task).input_columns == ("image",)
     choices: tuple[str, ...] = ()
     inputs: tuple[str | None, ...] = (*entry.input_columns, None, None)
@@ -221,6 +267,8 @@ def _load(
     metric: str | None,
     seed: int,
     name: str | None,
+    parts: Mapping[str, str | Path] | None = None,
+    reading: Reading | None = None,
 ) -> TargetData:
     if task is not None:
         known = get_task(task)
@@ -231,11 +279,13 @@ def _load(
         if known.input_columns != ("image",) and image is not None:
             raise InputError(f"{task} takes text columns, but an image column was stated")
     elif metric is not None:
-        get_metric(metric)
-    source = read_source(location, config=config)
+        scorer(metric)
+    source = read_source(location, config=config, reading=reading)
+    if parts:
+        source = with_parts(source, parts, reading)
     splits, notes = _named_splits(source)
-    first = splits.get("train") or splits["all"]
-    where = {split: source.where[origin] for split, origin in split_origins(source.splits).items()}
+    first = "train" if "train" in splits else "all"
+    where = {split: source.where[origin] for split, origin in source.roles.items()}
     rows = read_lists(
         splits,
         where,
@@ -248,15 +298,24 @@ def _load(
     )
     if rows is not None:
         return _of_lists(rows, source, notes, metric=metric, seed=seed, name=name)
+    looked: dict[str, Contents] = {}
+
+    def look(column: str) -> Contents:
+        if column not in looked:
+            looked[column] = look_at(splits[first].data.column(column))
+        return looked[column]
+
     columns = choose_columns(
-        first.features,
-        where=source.where["train" if "train" in source.splits else next(iter(source.splits))],
+        splits[first].features,
+        where=source.where[source.roles[first]],
         task=task,
         text=text,
         text_pair=text_pair,
         image=image,
         label=label,
+        look=look,
     )
+    notes += _without_labels(splits, columns, parts or {})
     _check_columns(splits, (*columns.inputs, columns.label), where)
     labels = _labels(splits, columns, where, task)
     kind = "image" if columns.is_image else "text"
@@ -264,28 +323,30 @@ def _load(
     metric = metric or get_task(task).default_metric
     _check_metric(metric, get_task(task))
 
-    tables, hashes = {}, {}
+    tables, hashes, values, numbers = {}, {}, {}, {}
+    read: list[Check] = []
     for split in labels.values:
         inputs = _inputs(splits[split], columns, source.folder, where[split])
-        check_split(
-            labels.values[split],
-            names=labels.names,
-            what=where[split] if len(splits) == 1 else f"{where[split]}: the {split} split",
-            column=columns.label,
+        inputs, values[split], numbers[split] = _complete(inputs, labels, split)
+        read += left_out(
+            numbers[split], len(splits[split]), labels.rows[split], where[split], columns.label
         )
-        hashes[split] = _hashes(inputs, where[split])
-        tables[split] = _table(inputs, labels.values[split], labels.names, hashes[split])
-    values = dict(labels.values)
-    made = _make_missing(tables, values, hashes, seed)
+        what = where[split] if len(splits) == 1 else f"{where[split]}: the {split} split"
+        check_split(values[split], names=labels.names, what=what, column=columns.label)
+        if labels.names and split in ("all", "train"):
+            check_repeats(values[split], what=where[split], column=columns.label)
+        hashes[split] = _hashes(inputs, where[split], numbers[split])
+        tables[split] = _table(inputs, values[split], labels.names, hashes[split])
+    made = _make_missing(tables, values, hashes, numbers, seed)
     for split in made:
-        check_split(
-            values[split],
-            names=labels.names,
-            what=f"{source.name}: the {split} split that was made from the other rows",
-            column=columns.label,
+        _check_made(
+            values[split], labels, source, split, columns.label, sum(map(len, numbers.values()))
         )
     if labels.names:
-        check_known(values, labels.names, source.name if source.revision else str(location))
+        check_known(
+            values, labels.names, source.name if source.revision else str(location), numbers
+        )
+    other = [c for c in splits[first].column_names if c not in (*columns.inputs, columns.label)]
     regression = labels.regression
     return TargetData(
         name=name or source.name,
@@ -311,14 +372,15 @@ def _load(
         label_std=float(values["train"].std(dtype=np.float64)) if regression else 1.0,
         config=source.config,
         revision=source.revision,
-        origins={
-            split: name for split, name in split_origins(source.splits).items() if split in SPLITS
-        },
+        origins={split: name for split, name in source.roles.items() if split in SPLITS},
+        rows={split: numbers[split] for split in SPLITS},
+        hashes={split: hashes[split] for split in SPLITS},
+        read=(*read, *other_columns({name: look(name) for name in other})),
     )
 
 
 def read_lists(
-    splits: Mapping[str, datasets.Dataset],
+    splits: Mapping[str, Split],
     where: Mapping[str, str],
     *,
     task: str | None,
@@ -373,7 +435,8 @@ def _of_lists(
             what = f"{what}: the {split} split"
         check_split(reference_array(table), names=rows.names, what=what, column=rows.label)
     labels = {split: label_array(table) for split, table in tables.items()}
-    made = _make_missing(tables, labels, hashes, seed)
+    numbers = {split: np.arange(1, len(table) + 1) for split, table in tables.items()}
+    made = _make_missing(tables, labels, hashes, numbers, seed)
     values = {split: reference_array(table) for split, table in tables.items()}
     for split in made:
         check_split(
@@ -404,9 +467,9 @@ def _of_lists(
         ),
         config=source.config,
         revision=source.revision,
-        origins={
-            split: name for split, name in split_origins(source.splits).items() if split in SPLITS
-        },
+        origins={split: name for split, name in source.roles.items() if split in SPLITS},
+        rows={split: numbers[split] for split in SPLITS},
+        hashes={split: hashes[split] for split in SPLITS},
     )
 
 
@@ -424,33 +487,50 @@ def _new_in(values: Mapping[str, NDArray], names: tuple[str, ...]) -> list[str]:
 
 def _check_metric(name: str, task: Task, names: tuple[str, ...] = ()) -> None:
     """Refuse a metric that doesn't fit the task, or the tags, where their `names` are known."""
-    metric = get_metric(name)
+    metric = scorer(name)
     if metric.sequences and (task.name != token_rows.TASK or (names and not are_span_tags(names))):
         why = "the tags mark no spans (B-, I-, O)" if names else f"the task is {task.name}"
         raise InputError(
             f"metric {name!r} is for tags that mark spans, but {why}",
             hint="word metrics are accuracy, f1 and matthews_correlation",
         )
-    if metric.kind != task.kind:
+    if not metric.fits(task.kind):
         raise InputError(
             f"metric {name!r} is for {metric.kind}, but the task is {task.name}",
             hint=f"the default is {task.default_metric}",
         )
 
 
-def _named_splits(source: Source) -> tuple[dict[str, datasets.Dataset], list[str]]:
-    found = split_origins(source.splits)
+def _named_splits(source: Source) -> tuple[dict[str, Split], list[str]]:
+    found = source.roles
     if not {"train", "all"} & set(found):
         raise DataError(
-            f"{source.name} has no train split", hint=f"splits: {', '.join(source.splits)}"
+            f"{source.name} has no train split",
+            hint=f"splits: {', '.join(source.splits)}; --train says which of them it is",
         )
     other = [name for name in source.splits if name not in found.values()]
     notes = [f"splits that are not used: {', '.join(other)}"] if other else []
     return {split: source.splits[name] for split, name in found.items()}, notes
 
 
+def _without_labels(
+    splits: dict[str, Split], columns: Columns, stated: Mapping[str, object]
+) -> list[str]:
+    """Take out, in place, splits that come without the label column, as those of contests do."""
+    notes = []
+    for split in ("validation", "test"):
+        if split in splits and split not in stated:
+            names = splits[split].column_names
+            if columns.label not in names and all(name in names for name in columns.inputs):
+                del splits[split]
+                notes.append(
+                    f"the {split} split has no column {columns.label!r}, so it is not used"
+                )
+    return notes
+
+
 def _check_columns(
-    splits: Mapping[str, datasets.Dataset], columns: Iterable[str], where: Mapping[str, str]
+    splits: Mapping[str, Split], columns: Iterable[str], where: Mapping[str, str]
 ) -> None:
     for split, dataset in splits.items():
         for column in columns:
@@ -461,53 +541,68 @@ def _check_columns(
                 )
         if len(dataset) == 0:
             what = "it is empty: no rows" if split == "all" else f"the {split} split is empty"
-            raise DataError(f"{where[split]}: {what}")
+            raise DataError(f"{where[split]}: {what}", hint="are there rows below the header?")
 
 
 def _labels(
-    splits: Mapping[str, datasets.Dataset],
+    splits: Mapping[str, Split],
     columns: Columns,
     where: Mapping[str, str],
     task: str | None,
 ) -> Labels:
-    import datasets
-
-    features = [dataset.features[columns.label] for dataset in splits.values()]
-    classes = [f for f in features if isinstance(f, datasets.ClassLabel)]
-    if classes and any(f != classes[0] for f in features):
-        raise DataError(
-            f"the splits of {next(iter(where.values()))} don't agree on the classes of column "
-            f"{columns.label!r}"
-        )
+    cells = {split: dataset.data.column(columns.label) for split, dataset in splits.items()}
+    features = {split: dataset.features[columns.label] for split, dataset in splits.items()}
+    first = features["train" if "train" in features else "all"]
+    for split, feature in features.items():
+        if not any(is_a(f, "ClassLabel") for f in (first, feature)):
+            continue
+        if feature != first:
+            cells[split] = _by_names(cells[split], feature, first, columns.label, where[split])
     regression = get_task(task).kind == "regression" if task else None
-    if columns.is_image or classes:
+    classes = is_a(first, "ClassLabel")
+    if classes:
         regression = bool(regression)
     return read_labels(
-        {split: dataset.data.column(columns.label) for split, dataset in splits.items()},
+        cells,
         column=columns.label,
         where=where,
-        class_names=tuple(classes[0].names) if classes else None,
+        class_names=tuple(first.names) if classes else None,
         regression=regression,
     )
 
 
+def _by_names(
+    cells: pa.ChunkedArray, feature: Any, first: Any, column: str, where: str
+) -> pa.ChunkedArray:
+    """Class ids of one split as those of the train split, which has the same names and others."""
+    import pyarrow as pa
+
+    both = is_a(feature, "ClassLabel") and is_a(first, "ClassLabel")
+    if not both or not set(feature.names) <= set(first.names):
+        raise DataError(
+            f"{where}: column {column!r} doesn't have the classes that the train split has",
+            hint="all splits must name them alike, and train must have all of them",
+        )
+    ids = {i: first.names.index(name) for i, name in enumerate(feature.names)}
+    return pa.chunked_array([pa.array([ids.get(i, -1) for i in cells.to_pylist()], pa.int64())])
+
+
 def _inputs(
-    dataset: datasets.Dataset, columns: Columns, folder: Path, where: str
+    dataset: Split, columns: Columns, folder: Path, where: str
 ) -> dict[str, pa.ChunkedArray]:
     """The input columns under their normalised names: text, or undecoded images."""
-    import datasets
     import pyarrow as pa
 
     if columns.is_image:
+        import datasets
+
         (column,) = columns.inputs
         cells, image = dataset.data.column(column), datasets.Image()
         if not is_image_feature(dataset.features[column]):
             if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
                 raise DataError(f"{where}: column {column!r} holds {cells.type}, not images")
-            _check_present(cells, column, where)
-            paths = [str(folder / path) for path in cells.to_pylist()]
+            paths = [None if p is None else str(folder / p.strip()) for p in cells.to_pylist()]
             cells = pa.chunked_array([pa.array(paths, pa.string())])
-        _check_present(cells, column, where)
         chunks = [image.cast_storage(chunk) for chunk in cells.chunks]
         return {"image": pa.chunked_array(chunks, image.pa_type)}
     texts = {}
@@ -515,27 +610,48 @@ def _inputs(
         cells = dataset.data.column(column)
         if not pa.types.is_large_string(cells.type):
             if pa.types.is_nested(cells.type) or pa.types.is_binary(cells.type):
-                raise DataError(f"{where}: column {column!r} holds {cells.type}, not text")
+                raise DataError(
+                    f"{where}: column {column!r} holds {cells.type}, not text",
+                    hint="state another --text-column, or write the texts as strings",
+                )
             cells = cells.cast(pa.string())
-        _check_present(cells, column, where)
         texts[name] = cells
     return texts
 
 
-def _check_present(cells: pa.ChunkedArray, column: str, where: str) -> None:
-    if cells.null_count:
-        row = int(np.argmax(np.array(cells.is_null()))) + 1
-        raise DataError(f"{where}: nothing in row {row}, column {column!r}")
+def _complete(
+    inputs: Mapping[str, pa.ChunkedArray], labels: Labels, split: str
+) -> tuple[dict[str, pa.ChunkedArray], NDArray, NDArray[np.int64]]:
+    """Inputs, labels (N,) and row numbers from 1 (N,) of the rows that have both."""
+    import pyarrow as pa
+
+    rows, values = labels.rows[split], labels.values[split]
+    total = len(next(iter(inputs.values())))
+    there = np.ones(total, dtype=bool)
+    for cells in inputs.values():
+        if cells.null_count:
+            there &= ~np.asarray(cells.is_null())
+    values, rows = values[there[rows]], rows[there[rows]]
+    if len(rows) < total:
+        inputs = {name: cells.take(pa.array(rows)) for name, cells in inputs.items()}
+    return dict(inputs), values, rows + 1
 
 
-def _hashes(inputs: Mapping[str, pa.ChunkedArray], where: str) -> NDArray[np.void]:
+def _hashes(
+    inputs: Mapping[str, pa.ChunkedArray], where: str, rows: NDArray[np.int64]
+) -> NDArray[np.void]:
     """20 bytes a row (N,) that name its input; images are decoded, so broken ones are found."""
     found: list[bytes] = []
+    broken: list[DataError] = []
     if "image" in inputs:
         cells = inputs["image"]
         for start in range(0, len(cells), CHUNK):
-            for i, cell in enumerate(cells.slice(start, CHUNK).to_pylist(), start=start + 1):
-                found.append(image_hash(cell, f"row {i} of {where}"))
+            for i, cell in enumerate(cells.slice(start, CHUNK).to_pylist(), start=start):
+                try:
+                    found.append(image_hash(cell, f"row {rows[i]} of {where}"))
+                except DataError as error:
+                    broken.append(error)
+        _check_images(broken, len(cells))
     else:
         columns = [cells.to_pylist() for cells in inputs.values()]
         for row in zip(*columns, strict=True):
@@ -545,6 +661,18 @@ def _hashes(inputs: Mapping[str, pa.ChunkedArray], where: str) -> NDArray[np.voi
                 state.update(len(data).to_bytes(8, "little") + data)
             found.append(state.digest())
     return np.frombuffer(b"".join(found), dtype="V20")
+
+
+def _check_images(broken: list[DataError], total: int) -> None:
+    if len(broken) == 1:
+        raise DataError(broken[0].message, hint="remove it, or replace it by a whole one")
+    if broken:
+        shown = "; ".join(error.message for error in broken[:NAMED])
+        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        raise DataError(
+            f"{len(broken)} of {total} images can't be used: {shown}{more}",
+            hint="remove them, or replace them by whole ones",
+        )
 
 
 def _table(
@@ -574,10 +702,11 @@ def _make_missing(
     tables: dict[str, datasets.Dataset],
     values: dict[str, NDArray],
     hashes: dict[str, NDArray[np.void]],
+    rows: dict[str, NDArray[np.int64]],
     seed: int,
 ) -> dict[str, str]:
     """Fill in the splits that are missing, in place; returns a note for each that was made."""
-    parts = (tables, values, hashes)
+    parts: tuple[dict[str, Any], ...] = (tables, values, hashes, rows)
     if "all" in tables:
         for part in parts:
             part["train"] = part.pop("all")
@@ -588,7 +717,7 @@ def _make_missing(
         groups = np.unique(hashes["train"], return_inverse=True)[1]
         keep, apart = set_apart(values["train"], groups, share=share, seed=seed)
         tables[split], tables["train"] = tables["train"].select(apart), tables["train"].select(keep)
-        for part in (values, hashes):
+        for part in parts[1:]:
             part[split], part["train"] = part["train"][apart], part["train"][keep]
         how = "stratified, " if values["train"].dtype.kind != "f" else "stratified by value, "
         made[split] = (
@@ -597,6 +726,22 @@ def _make_missing(
         )
         share = SHARE / (1 - SHARE)  # of what is left, so that both get the same number
     return made
+
+
+def _check_made(
+    values: NDArray, labels: Labels, source: Source, split: str, column: str, rows: int
+) -> None:
+    """A made split that can be scored; with too few rows there is none."""
+    what = f"{source.name}: the {split} split that was made from the other rows"
+    try:
+        check_split(values, names=labels.names, what=what, column=column)
+    except DataError as error:
+        raise DataError(
+            f"{error.message}; there are {rows} rows",
+            hint="more rows are needed, at least three different ones of two classes"
+            if labels.names
+            else "more rows are needed",
+        ) from error
 
 
 def _copies(hashes: Mapping[str, NDArray[np.void]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Image classification."""
+"""Image classification and image regression."""
 
 from __future__ import annotations
 
@@ -124,7 +124,13 @@ class ImageClassification:
         label_names: tuple[str, ...] = (),
     ) -> PreTrainedModel:
         """See `base.Task`."""
-        model, _ = load_network("image", location, num_labels=num_labels, label_names=label_names)
+        model, _ = load_network(
+            "image",
+            location,
+            num_labels=num_labels,
+            label_names=label_names,
+            regression=self.kind == "regression",
+        )
         return model
 
     def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
@@ -142,3 +148,18 @@ class ImageClassification:
     def predict(self, logits: torch.Tensor) -> NDArray:
         """See `base.Task`."""
         return logits.detach().argmax(dim=-1).cpu().numpy()
+
+
+class ImageRegression(ImageClassification):
+    """One number an image (an angle, an age, a price). Labels stay raw.
+
+    The Hub has no word for it: its models are those of `image-classification`.
+    """
+
+    name = "image-regression"
+    kind: Kind = "regression"
+    default_metric = "rmse"
+
+    def predict(self, logits: torch.Tensor) -> NDArray:
+        """See `base.Task`."""
+        return logits.detach().float().reshape(-1).cpu().numpy()

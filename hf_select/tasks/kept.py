@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.tasks.sources import SPLITS
+from hf_select.tasks.splitnames import SPLITS
 
 if TYPE_CHECKING:
     import datasets

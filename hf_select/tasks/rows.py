@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import DataError, InputError
+from hf_select.tasks.frames import is_a
 
 if TYPE_CHECKING:
     import datasets
@@ -59,10 +60,7 @@ def check_untouched(task: str, **stated: Any) -> None:
 
 def list_of(feature: Any) -> Any:
     """What a column of lists holds in its lists; None if it is no such column."""
-    import datasets
-
-    kinds = (datasets.List, datasets.LargeList)
-    return feature.feature if isinstance(feature, kinds) else None
+    return feature.feature if is_a(feature, "List", "LargeList") else None
 
 
 def is_list_of_text(feature: Any) -> bool:

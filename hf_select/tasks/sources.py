@@ -6,41 +6,20 @@ a CSV's cells stay text, so that `NA` or `007` in a text column is not taken for
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import DataError, HfSelectError, HubError, InputError
-from hf_select.tasks import conll
+from hf_select.tasks.contents import holds_paths
+from hf_select.tasks.datafiles import EXPECTED, FILES, ONLY_BY_NAME, ending, read_file, stem
+from hf_select.tasks.frames import Frame, Split
 from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
-
-if TYPE_CHECKING:
-    import datasets
-    import pyarrow as pa
-
-SPLITS = ("train", "validation", "test")
-ALIASES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "validation_matched": "validation",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-    "test_matched": "test",
-}
-PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"])
-EXPECTED = (
-    "a target is a CSV, TSV, JSONL, parquet or CoNLL file, a folder with train/validation/test "
-    "files, a folder written by save_to_disk, a folder with one sub-folder of images a class, or a "
-    "Hub id (owner/name)"
-)
+from hf_select.tasks.pictures import has_metadata, read_pictures
+from hf_select.tasks.splitnames import ALIASES, SPLITS, split_in, split_origins
+from hf_select.tasks.textfile import Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +27,27 @@ class Source:
     """The splits that a source has, as it has them. `where` names a split in messages.
 
     `folder` is what relative image paths in a file are relative to. `revision` is the commit of a
-    Hub data set and `config` its config ("" if it has one only).
+    Hub data set and `config` its config ("" if it has one only). `roles`: train, validation, test
+    (or `all`) -> the split that is it.
     """
 
     name: str
-    splits: dict[str, datasets.Dataset]
+    splits: dict[str, Split]
     where: dict[str, str]
     folder: Path
     notes: tuple[str, ...] = ()
     config: str = ""
     revision: str = ""
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.roles:
+            object.__setattr__(self, "roles", split_origins(self.splits))
 
 
-def read_source(source: str | Path | HubData, *, config: str | None = None) -> Source:
+def read_source(
+    source: str | Path | HubData, *, config: str | None = None, reading: Reading | None = None
+) -> Source:
     """Open a file, a folder or a Hub data set (for which `config` is).
 
     A text is a path where something lies at it, else a Hub id. Returns at least one split. Raises
@@ -70,26 +57,94 @@ def read_source(source: str | Path | HubData, *, config: str | None = None) -> S
         return _read_hub(source)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, reading)
     if path.is_file():
-        if path.suffix.lower() not in FILES:
-            raise DataError(
-                f"{path}: its ending {path.suffix!r} is not that of a data file", hint=EXPECTED
-            )
-        return _from_tables(path.stem, {"all": [path]}, path.parent)
+        return _from_tables(stem(path), {"all": [path]}, path.parent, reading)
     data = named_on_hub(source)
     if data is None:
-        raise DataError(f"no file or folder at {source}", hint=EXPECTED)
+        raise DataError(f"no file or folder at {source}", hint=_near(path) or EXPECTED)
     try:
         return _read_hub(replace(data, config=config or data.config))
     except HfSelectError as error:
         raise not_here_either(source, error) from error
 
 
+def _near(path: Path) -> str:
+    """What may have been meant by a path at which nothing lies."""
+    parent = path.parent
+    if not parent.is_dir():
+        return f"there is no folder {parent} either"
+    names = {child.name.lower(): child.name for child in parent.iterdir()}
+    near = get_close_matches(path.name.lower(), names, n=1)
+    return f"did you mean {str(parent / names[near[0]])!r}?" if near else ""
+
+
+def with_parts(
+    source: Source, parts: Mapping[str, str | Path], reading: Reading | None = None
+) -> Source:
+    """The source with some splits stated: other files or folders, or other splits of its own.
+
+    `parts`: train, validation or test -> a path or the name of a split. What was one split is the
+    train split then. Raises `DataError`.
+    """
+    roles = dict(source.roles)
+    if "all" in roles and not {"train", "all"} & set(parts):
+        roles["train"] = roles.pop("all")
+    splits, where, notes = dict(source.splits), dict(source.where), source.notes
+    for role, part in parts.items():
+        path = Path(part).expanduser()
+        if str(part) in source.splits:
+            key = str(part)
+            roles = {name: split for name, split in roles.items() if split != key}
+        elif path.exists():
+            other = read_source(path, reading=reading)
+            inner = other.roles.get(role) or other.roles.get("all")
+            if inner is None:
+                inner = other.roles.get("train") if len(other.splits) == 1 else None
+            if inner is None:
+                raise DataError(f"{path} has no {role} split", hint=f"splits: {_names(other)}")
+            key = str(path)
+            splits[key], where[key] = _absolute(other, inner), other.where[inner]
+            notes += other.notes
+        else:
+            raise DataError(
+                f"{part} is to be the {role} split, but it is neither a file or folder nor a split "
+                f"of {source.name}",
+                hint=_near(path) or f"splits: {_names(source)}",
+            )
+        roles[role] = key
+    if "train" in roles:
+        roles.pop("all", None)
+    order = {role: roles[role] for role in (*SPLITS, "all") if role in roles}
+    return replace(source, splits=splits, where=where, notes=notes, roles=order)
+
+
+def _names(source: Source) -> str:
+    return ", ".join(source.splits)
+
+
+def _absolute(source: Source, split: str) -> Split:
+    """A split whose image paths, if it has any as text, don't depend on its source's folder."""
+    import pyarrow as pa
+
+    rows = source.splits[split]
+    if not isinstance(rows, Frame):
+        return rows
+    table = rows.data
+    for place, name in enumerate(rows.column_names):
+        if holds_paths(table.column(name)):
+            paths = [
+                None if path is None else str(source.folder.absolute() / path.strip())
+                for path in table.column(name).to_pylist()
+            ]
+            table = table.set_column(place, name, pa.array(paths, pa.string()))
+    return Frame(table)
+
+
 def named_on_hub(source: str | Path) -> HubData | None:
     """The Hub data set that a text names where nothing lies at that path; None if it is none."""
     path = Path(source).expanduser()
-    if isinstance(source, Path) or path.exists() or path.suffix.lower() in FILES:
+    if isinstance(source, Path) or path.exists() or ending(path) in FILES:
         return None
     return hub_id(source)
 
@@ -103,176 +158,45 @@ def not_here_either(source: str | Path, error: HfSelectError) -> HfSelectError:
     )
 
 
-def split_origins(names: Iterable[str]) -> dict[str, str]:
-    """train, validation, test -> which of a source's splits each of them is.
-
-    The one split of a source that isn't split is `all`. Without `train` and `all` it has no rows
-    to train on.
-
-    >>> split_origins(["train", "dev", "extra"])
-    {'train': 'train', 'validation': 'dev'}
-    """
-    names = list(names)
-    if len(names) == 1 and names != ["train"]:
-        return {"all": names[0]}
-    found: dict[str, str] = {}
-    for alias, split in ALIASES.items():  # in the order of preference
-        for name in names:
-            if name.lower() == alias:
-                found.setdefault(split, name)
-    return found
-
-
 # ----------------------------------------------------------------------------------- files
 
 
-def _decoded(path: Path) -> bytes:
-    """The bytes of a text file that is UTF-8 throughout."""
-    data = path.read_bytes()
-    if not data.strip():
-        raise DataError(f"{path} is empty")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} in line {line}",
-            hint="save it as UTF-8",
-        ) from error
-    return data
-
-
-def _read_words(path: Path) -> pa.Table:
-    return conll.read_conll(path, _decoded(path).decode("utf-8"))
-
-
-def _read_tsv(path: Path) -> pa.Table:
-    """A table, or a word and its tags a line."""
-    if conll.looks_like(_decoded(path).decode("utf-8-sig")):
-        return _read_words(path)
-    return _read_csv(path)
-
-
-def _read_csv(path: Path) -> pa.Table:
-    """All cells as text. The delimiter is a tab in a .tsv, else a comma or a semicolon."""
-    import csv
-    import io
-
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
-    data = _decoded(path)
-    first = data.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    if delimiter == "," and "," not in first and ";" in first:
-        delimiter = ";"
-    header = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
-    twice = {name for name in header if header.count(name) > 1}
-    if twice:
-        raise DataError(f"{path} has two columns named {min(twice)!r}")
-    try:
-        return arrow_csv.read_csv(
-            pa.BufferReader(data),
-            # One block, because a quoted cell must not be longer than a block.
-            # One thread, because only then does an error say which row it is about.
-            read_options=arrow_csv.ReadOptions(
-                block_size=min(len(data) + 1, 2**31 - 1), use_threads=False
-            ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types={name: pa.string() for name in header}, strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {error}", hint="quote cells that hold the delimiter") from error
-
-
-def _read_json(path: Path) -> pa.Table:
-    """One object a line, or one list of objects."""
-    import pyarrow as pa
-
-    text = _decoded(path).decode("utf-8-sig")
-    rows: list[Any] = []
-    try:
-        if text.lstrip().startswith("["):
-            rows = json.loads(text)
-        else:
-            # Not splitlines(): it also cuts at characters that a JSON string may hold.
-            for line in text.split("\n"):
-                if line.strip():
-                    rows.append(json.loads(line))
-    except ValueError as error:
-        raise DataError(f"{path}: row {len(rows) + 1} is not JSON: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: row {number} is {type(row).__name__}, but must be an object")
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {}
-    for name in names:
-        cells = [row.get(name) for row in rows]
-        try:
-            columns[name] = pa.array(cells)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # mixed kinds: as they would be written
-            columns[name] = pa.array([None if cell is None else str(cell) for cell in cells])
-    return pa.table(columns)
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not a parquet file: {error}") from error
-    for i, column in enumerate(table.schema):
-        if pa.types.is_dictionary(column.type):
-            plain = table.column(i).cast(column.type.value_type)
-            table = table.set_column(i, column.name, plain)
-    return table
-
-
-FILES: dict[str, Callable[[Path], pa.Table]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".jsonl": _read_json,
-    ".ndjson": _read_json,
-    ".json": _read_json,
-    ".parquet": _read_parquet,
-    **dict.fromkeys(conll.ENDINGS, _read_words),
-}
-ONLY_BY_NAME = (".json", ".txt")
-"""Files of these kinds are data only where their names say so: there are others in many folders."""
-
-
-def _from_tables(name: str, files: dict[str, list[Path]], folder: Path) -> Source:
+def _from_tables(
+    name: str, files: dict[str, list[Path]], folder: Path, reading: Reading | None
+) -> Source:
     """Splits from data files, the shards of a split one after the other."""
-    import datasets
+    opened = {split: [read_file(path, reading) for path in paths] for split, paths in files.items()}
     import pyarrow as pa
 
-    splits, where = {}, {}
+    splits: dict[str, Split] = {}
+    where = {}
+    notes: dict[str, None] = {}
     for split, paths in files.items():
-        tables = [FILES[path.suffix.lower()](path) for path in paths]
+        tables = [rows.table for rows in opened[split]]
+        notes |= dict.fromkeys(note for rows in opened[split] for note in rows.notes)
         where[split] = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         try:
-            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-            splits[split] = datasets.Dataset(datasets.table.InMemoryTable(table), fingerprint=name)
-        except (pa.ArrowInvalid, ValueError, TypeError) as error:
+            frame = Frame(tables[0] if len(tables) == 1 else pa.concat_tables(tables))
+            _ = frame.features  # those that a file states may be damaged
+        except (pa.ArrowInvalid, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{where[split]}: {error}") from error
-    return Source(name, splits, where, folder)
+        splits[split] = frame
+    return Source(name, splits, where, folder, tuple(notes))
 
 
 # --------------------------------------------------------------------------------- folders
 
 
-def _read_folder(folder: Path) -> Source:
-    """Saved data set, data files named after splits, or folders of images."""
+def _read_folder(folder: Path, reading: Reading | None) -> Source:
+    """Saved data set, images with a metadata file, data files, or folders of images."""
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         return _read_saved(folder)
-    files = _split_files(folder) or _split_files(folder / "data")
-    if files:
-        return _from_tables(folder.name, files, folder)
-    return _read_images(folder)
+    if not has_metadata(folder):
+        files = _split_files(folder) or _split_files(folder / "data")
+        if files:
+            return _from_tables(folder.name, files, folder, reading)
+    found = read_pictures(folder, reading)
+    return Source(folder.name, found.splits, found.where, folder, found.notes)
 
 
 def _read_saved(folder: Path) -> Source:
@@ -293,63 +217,27 @@ def _split_files(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     if not folder.is_dir():
         return found
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in FILES and p.is_file())
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if ending(path) in FILES and path.is_file() and not path.name.startswith(".")
+    )
     for path in files:
         split = re.split(r"[-.]", path.name)[0].lower()
         if split in ALIASES:
             found.setdefault(ALIASES[split], []).append(path)
-    if not found and len(files) == 1 and files[0].suffix.lower() not in ONLY_BY_NAME:
+    if not found and len(files) > 1:  # reviews_train.csv, reviews_test.csv
+        for path in files:
+            named = split_in(path.name)
+            if named is not None:
+                found.setdefault(named, []).append(path)
+        found = found if "train" in found else {}
+    if not found and len(files) == 1 and ending(files[0]) not in ONLY_BY_NAME:
         return {"all": files}
     for split, paths in found.items():
-        if len({path.suffix for path in paths}) > 1:
+        if len({ending(path) for path in paths}) > 1:
             raise DataError(f"{folder} has its {split} split in more than one format")
     return found
-
-
-def _read_images(folder: Path) -> Source:
-    """`class/image`, or `split/class/image`."""
-    import datasets
-    import pyarrow as pa
-
-    children = _folders(folder)
-    if children and all(child.name.lower() in ALIASES for child in children):
-        roots = {ALIASES[child.name.lower()]: child for child in children}
-    else:
-        roots = {"all": folder}
-    pictures = {
-        split: {
-            child.name: sorted(p for p in child.iterdir() if p.suffix.lower() in PICTURES)
-            for child in _folders(root)
-        }
-        for split, root in roots.items()
-    }
-    names = sorted({name for classes in pictures.values() for name, p in classes.items() if p})
-    if not names:
-        raise DataError(f"{folder} holds no data set", hint=EXPECTED)
-    empty = sorted({name for classes in pictures.values() for name in classes} - set(names))
-    splits = {}
-    for split, classes in pictures.items():
-        rows = [(path, names.index(name)) for name, paths in classes.items() for path in paths]
-        image = datasets.Image()
-        table = pa.table(
-            {
-                "image": image.cast_storage(pa.array([str(p) for p, _ in rows], pa.string())),
-                "label": pa.array([label for _, label in rows], pa.int64()),
-            }
-        )
-        features = datasets.Features({"image": image, "label": datasets.ClassLabel(names=names)})
-        splits[split] = datasets.Dataset(
-            datasets.table.InMemoryTable(table),
-            info=datasets.DatasetInfo(features=features),
-            fingerprint=folder.name,
-        )
-    notes = (f"folders without images left out: {', '.join(empty)}",) if empty else ()
-    where = {split: str(root) for split, root in roots.items()}
-    return Source(folder.name, splits, where, folder, notes)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 # ------------------------------------------------------------------------------------- Hub

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import DataError
 from hf_select.spans import are_span_tags
+from hf_select.tasks.frames import Split
 from hf_select.tasks.rows import (
     Rows,
     check_named,
@@ -47,7 +48,7 @@ class TokenColumns:
     notes: tuple[str, ...] = ()
 
 
-def find_token_columns(features: datasets.Features) -> TokenColumns | None:
+def find_token_columns(features: Mapping[str, Any]) -> TokenColumns | None:
     """Lists of words beside lists of tags, both by known names; None if there are none."""
     lower = {name.lower(): name for name in features}
     tokens = next((lower[n] for n in TOKENS if n in lower and _text(features, lower[n])), None)
@@ -68,7 +69,7 @@ def find_token_columns(features: datasets.Features) -> TokenColumns | None:
 
 
 def choose_token_columns(
-    features: datasets.Features, *, where: str, text: str | None = None, label: str | None = None
+    features: Mapping[str, Any], *, where: str, text: str | None = None, label: str | None = None
 ) -> TokenColumns:
     """Stated columns are checked, the others are inferred from names and types, with a note.
 
@@ -101,11 +102,11 @@ def choose_token_columns(
     return TokenColumns(text, label, tuple(notes))
 
 
-def _text(features: datasets.Features, name: str) -> bool:
+def _text(features: Mapping[str, Any], name: str) -> bool:
     return is_list_of_text(features[name])
 
 
-def _tags(features: datasets.Features, name: str) -> bool:
+def _tags(features: Mapping[str, Any], name: str) -> bool:
     inside = list_of(features[name])
     return getattr(inside, "dtype", "") in ("string", "large_string") or str(
         getattr(inside, "dtype", "")
@@ -113,7 +114,7 @@ def _tags(features: datasets.Features, name: str) -> bool:
 
 
 def read_tokens(
-    splits: Mapping[str, datasets.Dataset], columns: TokenColumns, where: Mapping[str, str]
+    splits: Mapping[str, Split], columns: TokenColumns, where: Mapping[str, str]
 ) -> Rows:
     """Words and tags of all splits, with as many tags as words in every row.
 
@@ -154,7 +155,7 @@ def read_tokens(
 
 
 def _lists(
-    dataset: datasets.Dataset, columns: TokenColumns, where: str
+    dataset: Split, columns: TokenColumns, where: str
 ) -> tuple[pa.Array, pa.Array, int] | None:
     """Both columns, of rows that have words, and how many have none; None if nothing is tagged."""
     import pyarrow as pa
@@ -204,7 +205,7 @@ def _lists(
 
 
 def _classes(
-    splits: Mapping[str, datasets.Dataset],
+    splits: Mapping[str, Split],
     tags: Mapping[str, pa.Array],
     column: str,
     where: Mapping[str, str],

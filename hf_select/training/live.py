@@ -66,6 +66,7 @@ class CheckpointedTrial:
         self._load, self._make_room = load, make_room
         self._trial: AccelerateTrial | None = None
         self._curve, self._test_score = LearningCurve.empty(), math.nan
+        self.test_scores: dict[str, float] = {}
         self._saved, self._saved_at = time.monotonic(), (0.0, 0)
         self._lost = ""
         self._at_step: Callable[[], None] | None = None
@@ -105,7 +106,9 @@ class CheckpointedTrial:
     def test(self) -> float:
         """The raw score on the test split. The split is read once; later calls repeat the score."""
         if math.isnan(self._test_score):
-            self._test_score = self._work(lambda trial: trial.test())
+            self._test_score, self.test_scores = self._work(
+                lambda trial: (trial.test(), trial.test_scores)
+            )
         return self._test_score
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -170,6 +170,11 @@ class SharedTrial:
         """The raw score on the test split."""
         return float(self._trials.ask(self.model, lambda: self._own.test()))
 
+    @property
+    def test_scores(self) -> dict[str, float]:
+        """What `test` found, by metric."""
+        return dict(self._trials.ask(self.model, lambda: self._own.test_scores))
+
     def save_pretrained(self, folder: str | Path) -> None:
         """As that of `AccelerateTrial`; the first process says where to."""
         place = first_ones(str(folder))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hf_select.errors import InputError, LoneError, ModelError, TrialError
 from hf_select.records import LearningCurve, Recipe, digest
 from hf_select.tasks.base import get_task
-from hf_select.tasks.encoded import EncodedRows, processor_digest, ranges
+from hf_select.tasks.encoded import Answers, EncodedRows, processor_digest, ranges
 from hf_select.tasks.models import quiet
 from hf_select.training import checkpoint, rng
 from hf_select.training.ahead import AHEAD, Ahead, Sent, Transfer
@@ -224,6 +224,7 @@ class AccelerateTrial:
         self._micro_batch = micro_batch  # rows in one backward pass, 0 = all of the batch's
         self._eval_batch = EVAL_BATCH
         self._test_score = math.nan
+        self._test_scores: dict[str, float] = {}
         if prepared is None:
             prepared = self._prepared(location, name, cache)
         self.processor, module = prepared.processor, prepared.take_module()
@@ -344,8 +345,15 @@ class AccelerateTrial:
         """The raw score on the test split. The split is read once; later calls repeat the score."""
         if math.isnan(self._test_score):
             with self._running():
-                self._test_score, _ = self._evaluate(self._test_rows())
+                answers, _ = self._answers(self._test_rows())
+            self._test_scores = self.target.scores(answers)
+            self._test_score = self._test_scores[self.target.metric]
         return self._test_score
+
+    @property
+    def test_scores(self) -> dict[str, float]:
+        """What `test` found, by every metric of the task's kind; empty before."""
+        return dict(self._test_scores)
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint: all that `load` needs to go on bit by bit. Raises `OSError`."""
@@ -575,6 +583,11 @@ class AccelerateTrial:
 
     def _evaluate(self, encoded: Encoded) -> tuple[float, float]:
         """Raw score and mean loss over every row of a split, each counted exactly once."""
+        answers, loss = self._answers(encoded)
+        return self.target.score(answers), loss
+
+    def _answers(self, encoded: Encoded) -> tuple[Answers, float]:
+        """What is predicted, beside what would be right, and the mean loss."""
         before = time.perf_counter()
         rows, logits = self._logits(encoded)
         self._throughput.evaluation_seconds += time.perf_counter() - before
@@ -590,8 +603,7 @@ class AccelerateTrial:
             loss = torch.nn.functional.cross_entropy(
                 logits.double(), torch.as_tensor(references).long()
             )
-        answers = encoded.answers(rows, predictions, otherwise=self.target.majority)
-        return self.target.score(answers), float(loss)
+        return encoded.answers(rows, predictions, otherwise=self.target.majority), float(loss)
 
     def _logits(self, encoded: Encoded) -> tuple[NDArray[np.int64], torch.Tensor]:
         """The rows (N,), rising, and their logits (U, C) on the CPU, from all processes."""
@@ -699,23 +711,30 @@ def _stratified(encoded: Encoded, count: int) -> Encoded:
 
 
 def _unit_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
-    """The last linear layer, which takes the label's units when a regression model is saved.
+    """The linear layer of the head, which takes the label's units when a regression model is saved.
 
     A model class that makes its head without a bias would drop one at the next `from_pretrained`,
-    so there is no place for the label's mean then: a `ModelError`.
+    so there is no place for the label's mean then; and where two layers give the answer together,
+    none of them can take the units alone: a `ModelError`.
     """
-    linear = [
-        layer
-        for layer in module.modules()
+    body = f"{getattr(module, 'base_model_prefix', '') or '?'}."
+    linear = {
+        where: layer
+        for where, layer in module.named_modules()
         if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
-    ]
-    if not linear or linear[-1].bias is None:
-        raise ModelError(
-            f"{name}: a {type(module).__name__} can't do regression: its head has no linear layer "
-            "with a bias, so it can't be saved to answer in the label's units",
-            hint="leave it out, or choose a model whose head has a bias (BERT-like ones do)",
-        )
-    return linear[-1]
+    }
+    heads = [layer for where, layer in linear.items() if not where.startswith(body)]
+    found = heads or list(linear.values())[-1:]
+    if len(found) == 1 and found[0].bias is not None:
+        return found[0]
+    kind = type(module).__name__
+    has = "no linear layer with a bias" if len(found) < 2 else f"{len(found)} layers that answer"
+    raise ModelError(
+        f"{name}: a {kind} can't do regression: its head has {has}, so it can't be saved to answer "
+        "in the label's units",
+        hint="leave it out, or choose a model whose head is one layer with a bias (that of BERT, "
+        "ViT, ResNet and most others)",
+    )
 
 
 @contextmanager

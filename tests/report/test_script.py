@@ -10,12 +10,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hf_select.errors import InputError
 from hf_select.metrics import METRICS
 from hf_select.records import TASK_KINDS, Recipe
-from hf_select.report.script import PIECES, SCORES, Facts, train_script
+from hf_select.report.script import Facts, can_write, train_script
+from hf_select.report.svg import asset
+from hf_select.spans import spans
 
 FACTS = Facts(
     model="owner/base",
@@ -32,12 +37,7 @@ FACTS = Facts(
     seed=3,
     test=0.75,
 )
-KINDS = [
-    (task, metric)
-    for task in PIECES
-    for metric in SCORES
-    if TASK_KINDS.get(task) == METRICS[metric].kind
-]
+KINDS = [(task, metric) for task in TASK_KINDS for metric in METRICS if can_write(task, metric)]
 
 
 def made(task: str, metric: str) -> str:
@@ -83,6 +83,23 @@ def test_every_script_is_as_a_careful_person_writes_it(
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_task_has_a_script_for_each_of_its_metrics() -> None:
+    fitting = {
+        (task, name)
+        for task, kind in TASK_KINDS.items()
+        for name, metric in METRICS.items()
+        if metric.kind == kind and (task == "token-classification" or not metric.sequences)
+    }
+    assert set(KINDS) == fitting
+
+
+@given(st.lists(st.sampled_from(["O", "B-P", "I-P", "B-L", "I-L", "E-L", "S-P", "U-P", "L-P"])))
+def test_the_scripts_spans_are_ours(tags: list[str]) -> None:
+    namespace: dict = {}
+    exec(asset("train/spans.py.txt"), namespace)
+    assert namespace["spans"](tags) == spans(np.array(tags, dtype=str))
 
 
 def test_names_of_strangers_cannot_leave_their_strings() -> None:

@@ -64,13 +64,18 @@ def test_a_stated_text_is_not_made_a_pair() -> None:
     [
         {"one": TEXT, "two": TEXT, "label": INT},
         {"text": TEXT, "one": FLOAT, "two": FLOAT},
-        {"text": TEXT},
     ],
 )
 def test_no_guess_where_several_fit(features: dict) -> None:
     with pytest.raises(DataError) as caught:
         choose_columns(datasets.Features(features), where="x.csv")
     assert caught.value.hint == f"columns: {', '.join(features)}"
+
+
+def test_one_column_is_too_few() -> None:
+    with pytest.raises(DataError, match=r"x\.csv has one column only, 'text'") as caught:
+        choose_columns(datasets.Features({"text": TEXT}), where="x.csv")
+    assert "--delimiter" in caught.value.hint
 
 
 def test_without_a_text_column_that_is_said() -> None:

@@ -300,8 +300,18 @@ def test_unknown_column_lists_the_columns(tmp_path: Path) -> None:
 
 def test_a_column_that_only_train_has(tmp_path: Path) -> None:
     folder = three_files(tmp_path / "d", ROWS[:20], ROWS[20:30], ROWS[30:])
+    write_csv(folder / "test.csv", ROWS[30:], "body,label")
+    refuse(folder, "test.csv", "'text'")
+
+
+def test_a_test_file_without_the_label_is_not_used(tmp_path: Path) -> None:
+    """As contests publish it."""
+    folder = three_files(tmp_path / "d", ROWS[:20], ROWS[20:30], ROWS[30:])
     write_csv(folder / "test.csv", ROWS[30:], "text,answer")
-    refuse(folder, "test.csv", "'label'")
+    target = load_target(folder)
+    assert "the test split has no column 'label', so it is not used" in target.notes
+    assert len(target.train) + len(target.test) == 20
+    refuse(folder / "train.csv", "test.csv", "'label'", test=str(folder / "test.csv"))
 
 
 def test_one_class_only(tmp_path: Path) -> None:
@@ -333,21 +343,37 @@ def test_equal_regression_targets(tmp_path: Path) -> None:
     refuse(path, "a.csv", "one value (2.5) only", "'label'")
 
 
-def test_missing_labels_name_the_row(tmp_path: Path) -> None:
+def test_rows_without_a_label_are_left_out_and_told(tmp_path: Path) -> None:
+    def told(path: Path) -> str:
+        target = load_target(path)
+        (check,) = [check for check in target.checks if check.check == "missing-labels"]
+        rows = np.concatenate([target.rows[split] for split in ("train", "validation", "test")])
+        total = sum(len(target.split(split)) for split in ("train", "validation", "test"))
+        assert len(rows) == len(set(rows.tolist())) == total
+        assert check.level == "warning"
+        return check.text
+
     rows = [*ROWS[:3], ("no label", ""), *ROWS[4:]]
-    refuse(write_csv(tmp_path / "a.csv", rows), "a.csv", "row 4", "'label'")
+    text = told(write_csv(tmp_path / "a.csv", rows))
+    assert "1 row of 40" in text
+    assert "the first: row 4" in text
     values = [(f"t{i}", 0.5 * i) for i in range(20)]
     values[6] = ("t", "nan")  # type: ignore[assignment]
-    refuse(write_csv(tmp_path / "b.csv", values), "b.csv", "'nan' in row 7")
-    lines = [json.dumps({"text": f"t{i}", "label": None if i == 4 else i / 3}) for i in range(9)]
+    assert "row 7" in told(write_csv(tmp_path / "b.csv", values))
+    lines = [json.dumps({"text": f"t{i}", "label": None if i == 4 else i / 3}) for i in range(19)]
     (tmp_path / "c.jsonl").write_text("\n".join(lines))
-    refuse(tmp_path / "c.jsonl", "c.jsonl", "row 5", "'label'")
+    assert "row 5" in told(tmp_path / "c.jsonl")
+    refuse(write_csv(tmp_path / "d.csv", [("t", ""), ("u", "")]), "d.csv", "any of its 2 rows")
 
 
-def test_missing_text_names_the_row(tmp_path: Path) -> None:
-    lines = [json.dumps({"text": None if i == 2 else "t", "label": i % 2}) for i in range(9)]
+def test_rows_without_a_text_are_left_out_and_told(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": None if i == 2 else f"t{i}", "label": i % 2}) for i in range(19)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    refuse(tmp_path / "a.jsonl", "a.jsonl", "row 3", "'text'")
+    target = load_target(tmp_path / "a.jsonl")
+    texts = {check.check: check.text for check in target.checks}
+    assert "the first: row 3" in texts["missing-inputs"]
+    assert len(target.train) + len(target.validation) + len(target.test) == 18
+    assert not any(3 in target.rows[split] for split in ("train", "validation", "test"))
 
 
 def test_images_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -412,9 +412,8 @@ def test_what_the_hub_doesn_t_give(served, monkeypatch) -> None:  # type: ignore
             {"train.csv": csv(ROWS), "test.csv": csv([*ROWS[:5], ("new", "maybe")])},
             ["'maybe'", "test", "row 6"],
         ),
-        ({"train.csv": csv([*ROWS, ("no label", "")])}, ["no label in row 41", "'label'"]),
-        ({"train.csv": csv([*ROWS, ("", "yes")])}, ["row 41", "'text'"]),
-        ({"train.csv": csv(ROWS, "one,two")}, ["which column", "one, two"]),
+        ({"train.csv": csv([(t, "") for t, _ in ROWS])}, ["no label in any", "'label'"]),
+        ({"train.csv": csv([(t, t) for t, _ in ROWS], "one,two")}, ["which column", "one, two"]),
         ({"train.jsonl": '{"text": "a", "label": 1}\n', "test.jsonl": ""}, ["lab/rows"]),
         ({"train.csv": csv([])}, ["lab/rows"]),
     ],
@@ -422,6 +421,15 @@ def test_what_the_hub_doesn_t_give(served, monkeypatch) -> None:  # type: ignore
 def test_rows_that_can_t_be_used(served, files: dict, parts: list[str]) -> None:  # type: ignore[no-untyped-def]
     served.add("dataset", "lab/rows", files)
     refused("lab/rows", *parts)
+
+
+def test_rows_without_a_label_or_a_text_are_left_out(served) -> None:  # type: ignore[no-untyped-def]
+    served.add("dataset", "lab/rows", {"train.csv": csv([*ROWS, ("no label", ""), ("", "yes")])})
+    target = as_target("lab/rows", {})
+    assert sum(len(target.split(split)) for split in ("train", "validation", "test")) == len(ROWS)
+    told = {check.check: check.text for check in target.checks}
+    assert f"row {len(ROWS) + 1}" in told["missing-labels"]
+    assert f"row {len(ROWS) + 2}" in told["missing-inputs"]
 
 
 def test_bad_rows_are_found_before_any_weights_are_fetched(served, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

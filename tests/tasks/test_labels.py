@@ -71,8 +71,7 @@ def test_ids_with_names() -> None:
     assert labels.values["all"].tolist() == [1, 0, 1]
     with pytest.raises(DataError, match="class 2 in row 3"):
         read([1, 0, 2], class_names=("no", "yes"))
-    with pytest.raises(DataError, match="no label in row 2"):
-        read([1, -1, 0], class_names=("no", "yes"))
+    assert read([1, -1, 0], class_names=("no", "yes")).rows["all"].tolist() == [0, 2]
 
 
 def test_rating_classes_as_values() -> None:
@@ -83,15 +82,30 @@ def test_rating_classes_as_values() -> None:
 
 def test_a_few_words_among_decimals_are_a_mistake() -> None:
     cells = [f"{i / 7:.3f}" for i in range(40)]
-    cells[11] = "N/A"
-    with pytest.raises(DataError, match=r"'N/A' in row 12.*1 of 40"):
+    cells[11] = "unsure"
+    with pytest.raises(DataError, match=r"'unsure' in row 12.*1 of 40"):
         read(cells)
 
 
+@pytest.mark.parametrize("word", ["N/A", "nan", "null", "?", "-", ""])
+def test_words_for_no_number_are_no_label_among_numbers(word: str) -> None:
+    labels = read([f"{i / 7:.3f}" if i != 11 else word for i in range(40)])
+    assert labels.regression
+    assert labels.rows["all"].tolist() == [i for i in range(40) if i != 11]
+    assert len(labels.values["all"]) == 39
+
+
+def test_among_words_they_are_a_class() -> None:
+    assert read(["a", "NA", "a", "NA"]).names == ("NA", "a")
+
+
 @pytest.mark.parametrize("bad", [None, float("nan")])
-def test_missing_values(bad: float | None) -> None:
-    with pytest.raises(DataError, match="no label in row 3"):
-        read([0.5, 1.5, bad, 2.0])
+def test_rows_without_a_label_are_left_out(bad: float | None) -> None:
+    labels = read([0.5, 1.5, bad, 2.0])
+    assert labels.values["all"].tolist() == [0.5, 1.5, 2.0]
+    assert labels.rows["all"].tolist() == [0, 1, 3]
+    with pytest.raises(DataError, match="no label in any of its 2 rows"):
+        read([bad, bad])
 
 
 @pytest.mark.parametrize("bad", [float("inf"), 1e300])

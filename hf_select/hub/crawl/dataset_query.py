@@ -13,8 +13,9 @@ CATEGORIES = {
     "text-classification": "text-classification",
     "text-regression": "text-classification",
     "image-classification": "image-classification",
+    "image-regression": "image-classification",
 }
-"""Task -> what the Hub calls datasets for it; it has no word of its own for text regression."""
+"""Task -> what the Hub calls datasets for it; it has no words of its own for regression."""
 
 EXPAND = (
     *("sha", "createdAt", "lastModified", "downloads", "likes", "gated", "private", "disabled"),

@@ -19,10 +19,12 @@ _TEXT = (
     "zero-shot-classification",
     "text-ranking",
 )
+_IMAGE = ("image-classification", "image-feature-extraction")
 PIPELINE_TAGS = {
     "text-classification": _TEXT,
     "text-regression": _TEXT,
-    "image-classification": ("image-classification", "image-feature-extraction"),
+    "image-classification": _IMAGE,
+    "image-regression": _IMAGE,
 }
 """Task -> what its backbones are called on the Hub, by which they are listed."""
 

@@ -20,8 +20,11 @@ KEYS = (
     "hide it."
 )
 
-MAX_GROUPS = 40
-"""Clusters that are listed with their models."""
+MAX_GROUPS = 24
+"""Clusters that are listed with their models, the biggest first."""
+
+FEW, MANY = 8, 120
+"""Names of a cluster that are written where there are more than so `MANY` models in all."""
 
 
 def alike(document: Mapping[str, Any], sheet: Sheet) -> str:
@@ -102,9 +105,10 @@ def _groups(document: Mapping[str, Any], clusters: Mapping[str, Any]) -> str:
     many = [g for g in groups if len(g["models"]) > 1]
     alone = [g["models"][0] for g in groups if len(g["models"]) == 1]
     recalled = [c["model"] for c in recalled_of(document)]
+    most = FEW if sum(len(g["models"]) for g in groups) > MANY else MANY
     items = []
     for place, group in enumerate(many[:MAX_GROUPS]):
-        names = name_list(group["models"], recalled, group.get("representative"))
+        names = name_list(group["models"], recalled, group.get("representative"), most=most)
         items.append(f'<li>{_key(place, group["id"])}<span class="names">{names}</span></li>')
     if len(many) > MAX_GROUPS:
         more = sum(len(g["models"]) for g in many[MAX_GROUPS:])
@@ -113,10 +117,8 @@ def _groups(document: Mapping[str, Any], clusters: Mapping[str, Any]) -> str:
             f"clusters with {more:,} models</span></li>"
         )
     if alone:
-        items.append(
-            f'<li><span class="id">alone</span><span class="names">{name_list(alone, recalled)}'
-            "</span></li>"
-        )
+        names = name_list(alone, recalled, most=most)
+        items.append(f'<li><span class="id">alone</span><span class="names">{names}</span></li>')
     note = "★ is the representative" + ("; recalled models are bold." if recalled else ".")
     return f'<ul class="clusters">{"".join(items)}</ul>\n<p class="note">{note}</p>\n'
 

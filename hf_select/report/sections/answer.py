@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hf_select.metrics import METRICS
+from hf_select.metrics import find_metric
 from hf_select.report import story
 from hf_select.report.curves import better_is_higher
 from hf_select.report.document import metric_text, score_text
@@ -43,7 +43,7 @@ def _standfirst(document: Mapping[str, Any], metric: str) -> str:
     out = [f"{how}, it scores <b>{test}</b> on {where} that no decision had seen"]
     trivial = (document.get("trivial") or {}).get("test")
     if trivial is not None:
-        known = METRICS.get(metric)
+        known = find_metric(metric)
         mean = known is not None and known.kind == "regression"
         guess = "the mean" if mean else "the majority class"
         out.append(f"; always answering {guess} scores {score_text(trivial, metric)}")

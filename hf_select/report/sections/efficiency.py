@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_select.report.document import metric_text, score_text
 from hf_select.report.efficiency import charts, efficiency_svg, front_of
-from hf_select.report.markup import Sheet, cell, head, name
+from hf_select.report.markup import Sheet, both_widths, cell, head, name
 from hf_select.report.story import winner_of
 from hf_select.report.svg import esc
 from hf_select.report.words import bytes_text, listed, millions, milliseconds
@@ -27,7 +27,12 @@ def efficiency(document: Mapping[str, Any], sheet: Sheet) -> str:
     figure = ""
     if drawn:
         pictures = "".join(
-            f"<div>{efficiency_svg(document, chart, width=470, height=360, standalone=False)}</div>"
+            "<div>"
+            + both_widths(
+                efficiency_svg(document, chart, standalone=False),
+                efficiency_svg(document, chart, width=372, height=320, standalone=False),
+            )
+            + "</div>"
             for chart in drawn
         )
         figure = (

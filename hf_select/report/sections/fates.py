@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hf_select.metrics import METRICS
+from hf_select.metrics import find_metric
 from hf_select.report import story
 from hf_select.report.document import candidate_name, epochs_text, score_text
 from hf_select.report.markup import Sheet, cell, head
@@ -61,7 +61,7 @@ def _forecast_cell(row: Mapping[str, Any], metric: str) -> str:
     """The forecast with its interval, which ends where the metric does."""
     text, interval = esc(score_text(row.get("predicted"), metric)), row.get("interval")
     if interval and None not in interval:
-        how = METRICS.get(metric)
+        how = find_metric(metric)
         least, most = how.bounds if how is not None else (-math.inf, math.inf)
         low, high = (score_text(min(most, max(least, end)), metric) for end in interval)
         text += f" <small>({esc(low)} to {esc(high)})</small>"

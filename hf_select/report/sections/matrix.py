@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.clustering.scores import row_means
-from hf_select.metrics import METRICS
+from hf_select.metrics import find_metric
 from hf_select.report.document import metric_text, score_text
 from hf_select.report.likeness import cluster_kinds, skill_of
 from hf_select.report.markup import Sheet, name, region
@@ -222,7 +222,7 @@ def _cell(skill: float, score: float | None, metric: str) -> str:
 def _unit(matrix: Mapping[str, Any], column: int) -> list[Any]:
     """A column's metric, its trivial and its perfect score, by which skill becomes a raw score."""
     metric = str(matrix["metrics"][column])
-    known = METRICS.get(metric)
+    known = find_metric(metric)
     trivial = matrix["baselines"][column]
     if known is None or (trivial is None and not known.higher_is_better):
         return [metric_text(metric), None, None]
