@@ -61,8 +61,7 @@ OF_THE_DEMO: dict[str, Callable[[], list[str]]] = {"task": lambda: ["image", "te
 
 FOLDERS = frozenset(["results", "out", "record", "catalog", "where", "target", "figures"])
 FILES = frozenset(
-    ["catalog", "target", "file", "figure", "recipe", "cells", "config", "from_list"]
-    + ["train", "validation", "test"]
+    ["catalog", "target", "file", "figure", "recipe", "cells", "config", "from_list", "train", "validation", "test"]
 )
 """What is a path: folders, files, or both."""
 
