@@ -60,9 +60,8 @@ OF_THE_DEMO: dict[str, Callable[[], list[str]]] = {"task": lambda: ["image", "te
 """Those of `demo`, whose `--task` is another one."""
 
 FOLDERS = frozenset(["results", "out", "record", "catalog", "where", "target", "figures"])
-FILES = frozenset(
-    ["catalog", "target", "file", "figure", "recipe", "cells", "config", "from_list", "train", "validation", "test"]
-)
+FILES = frozenset(["catalog", "target", "file", "figure", "recipe", "cells", "config", "from_list"])
+FILES |= {"train", "validation", "test"}
 """What is a path: folders, files, or both."""
 
 RECORDS = frozenset(["results", "record", "where"])
