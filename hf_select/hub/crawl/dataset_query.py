@@ -13,9 +13,9 @@ CATEGORIES = {
     "text-classification": "text-classification",
     "text-regression": "text-classification",
     "image-classification": "image-classification",
+    "image-regression": "image-classification",
     "token-classification": "token-classification",
     "multiple-choice": "multiple-choice",
-    "image-regression": "image-classification",
 }
 """Task -> what the Hub calls datasets for it; it has no words of its own for regression."""
 

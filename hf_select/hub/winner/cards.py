@@ -30,12 +30,12 @@ CHOOSING = """\
 import torch
 from transformers import AutoModelForMultipleChoice, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained(LOCATION)
-model = AutoModelForMultipleChoice.from_pretrained(LOCATION)
+tokenizer = AutoTokenizer.from_pretrained({model})
+model = AutoModelForMultipleChoice.from_pretrained({model})
 choices = ["One answer.", "Another answer."]
 pairs = tokenizer(["The question."] * len(choices), choices, padding=True, return_tensors="pt")
 with torch.no_grad():
-    logits = model(**{name: values[None] for name, values in pairs.items()}).logits
+    logits = model(**{{name: values[None] for name, values in pairs.items()}}).logits
 print(choices[int(logits.argmax())])
 """
 METRIC_IDS = {
@@ -230,8 +230,8 @@ def _results(document: Mapping[str, Any]) -> str:
 
 
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
-    lines = usage(document, facts.repo_id)
-    code = "\n".join([lines[0], "", *lines[1:]])
+    first, *rest = usage(document, facts.repo_id)
+    code = "\n".join([first, *([] if rest[0].startswith("from ") else [""]), *rest])
     return f"## Use\n\n```python\n{code}\n```"
 
 
@@ -244,8 +244,7 @@ def usage(document: Mapping[str, Any], location: str) -> list[str]:
         options = ', aggregation_strategy="first"'
     name = PIPELINE_TAGS.get(task, task)
     if task == "multiple-choice":  # transformers has no pipeline of that kind
-        place = json.dumps(location, ensure_ascii=False)
-        return CHOOSING.replace("LOCATION", place).splitlines()
+        return CHOOSING.format(model=json.dumps(location, ensure_ascii=False)).splitlines()
     if task.startswith("image"):
         call = 'model("picture.png")'
     elif pair:
