@@ -123,6 +123,7 @@ def test_the_page_has_table_and_front(full):
     words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
     assert "Latency is the median of 128 rows, one at a time, on cpu (2 cores)." in words
     assert "On the front of size, beside the winner: zoo/textures-vit-s0" in words
+    assert "zoo/textures-vit-s0 24.3 points less, 15 times smaller, 9 times faster" in words
     assert text.count("hfs-efficiency") == 4 + text.count(".hfs-efficiency")
 
 
