@@ -72,6 +72,7 @@ class ModelEntry:
     base_model: str | None = None
     relation: str | None = None  # finetune | adapter | merge | quantized
     weights_sha256: str | None = None
+    trained_datasets: tuple[str, ...] = ()  # as its page on the Hub names them
 
 
 @dataclass(frozen=True)
