@@ -75,7 +75,7 @@ class TestWheel:
         "name",
         [
             "hf_select/py.typed",
-            "hf_select/report/assets/page.js",
+            "hf_select/report/assets/curves.js",
             "hf_select/demo/catalog.json",
             "hf_select/demo/row_hashes.parquet",
             "hf_select/demo/results/manifest.json",
