@@ -152,9 +152,10 @@ def named_on_hub(source: str | Path) -> HubData | None:
 def not_here_either(source: str | Path, error: HfSelectError) -> HfSelectError:
     """An error of the Hub's, for somebody who may have meant a file."""
     kind = DataError if isinstance(error, InputError) else HubError
+    near = _near(Path(source).expanduser())
     return kind(
         f"no file or folder at {source}, and as a Hub data set it can't be loaded: {error.message}",
-        hint=error.hint,
+        hint=" ".join(filter(None, (near if near.startswith("did") else "", error.hint))),
     )
 
 

@@ -523,6 +523,24 @@ RIGHT: dict[str, tuple[Writer, dict[str, Any]]] = {
         ],
         {"task": IMAGE, "rows": 40, "classes": ["a", "b"]},
     ),
+    "metadata.csv with numbers": (
+        lambda folder: [
+            str(with_metadata(folder, ("file_name", "angle"), lambda i: (f"{i / 7:.2f}",)))
+        ],
+        {"task": "image-regression", "rows": 40, "columns": (["image"], "angle")},
+    ),
+    "metadata.jsonl with numbers": (
+        _jsonl_metadata,
+        {"task": "image-regression", "rows": 40, "columns": (["image"], "age")},
+    ),
+    "words with tags in a .txt": (
+        text_file("a.txt", "\n".join(f"w{i} B-{'AB'[i % 2]}\nx O\n" for i in range(40))),
+        {"task": "token-classification", "rows": 40},
+    ),
+    "a table with blank lines in between": (
+        text_file("a.tsv", table(PLAIN, delimiter="\t").replace("\nfilm 7", "\n\nfilm 7")),
+        {"task": TEXT, "rows": 60},
+    ),
     "metadata in train and test": (
         _train_and_test_metadata,
         {"task": IMAGE, "rows": 80, "test": 40},
