@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow test-oldest-hub check fix lint types contracts zoo record results clean
+.PHONY: help setup demo test test-slow test-oldest-hub check fix lint types contracts zoo record results docs clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ record: $(STAMP) ## rebuild the shipped record (about an hour on 2 cores)
 results: $(STAMP)  ## replay tables for docs/results.md
 	$(BIN)/python benchmarks/recall.py $(if $(PAPER),--paper $(PAPER))
 	$(BIN)/python benchmarks/price.py
+
+docs: $(STAMP)   ## docs/reference/ from the code
+	$(BIN)/python scripts/make_reference.py
 
 clean:           ## remove what was built here
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -8,10 +8,9 @@ The public names load on first use, so `import hf_select` stays light (no torch,
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hf_select.lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -59,27 +58,4 @@ if TYPE_CHECKING:
     from hf_select.results.repo import ResultsRepo
 
 
-def __getattr__(name: str) -> Any:
-    """PEP 562: import the module behind a public name when it is first asked for."""
-    if name in _PUBLIC:
-        found = getattr(import_module(_PUBLIC[name]), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """`recall` and `report` are rooms of ours as well as functions. Python binds a room to its
-    package when it is imported, which would hide the function; `from hf_select.recall import ...`
-    doesn't need that."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+lazily(__name__, _PUBLIC)

@@ -55,6 +55,20 @@ class Foreign:
 _RATE = {"better": "higher", "perfect": "1", "low": "0", "for": "classification"}
 _CORRELATION = {"better": "higher", "perfect": "1", "low": "-1", "for": "regression"}
 _ERROR = {"better": "lower", "perfect": "0", "for": "regression"}
+
+
+def plain_metric(name: str) -> str:
+    """A metric's name without what was said about it: "mape" of "evaluate:mape:better=lower".
+
+    >>> plain_metric("evaluate:./metrics/misses:better=lower"), plain_metric("rmse")
+    ('misses', 'rmse')
+    """
+    if not name.startswith(PREFIX):
+        return name
+    path = name.removeprefix(PREFIX).partition(":")[0]
+    return path.rstrip("/").rpartition("/")[2].removesuffix(".py")
+
+
 KNOWN: dict[str, dict[str, str]] = {
     "accuracy": _RATE,
     "f1": _RATE,

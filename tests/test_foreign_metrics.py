@@ -59,6 +59,21 @@ def test_what_is_missing_or_wrong_is_said(name, part):
     assert find_metric(name) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("rmse", "RMSE"),
+        ("evaluate:mape", "mape"),
+        ("evaluate:lab/cost:better=lower", "cost"),
+        ("evaluate:/tmp/misses/misses.py:better=lower", "misses"),
+    ],
+)
+def test_people_see_its_plain_name(name, shown):
+    from hf_select.report.document import metric_text
+
+    assert metric_text(name) == shown
+
+
 def test_the_hint_of_an_unknown_name_leads_here():
     with pytest.raises(UnknownNameError) as raised:
         get_metric("mape")

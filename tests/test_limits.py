@@ -248,12 +248,12 @@ def test_models_that_are_ruled_out_teach_all_the_same(zoo: Path) -> None:
     free, limited = recall(), recall(architecture="distilbert")
     assert set(limited.result.ranking) == {"tiny/ant", "tiny/cat"}
     assert set(limited.considered) == set(limited.result.ranking)
-    assert limited.matrix.models == free.matrix.models
+    assert set(limited.matrix.models) == {f"tiny/{name}" for name in MODELS}
     assert limited.result.looked == 2
     assert limited.result.skipped == ()
     assert sum(limited.result.p_best.values()) == pytest.approx(1)
     assert limited.result.expected is not None
-    assert set(limited.result.expected.models) == set(free.result.ranking)
+    assert set(limited.result.expected.models) == set(free.result.ranking) - {"tiny/eel"}
     # The other methods have nothing to learn: for them a ruled-out model isn't there.
     assert set(recall("mean", architecture="distilbert").matrix.models) == {"tiny/ant", "tiny/cat"}
 
@@ -306,11 +306,45 @@ def test_a_selection_with_limits_is_resumed_with_the_same_ones_only(
     assert {row["model"] for row in document["ranking"]} <= {"tiny/ant", "tiny/cat", "tiny/eel"}
     assert {row["model"] for row in document["excluded"]} == {"tiny/bee", "tiny/dog"}
     assert document["limits"] == Limits(license=("mit",)).to_dict()
-    assert document["funnel"]["excluded"] == 2
+    funnel = document["funnel"]
+    assert (funnel["record"], funnel["excluded"], funnel["catalog"]) == (3, 2, 1)
     assert document["settings"]["license"] == ["mit"]
     row = document["ranking"][0]
     assert (row["license"], row["num_parameters"] > 0) == ("mit", True)
     assert row["size_bytes"] == 4 * row["num_parameters"]
     assert row["cost_epochs"] == RECIPE.epochs
     assert row["cost_seconds"] > 0
-    assert len(MODELS) + 1 == document["funnel"]["record"] + document["funnel"]["excluded"]
+    assert funnel["record"] + funnel["excluded"] == len(MODELS) + 1
+
+
+# ----------------------------------------------------------------------------------- memory
+
+
+def test_what_a_batch_keeps_counts_against_the_memory(
+    zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hf_select.tasks.data import load_target
+    from hf_select.training.footprint import footprint
+
+    target = load_target(zoo / "target.csv")
+    takes = {
+        name: footprint(zoo / "models" / name, target, RECIPE).total for name in (*MODELS, "eel")
+    }
+    between = (min(takes.values()) + max(takes.values())) // 2
+    small = {f"tiny/{name}" for name, size in takes.items() if size <= between}
+    assert 0 < len(small) < len(takes)
+    document, said = asked(zoo, capsys, "recall", "--max-memory", str(between), "--top", "9")
+    assert {row["model"] for row in document["candidates"]} == small
+    assert {row["limit"] for row in document["excluded"]} == {"max-memory"}
+    assert all("a batch keeps" in row["reason"] for row in document["excluded"])
+    assert document["skipped"] == []
+    assert "memory: sending two rows through 5 models" in said
+    # By a method that looks at nobody, a selection asks before it trains.
+    out = ("--out", str(tmp_path / "out"), "--method", "mean", "--policy", "halving")
+    document, _ = asked(zoo, capsys, "select", "--max-memory", str(between), *out)
+    assert {row["model"] for row in document["ranking"]} == small - {"tiny/eel"}
+    assert {row["limit"] for row in document["excluded"]} == {"max-memory"}
+    # Less than any model takes, but more than weights and moments alone.
+    most = min(takes.values()) - 1
+    error, _ = asked(zoo, capsys, "recall", "--max-memory", str(most), code=2)
+    assert "training each of 5 takes more memory" in error["error"]["message"]

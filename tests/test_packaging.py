@@ -20,7 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "hf_select" / "demo"
 MAX_BYTES = 40_000_000
 PICKLES = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
-LICENCES = ("LICENSE", "NOTICE", "hf_select/demo/data/wordnet-nouns/NOTICE.txt")
+LICENCES = (
+    "LICENSE",
+    "NOTICE",
+    "hf_select/demo/data/rated-tweets/NOTICE.txt",
+    "hf_select/demo/data/wordnet-nouns/NOTICE.txt",
+)
 SCRATCH = {".work", ".select", "__pycache__"}
 
 
@@ -76,6 +81,8 @@ class TestWheel:
             "hf_select/demo/results/manifest.json",
             "hf_select/demo/oracle/manifest.json",
             "hf_select/demo/data/wordnet-nouns/train.csv",
+            "hf_select/demo/data/rated-tweets/train.csv",
+            "hf_select/metric_modules/rmse/rmse.py",
             "hf_select/demo/models/resnet-digits-2/model.safetensors",
             "hf_select/demo/models/resnet-digits-2/README.md",
         ],
@@ -116,8 +123,8 @@ class TestSdist:
 
 
 class TestLicence:
-    def test_it_names_both_licences_and_their_texts(self, metadata):
-        assert metadata.license_expression == "Apache-2.0 AND LicenseRef-WordNet-3.0"
+    def test_it_names_its_licences_and_their_texts(self, metadata):
+        assert metadata.license_expression == "Apache-2.0 AND LicenseRef-WordNet-3.0 AND MIT"
         assert sorted(metadata.license_files) == sorted(LICENCES)
 
     def test_the_wordnet_text_is_whole(self):
@@ -125,10 +132,16 @@ class TestLicence:
         assert "WordNet 3.0 Copyright 2006 by Princeton University" in text
         assert "THIS SOFTWARE AND DATABASE IS PROVIDED" in text
 
+    def test_the_licence_of_the_ratings_is_whole(self):
+        text = (DEMO / "data" / "rated-tweets" / "NOTICE.txt").read_text(encoding="utf-8")
+        assert "Copyright (c) 2016 C.J. Hutto" in text
+        assert "The above copyright notice and this permission notice shall be included" in text
+        assert 'THE SOFTWARE IS PROVIDED "AS IS"' in text
+
     def test_the_notice_names_what_ships(self):
         text = (ROOT / "NOTICE").read_text(encoding="utf-8")
         assert "WordNet 3.0 Copyright 2006 by Princeton University" in text
-        for place in ("data/wordnet-nouns", "models", "results", "oracle"):
+        for place in ("data/wordnet-nouns", "data/rated-tweets", "models", "results", "oracle"):
             assert f"hf_select/demo/{place}/" in text
 
     def test_the_models_of_a_text_corpus_tell_its_terms(self):

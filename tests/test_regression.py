@@ -5,18 +5,23 @@ The winner that is handed over is loaded by plain transformers and measured agai
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tinyzoo
+from foreign_metric import metric_module
 from tiny import tiny_text_csv
 from tinyzoo import MODELS, tiny_catalog
 
 from hf_select import pipeline
+from hf_select.catalog import Catalog
 from hf_select.errors import InputError
+from hf_select.report.page import render
 from hf_select.results.repo import ResultsRepo
+from hf_select.tasks.scoring import ALLOW
 
 TASK = "text-regression"
 DATASETS = ("reviews", "news", "mail")
@@ -132,6 +137,68 @@ def test_select_hands_over_a_model_with_the_reported_error(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert winner["model"] in page
     assert f"{winner['test']:.4f}" in page
+
+
+def test_the_winner_is_scored_by_every_metric_from_one_look_at_the_test_rows(
+    zoo: Path, tmp_path: Path
+) -> None:
+    from scipy.stats import pearsonr, spearmanr
+
+    winner = select(zoo, tmp_path / "out", policy="halving")["winner"]
+    errors = errors_of(tmp_path / "out", zoo / "target.csv")
+    truth = -errors["mean"] + errors["mean"].mean()
+    said = errors["model"] + truth
+    expected = {
+        "mse": np.mean(errors["model"] ** 2),
+        "rmse": np.sqrt(np.mean(errors["model"] ** 2)),
+        "mae": np.mean(np.abs(errors["model"])),
+        "r2": 1 - np.mean(errors["model"] ** 2) / np.mean(errors["mean"] ** 2),
+        "pearson": pearsonr(said, truth).statistic,
+        "spearman": spearmanr(said, truth).statistic,
+    }
+    assert winner["test_metrics"] == pytest.approx(expected, rel=1e-3)
+    assert winner["test_metrics"]["rmse"] == winner["test"]
+
+
+def test_a_metric_of_evaluate_decides_all_the_way(zoo: Path, tmp_path: Path) -> None:
+    folder = metric_module(tmp_path / "misses")
+    metric = f"evaluate:{folder}:better=lower:for=regression"
+    out = tmp_path / "out"
+    document = select(zoo, out, policy="halving", metric=metric)
+    winner = document["winner"]
+    assert (document["metric"], document["higher_is_better"]) == (metric, False)
+    assert winner["test"] == winner["test_metrics"]["mae"] == winner["test_metrics"][metric]
+    assert document["trivial"]["test"] > winner["test"]
+    check_order(document)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "validation misses" in page.lower()
+    assert render(json.loads((out / "selection.json").read_text())) == page
+
+
+@pytest.mark.slow
+def test_jobs_score_by_a_metric_of_evaluate_where_it_is_allowed(
+    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = metric_module(tmp_path / "misses")
+    metric = f"evaluate:{folder}:better=lower:for=regression"
+    catalog = Catalog.load(zoo / "catalog.json")
+    changed = tuple(replace(entry, metric=metric) for entry in catalog.datasets)
+    replace(catalog, datasets=changed).save(tmp_path / "catalog.json")
+    how = {"recipe": replace(RECIPE, epochs=2), "models": ["ant", "bee"], "jobs": 2}
+    record = tmp_path / "record"
+    with pytest.raises(InputError, match="a program that would be run here"):
+        pipeline.benchmark(record, tmp_path / "catalog.json", **how)  # type: ignore[arg-type]
+    assert not record.exists()
+    monkeypatch.setenv(ALLOW, "1")
+    summary = pipeline.benchmark(record, tmp_path / "catalog.json", **how)  # type: ignore[arg-type]
+    assert (summary.done, summary.failed) == (2 * len(DATASETS), 0)
+    monkeypatch.delenv(ALLOW)  # what is on record can be read by everybody
+    matrix = ResultsRepo.open(record).matrix(TASK)
+    assert matrix.metrics == (metric,) * len(DATASETS)
+    assert np.isfinite(matrix.skill).all()
+    document = pipeline.replay(record, TASK, phase="selection")
+    assert document["summary"]["brute-force"]["regret"] >= 0
+    assert pipeline.validate(record).ok
 
 
 def check_order(document: dict) -> None:

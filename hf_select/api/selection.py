@@ -133,7 +133,7 @@ class Selection:
 
         Raises `InputError` if there is none.
         """
-        from hf_select.pipeline.record import finished_document
+        from hf_select.pipeline.reporting import finished_document
 
         return cls.of(finished_document(folder), Path(folder))
 

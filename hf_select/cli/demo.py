@@ -8,14 +8,15 @@ from typing import Any
 import click
 
 from hf_select.cli import options
+from hf_select.cli.answer import show_selection
 from hf_select.cli.output import Output
-from hf_select.cli.select import Steps, show_selection
+from hf_select.cli.select import Steps
 from hf_select.cli.signals import stop_flag
 from hf_select.errors import InputError
 
 
 @click.command("demo", epilog="Example: hf-select demo --task text --out demo-text")
-@click.option("--task", "-t", default="image", show_default=True, help="image or text.")
+@click.option("--task", "-t", default="image", show_default=True, help="image, text or regression.")
 @click.option(
     "--out", "-o", metavar="DIR", help="Folder for the winner; hf-select-demo-TASK if not given."
 )

@@ -15,7 +15,10 @@ from hf_select.errors import InputError
 
 Command = Callable[..., Any]
 
-TASK_WORDS = "text-classification, text-regression, image-classification or image-regression."
+TASK_WORDS = (
+    "text-classification, text-regression, token-classification, multiple-choice, "
+    "image-classification or image-regression."
+)
 """The rows of `records.TASK_KINDS`, which would load numpy to say so."""
 
 METRIC_WORDS = (

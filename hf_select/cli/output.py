@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +75,27 @@ class Output:
         self.stdout.print(escape(text), style=style or None)
 
     def table(
-        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: str = ""
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        *,
+        wrap: str = "",
+        right: Collection[str] = (),
     ) -> None:
-        """A table of the answer; numbers stand right, the column named `wrap` may break lines."""
+        """A table of the answer; numbers, and the columns in `right`, stand right.
+
+        The column named `wrap` may break lines; names of the Hub, where they are too long, after
+        their owner.
+        """
+        if wrap:
+            rows = self._broken(columns, rows, list(columns).index(wrap))
         table = Table(title=escape(title) if title else None, title_justify="left", box=None)
         numeric = [all(not isinstance(row[j], str) for row in rows) for j in range(len(columns))]
-        for name, right in zip(columns, numeric, strict=True):
+        for name, number in zip(columns, numeric, strict=True):
             table.add_column(
                 name,
-                justify="right" if right else "left",
+                justify="right" if number or name in right else "left",
                 no_wrap=name != wrap,
                 overflow="fold",
                 header_style="bold",
@@ -91,6 +103,22 @@ class Output:
         for row in rows:
             table.add_row(*(escape(cell(value)) for value in row))
         self.stdout.print(table, soft_wrap=False)
+
+    def _broken(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], at: int
+    ) -> Sequence[Sequence[Any]]:
+        """The rows, with OWNER/NAME in one column on two lines where the table is too wide."""
+        widest = [
+            max(len(cell(value)) for value in values) + 2
+            for values in zip(columns, *rows, strict=True)
+        ]
+        names = [str(row[at]) for row in rows]
+        if sum(widest) <= self.stdout.width or any(" " in name for name in names):
+            return rows
+        return [
+            (*row[:at], name.replace("/", "/\n", 1), *row[at + 1 :])
+            for row, name in zip(rows, names, strict=True)
+        ]
 
     def error(self, document: dict[str, dict[str, str]]) -> None:
         """An error: the JSON document on stdout with `--json`, else two lines on stderr."""

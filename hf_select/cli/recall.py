@@ -10,9 +10,14 @@ import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
+from hf_select.cli.words import count, params
 
 if TYPE_CHECKING:
-    from hf_select.records import RecallResult
+    from hf_select.pipeline.recalling import Recalled
+    from hf_select.records import Candidate, RecallResult
+
+REASONS = 3
+"""Candidates of which the terminal says why they were recalled; `--json` says it of all."""
 
 
 @click.command("recall", epilog="Example: hf-select recall reviews.csv --results demo --top 5")
@@ -39,6 +44,8 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
             {
                 "model": c.model,
                 "revision": c.revision,
+                "num_parameters": recalled.entries[c.model].num_parameters or None,
+                "license": recalled.entries[c.model].license or None,
                 "predicted": c.predicted,
                 "spread": c.spread,
                 "prior": c.prior,
@@ -49,6 +56,7 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
                 "evidence": dict(c.evidence),
                 "cluster": c.cluster,
                 "mates": list(c.mates),
+                "tuned_on_target": recalled.tuned.get(c.model),
                 "reason": c.reason,
             }
             for c in found.candidates
@@ -61,32 +69,60 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
         "record": asdict(recalled.record),
     }
 
-    forecast = found.method == "hybrid"
-
     def show(out: Output) -> None:
-        out.table(
-            f"{len(found.candidates)} of {len(recalled.considered)} models recalled for "
-            f"{found.target} in {found.seconds:.1f} s",
-            ["rank", "model", "cluster", "prior", "P(best)" if forecast else "score", "why"],
-            [
-                (
-                    rank,
-                    c.model,
-                    c.cluster if c.cluster >= 0 else None,
-                    c.prior,
-                    c.p_best if forecast else c.score,
-                    c.reason,
-                )
-                for rank, c in enumerate(found.candidates, 1)
-            ],
-            wrap="why",
-        )
-        for line in recall_words(found):
-            out.line(line)
+        show_recall(out, recalled)
 
     for bad in found.skipped:
         output.warning(f"skipped {bad.repo_id}: {bad.reason}")
     output.data(document, show)
+
+
+def show_recall(out: Output, recalled: Recalled) -> None:
+    """The table, why the first ones are there, and what the recall says of the target."""
+    found, entries = recalled.result, recalled.entries
+    forecast = found.method == "hybrid"
+    licenses = {(entries[c.model].license or "-") for c in found.candidates}
+    known = len(licenses) > 1  # of one that all have, a line says as much
+    out.table(
+        f"{found.target}: {found.task}; {len(found.candidates)} of "
+        f"{count(len(recalled.considered), 'model')} in {found.seconds:.1f} s",
+        [
+            *("rank", "model", *(("skill", "P(best)") if forecast else ("score", "prior"))),
+            *("size", *(["licence"] if known else []), "cluster"),
+        ],
+        [
+            (
+                rank,
+                c.model,
+                *((_skill(c), f"{100 * c.p_best:.0f} %") if forecast else (c.score, c.prior)),
+                params(entries[c.model].num_parameters),
+                *([entries[c.model].license or "-"] if known else []),
+                c.cluster if c.cluster >= 0 else None,
+            )
+            for rank, c in enumerate(found.candidates, 1)
+        ],
+        wrap="model",
+        right=("P(best)", "size", "skill"),
+    )
+    if recalled.excluded:
+        out.line(f"{count(len(recalled.excluded), 'more model')} ruled out by the limits")
+    if not known and licenses != {"-"}:
+        out.line(f"licence of all: {licenses.pop()}")
+    for name, sentence in recalled.tuned.items():
+        out.line(f"note: {name}: {sentence}", style="yellow")
+    out.line("why:")
+    for rank, c in enumerate(found.candidates[:REASONS], 1):
+        out.line(f"  {rank}: {c.reason}")
+    for line in recall_words(found):
+        out.line(line)
+
+
+def _skill(candidate: Candidate) -> str:
+    """What is expected of a candidate, with its deviation from the others where there is one."""
+    text = f"{candidate.predicted:.3f}"
+    if math.isnan(candidate.deviation):
+        return text
+    return f"{text} ± {candidate.deviation:.3f}"
 
 
 def recall_words(found: RecallResult) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_select.cli import options
+from hf_select.cli.answer import show_selection
 from hf_select.cli.output import Output
 from hf_select.cli.signals import stop_flag
 
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
 def command(target: str, results: str, out: str, output: Output, **kwargs: Any) -> None:
     """Find the model of the record to fine-tune on TARGET, and fine-tune it.
 
-    OUT gets the fine-tuned winner, selection.json and report.html. What is expected to be spent is
-    said first. Ctrl-C hands over the best candidate so far, in OUT/best-so-far; stopped or killed,
-    the same command goes on where it was.
+    OUT gets the fine-tuned winner with its model card, selection.json and report.html. What is
+    expected to be spent is said first. Ctrl-C hands over the best candidate so far, in
+    OUT/best-so-far; stopped or killed, the same command goes on where it was.
     """
     from hf_select import pipeline
 
@@ -98,74 +97,3 @@ class Steps:
         best = max(seen, key=lambda score: direction * score, default=None)
         shown = "nothing trained yet" if best is None else f"best validation {metric} {best:.4f}"
         return f"epoch {rung.epoch:g}: {shown}"
-
-
-def _predicted(row: dict[str, Any]) -> Any:
-    """The forecast of a final score, with its interval where there is one."""
-    interval = row["interval"]
-    if row["predicted"] is None or not interval:
-        return row["predicted"]
-    return f"{row['predicted']:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
-
-
-def _direction(document: dict[str, Any]) -> int:
-    return 1 if document["higher_is_better"] else -1
-
-
-def _short(reason: str) -> str:
-    """A reason without the numbers that stand beside it; the page has all of it."""
-    found = re.search(
-        r"(within .*? points of the best with .*?)\. Lost to (\S.*?), of which", reason
-    )
-    return f"{found[1]}, lost to {found[2]}" if found else reason
-
-
-def _chance(chance: float | None) -> str:
-    return "-" if chance is None else f"{100 * chance:.0f} %"
-
-
-def show_selection(output: Output, document: dict[str, Any], out: Path) -> None:
-    """The short table, the winner, the price and what to do next."""
-    winner, cost = document["winner"], document["cost"]
-    forecast = any(row["p_best"] is not None for row in document["ranking"])
-    output.table(
-        f"{document['target']}: {document['task']}, {document['metric']} on the validation split",
-        ["rank", "model", "val", "predicted", *(["P(best)"] if forecast else []), "trained", "why"],
-        [
-            (
-                rank,
-                row["candidate"],
-                row["val"],
-                _predicted(row),
-                *([_chance(row["p_best"])] if forecast else []),
-                f"{row['epochs']:g} epochs" if row["epochs"] else "-",
-                _short(row["reason"]),
-            )
-            for rank, row in enumerate(document["ranking"], 1)
-        ],
-        wrap="why",
-    )
-    if forecast:
-        output.line("predicted and P(best) of a dropped candidate are those of that moment")
-    if document["ended"]:
-        output.line(f"\nThe budget ended the selection: {document['ended']}.")
-    output.line()
-    output.line(
-        f"Winner: {winner['candidate']}  test {document['metric']} {winner['test']:.4f}",
-        style="bold",
-    )
-    trivial = document["trivial"].get("test")
-    if trivial is not None and (winner["test"] - trivial) * _direction(document) <= 0:
-        output.line(f"That is no better than no model at all ({trivial:.4f}).", style="bold")
-    output.line(
-        f"Price of choosing: {document['price']:.2f} x a full training of the winner "
-        f"({cost['epochs']:.2f} epochs trained + {cost['proxy_epochs']:.2f} for the proxy by its "
-        f"time; {cost['seconds']:.0f} s of training)"
-    )
-    for name, words in (
-        ("brute_force_all", "Brute force over all models"),
-        ("halving_all", "Successive halving over all models"),
-    ):
-        other = document["baselines"][name]
-        output.line(f"{words}: {other['price']:.1f} x ({other['epochs']:.0f} epochs)")
-    output.line(f"In {out}: the fine-tuned winner, selection.json, report.html")

@@ -90,6 +90,20 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+def params(number: int | None) -> str:
+    """A number of parameters to three digits, a dash if nobody knows it.
+
+    >>> params(622_976), params(109_482_240), params(1_500_000_000), params(0)
+    ('623K', '109M', '1.5B', '-')
+    """
+    if not number:
+        return "-"
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= 0.9995 * unit:
+            return f"{number / unit:.3g}{letter}"
+    return str(number)
+
+
 def size(number: int) -> str:
     """Bytes, in a unit that suits them.
 

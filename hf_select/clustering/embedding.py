@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-WORK = 2e8
+WORK = 5e7
 """Distances that the refinement may look at, all its steps together: a second or two."""
 
 STEPS = 100
@@ -71,8 +71,10 @@ def _guttman(distance: Array, points: Array) -> Array:
 
 def _apart(points: Array) -> Array:
     """Distances in the plane (M, M)."""
-    x, y = points[:, 0], points[:, 1]
-    return np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
+    length = (points**2).sum(axis=1)
+    squared = length[:, None] + length[None, :] - 2.0 * (points @ points.T)
+    np.fill_diagonal(squared, 0.0)
+    return np.sqrt(np.maximum(squared, 0.0))
 
 
 def _told(distance: Array, points: Array) -> float:

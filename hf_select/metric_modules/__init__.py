@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_select.metrics import get_metric
 
@@ -23,7 +22,7 @@ DESCRIPTIONS = {
     "accuracy": "The share of rows whose class is right.",
     "f1": "The mean over the classes of the F1 score of each (macro F1).",
     "matthews_correlation": "The Matthews correlation coefficient, for any number of classes.",
-    "seqeval_f1": "The F1 score of spans of words, each right in its kind and both its ends.",
+    "seqeval_f1": "The F1 score of the spans that word tags mark, whole spans with their types.",
     "mse": "The mean squared error.",
     "rmse": "The root of the mean squared error, in the label's unit.",
     "mae": "The mean absolute error, in the label's unit.",
@@ -33,40 +32,44 @@ DESCRIPTIONS = {
 }
 
 _INPUTS = """\
-predictions: a class id or a value a row; of spans, a list of tags (B-PER, I-PER, O) a row.
+predictions: a class id or a value a row; for spans the tags of its words.
 references: as many.
 """
 
 
 def described(name: str) -> Any:
-    """The `evaluate.MetricInfo` of a metric: class ids are int64, values float64, tags texts."""
+    """The `evaluate.MetricInfo` of a metric: class ids are int64, values float64, tags text."""
     import datasets
     import evaluate
 
     metric = get_metric(name)
-    feature: Any = datasets.Value("int64" if metric.kind == "classification" else "float64")
+    kind = datasets.Value("int64" if metric.kind == "classification" else "float64")
     if metric.sequences:
-        feature = datasets.Sequence(datasets.Value("string"))
+        kind = datasets.Sequence(datasets.Value("string"))
     return evaluate.MetricInfo(
         description=DESCRIPTIONS[name],
         citation="",
         inputs_description=_INPUTS,
-        features=datasets.Features({"predictions": feature, "references": feature}),
+        features=datasets.Features({"predictions": kind, "references": kind}),
     )
 
 
 def computed(name: str, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
     """The score under the metric's own name, as a plain float."""
-    return {name: get_metric(name)(np.asarray(predictions), np.asarray(references))}
+    metric = get_metric(name)
+    if metric.sequences:
+        predictions, references = _one_after_the_other(predictions, references)
+    return {name: metric(np.asarray(predictions), np.asarray(references))}
 
 
-def computed_of_tags(
-    name: str, predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
-) -> dict[str, float]:
-    """The same of rows of tags."""
-    return {name: get_metric(name)(_flat(predictions), _flat(references))}
-
-
-def _flat(rows: Sequence[Sequence[str]]) -> NDArray[np.str_]:
-    """The tags of all rows, "" behind each."""
-    return np.array([tag for row in rows for tag in (*row, "")])
+def _one_after_the_other(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> tuple[list[str], list[str]]:
+    """The tags of all sentences, "" between two. Raises `ValueError` for unequal sentences."""
+    for i, (said, right) in enumerate(zip(predictions, references, strict=True)):
+        if len(said) != len(right):
+            raise ValueError(f"sentence {i} has {len(said)} predictions for {len(right)} words")
+    return (
+        [tag for sentence in predictions for tag in (*sentence, "")],
+        [tag for sentence in references for tag in (*sentence, "")],
+    )

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hf_select.catalog import Catalog
+from hf_select.catalog import Catalog, local_model
 from hf_select.files import write_atomic
 from hf_select.locations import locate
+from hf_select.pipeline.limits import is_unknown_license
 from hf_select.records import ModelEntry, Recipe
 from hf_select.report.script import DATA, SCRIPT, Facts, can_write, train_script
 from hf_select.training.sampling import steps_in_epoch, stratified_rows
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
+
+
+def write_card(
+    folder: Path, document: Mapping[str, Any], entry: ModelEntry, *, on_hub: bool
+) -> None:
+    """Write the winner's model card, README.md, into the folder that holds its weights.
+
+    `on_hub`: the model came from there at its commit, so that the card may name it as the base. A
+    push makes its own card, of the same document and what the Hub says then.
+    """
+    from hf_select.hub.winner.cards import CardFacts, winner_card
+    from hf_select.hub.winner.files import CARD, class_names
+
+    facts = CardFacts(
+        folder.absolute().name,
+        base_model=entry.repo_id if on_hub else "",
+        base_commit=entry.revision if on_hub else "",
+        license="" if is_unknown_license(entry.license) else entry.license,
+        labels=class_names(folder),
+        size=local_model(folder, document["task"]).num_parameters,
+    )
+    write_atomic(folder / CARD, winner_card(document, facts).encode())
 
 
 def write_script(

@@ -17,7 +17,7 @@ from hf_select.pipeline.base import (
     results_folder,
     silent,
 )
-from hf_select.pipeline.record import finished_document
+from hf_select.pipeline.reporting import finished_document, record_page_document
 from hf_select.progress import stage
 from hf_select.records import DatasetEntry, check_task_name
 from hf_select.report.page import render
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hf_select.hub.record.compaction import Compacted
     from hf_select.hub.record.publish import Published
     from hf_select.hub.record.pull import Pulled
+    from hf_select.hub.space import PublishedPage
     from hf_select.hub.winner.push import Pushed
     from hf_select.results.validation import Report
 
@@ -290,6 +291,46 @@ def publish(
     )
 
 
+def publish_page(
+    results: str | Path,
+    space: str,
+    *,
+    private: bool = False,
+    task: str | None = None,
+    replay: bool | None = None,
+    name: str | None = None,
+    say: Say = silent,
+) -> PublishedPage:
+    """Put the page of a record (a folder, `demo`, or a Hub id) up as the static Space `space`.
+
+    The Space is made if need be; the same page again sends nothing. `name` is what the record is
+    called there, its own name if it isn't given; `task` and `replay` are those of `report`. Raises
+    `InputError` for a Space that holds something else, `AccessError` where the token has not the
+    right.
+    """
+    from hf_select.hub.client import Hub
+    from hf_select.hub.space import publish_page
+    from hf_select.report.record_page import render_record
+
+    document = record_page_document(results, task=task, replay=replay, say=say)
+    on_hub = document["repo"] or name
+    document = {**document, "name": name or document["name"]}
+    about = "; ".join(
+        f"{part['task']}: {part['counts']['models']} models on {part['counts']['datasets']} "
+        "benchmarks"
+        for part in document["tasks"]
+    )
+    return publish_page(
+        Hub(),
+        space,
+        render_record(document),
+        title=f"The record {document['name']}",
+        about=f"What pre-trained models learned when they were fine-tuned. {about}.",
+        datasets=(on_hub,) if on_hub else (),
+        private=private,
+    )
+
+
 @stage("pulling")
 def pull(
     repo_id: str, results: str | Path, *, task: str | None = None, revision: str | None = None
@@ -352,12 +393,10 @@ def model_types(task: str) -> frozenset[str]:
     """The model types that transformers has a class with a head for the task of."""
     from transformers.models.auto import modeling_auto
 
-    names = (
-        modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-        if task.startswith("image")
-        else modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
-    )
-    return frozenset(names)
+    from hf_select.tasks.base import get_task
+    from hf_select.tasks.models import HEADS
+
+    return frozenset(getattr(modeling_auto, HEADS[get_task(task).head].types))
 
 
 def _read_text(path: str | Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ from hf_select.pipeline.limits import (
     told,
 )
 from hf_select.pipeline.looking import Looked, look_at_models
+from hf_select.pipeline.memory import MemoryCheck, none_within_memory
+from hf_select.pipeline.tuned import tuned_on_target
 from hf_select.records import (
     TASK_KINDS,
     Clustering,
@@ -48,6 +50,7 @@ from hf_select.records import (
     PerformanceMatrix,
     ProxyScores,
     RecallResult,
+    Recipe,
     Rejected,
 )
 
@@ -96,7 +99,8 @@ class Recalled:
     """Phase one with what phase two needs from it.
 
     `entries` are those of the candidates and of the models that were looked at; `proxy_seconds`
-    what looking at them took; `excluded` the models that are beyond the `limits`.
+    what looking at them took; `excluded` the models that are beyond the `limits`; `tuned`:
+    candidate -> a sentence, of those that had been tuned on the target before.
     """
 
     result: RecallResult
@@ -107,6 +111,7 @@ class Recalled:
     record: RecordFacts
     limits: Limits = NO_LIMITS
     excluded: tuple[Excluded, ...] = ()
+    tuned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def considered(self) -> tuple[str, ...]:
@@ -326,6 +331,7 @@ def recall_with(
     *,
     strangers: bool = False,
     must_load: bool = False,
+    recipe: Recipe | None = None,
     max_rows: int | None = None,
     cache: Path | None = None,
     should_stop: Callable[[], bool],
@@ -335,9 +341,15 @@ def recall_with(
 
     `strangers`: models of `locations` that the record doesn't know are candidates, too.
     `must_load`: it is an error that no model can be loaded, because one is to be fine-tuned.
+    `recipe`: by which memory is counted, the record's own if there is none.
     """
     started = time.perf_counter()
     known = _known(settings, record, target, say)
+    most = settings.limits.max_memory
+    memory = None
+    if most is not None:
+        recipe = recipe or record_recipe(record, target.task)
+        memory = MemoryCheck(most, target, recipe, locations, say)
     phase = _Phase(
         settings,
         record,
@@ -350,17 +362,24 @@ def recall_with(
         say,
         strangers,
         must_load,
+        memory,
     )
     result, looked, matrix = phase.hybrid() if settings.method == "hybrid" else phase.by_one_proxy()
     entries = phase.entries
     missing = [c.model for c in result.candidates if c.model not in entries]
     entries |= phase.entries_of(missing)
+    if must_load:
+        result = phase.only_within(result)
     result = replace(
         result,
         candidates=tuple(replace(c, revision=entries[c.model].revision) for c in result.candidates),
         skipped=(*result.skipped, *known.unknown),
         seconds=time.perf_counter() - started,
     )
+    names = [c.model for c in result.candidates]
+    tuned = tuned_on_target(names, entries, target, record, locations)
+    for name, sentence in tuned.items():
+        say(f"note: {name}: {sentence}")
     return Recalled(
         result,
         known.clustering,
@@ -369,7 +388,8 @@ def recall_with(
         looked,
         record_facts(record),
         settings.limits,
-        settings.excluded,
+        (*settings.excluded, *(memory.beyond.values() if memory else ())),
+        tuned,
     )
 
 
@@ -458,11 +478,13 @@ class _Phase:
         say: Say,
         strangers: bool,
         must_load: bool,
+        memory: MemoryCheck | None,
     ) -> None:
         self.settings, self.record, self.target = settings, record, target
         self.locations, self.known = locations, known
         self.max_rows, self.cache = max_rows, cache
         self.should_stop, self.say, self.must_load = should_stop, say, must_load
+        self.memory = memory
         self.entries: dict[str, ModelEntry] = {}
         self.twins = twin_columns(record, target.task)
         self.strangers: dict[str, ModelEntry] = {}
@@ -484,9 +506,28 @@ class _Phase:
             found |= {e.repo_id: e for e in fill_gaps(recorded, self.locations.models)}
         return found
 
+    def know(self, names: Sequence[str]) -> None:
+        """Look up the entries of these models."""
+        self.entries |= self.entries_of([name for name in names if name not in self.entries])
+
+    def within(self, names: Sequence[str]) -> list[str]:
+        """Those of the models that may take the memory that their training takes."""
+        if self.memory is None:
+            return list(names)
+        self.know(names)
+        return self.memory.only(names, self.entries)
+
+    def only_within(self, result: RecallResult) -> RecallResult:
+        """The recall without candidates that would take too much memory; an error if all would."""
+        kept = set(self.within([c.model for c in result.candidates]))
+        if not kept:
+            assert self.memory is not None
+            raise none_within_memory(tuple(self.memory.beyond.values()))
+        return replace(result, candidates=tuple(c for c in result.candidates if c.model in kept))
+
     def look(self, names: Sequence[str], proxies: Sequence[str]) -> Looked:
         """One forward pass of each of these models."""
-        self.entries |= self.entries_of([name for name in names if name not in self.entries])
+        self.know(names)
         return look_at_models(
             names,
             self.entries,
@@ -561,7 +602,12 @@ class _Phase:
         limit = self.settings.looks or LIMIT
         wave = first_wave(free, strength, self.known.clustering, limit)
         while wave:
-            looked = self.look(wave, proxies)
+            fitting = self.within(wave)
+            if self.memory is not None:
+                failed |= {name: one.reason for name, one in self.memory.beyond.items()}
+            if len(failed) == len(free) and self.memory is not None and self.memory.beyond:
+                raise none_within_memory(tuple(self.memory.beyond.values()))
+            looked = self.look(fitting, proxies)
             seconds += looked.spent
             failed |= {bad.repo_id: bad.reason for bad in looked.skipped}
             for name, scores in looked.scores.items():
@@ -581,7 +627,8 @@ class _Phase:
                 "by the benchmarks alone"
             )
             return self._forecast(matrix, cold, found, recorded, {}), seconds, matrix
-        rejected = tuple(Rejected(name, why) for name, why in failed.items())
+        beyond = self.memory.beyond if self.memory is not None else {}
+        rejected = tuple(Rejected(name, why) for name, why in failed.items() if name not in beyond)
         result = replace(result, skipped=(*result.skipped, *rejected))
         return result, seconds, matrix.only_models([m for m in matrix.models if m not in failed])
 

@@ -1,8 +1,7 @@
-"""Making and looking at a record: benchmark, import, cluster, report."""
+"""Making and looking at a record: benchmark, import, cluster."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -49,12 +48,9 @@ from hf_select.records import (
     RunRecord,
     check_task_name,
 )
-from hf_select.report.document import SCHEMA
-from hf_select.report.page import write_report
 from hf_select.results.manifest import MANIFEST
 from hf_select.results.matrix import dataset_name
 from hf_select.results.repo import ResultsRepo
-from hf_select.selection.folder import DOCUMENT
 
 if TYPE_CHECKING:
     from hf_select.clustering.growth import Assignment, Drift
@@ -509,39 +505,3 @@ def cluster(
     if stable is None:
         return Clustered(found, record_facts(record))
     return Clustered(stable.clustering, record_facts(record), stable.drift)
-
-
-def report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a finished selection from its document."""
-    document = finished_document(folder)
-    path = Path(out) if out else Path(folder) / "report.html"
-    try:
-        return write_report(document, path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_document(folder, error) from error
-
-
-def finished_document(folder: str | Path) -> dict[str, Any]:
-    """What a finished selection left in its folder, in a schema that this version knows."""
-    file = Path(folder) / DOCUMENT
-    if not file.is_file():
-        raise InputError(
-            f"{folder} holds no finished selection (no {DOCUMENT})",
-            hint="make one with `hf-select select` or `hf-select demo`",
-        )
-    try:
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        schema = int(document["schema"])
-        document["task"], document["winner"]["model"], document["winner"]["revision"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_document(folder, error) from error
-    if schema > SCHEMA:
-        raise InputError(
-            f"{file} has schema version {schema}, newer than {SCHEMA}",
-            hint="upgrade hf-select to read it",
-        )
-    return document
-
-
-def _no_document(folder: str | Path, error: Exception) -> InputError:
-    return InputError(f"{Path(folder) / DOCUMENT} is not the document of a selection: {error!r}")

@@ -41,7 +41,8 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
-from hf_select.pipeline.handing_over import write_script
+from hf_select.pipeline.efficiency import measure_candidates
+from hf_select.pipeline.handing_over import write_card, write_script
 from hf_select.pipeline.inspecting import tell_target, told_options
 from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
@@ -257,6 +258,7 @@ def select(
         locations,
         strangers=catalog is not None,
         must_load=True,
+        recipe=recipe,
         cache=folder.state / "features",
         should_stop=should_stop,
         say=say,
@@ -345,15 +347,28 @@ def select(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         limits=settings.limits.to_dict(),
         excluded=recalled.excluded,
+        from_catalog=None if catalog is None else _strangers(recalled, record, target.task),
         entries=recalled.entries,
+        tuned=recalled.tuned,
         test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
     if is_main_process():
+        document["efficiency"] = measure_candidates(
+            document,
+            recalled.entries,
+            locations,
+            target,
+            max_length=recipe.max_length,
+            should_stop=should_stop,
+            say=say,
+        )
+        document["seconds"] = round(time.perf_counter() - started, 3)
 
         def save_winner(path: Path) -> None:
             winner.save_pretrained(path)
+            write_card(path, document, entry, on_hub=locations.location(entry.repo_id) is None)
             write_script(
                 path,
                 entry,
@@ -382,6 +397,12 @@ def _looked_by(
         "offered": digest(sorted([e.repo_id, e.revision] for e in offered if e.task == task)),
         "proxies": len(record.proxies(task)),
     }
+
+
+def _strangers(recalled: Recalled, record: Record, task: str) -> int:
+    """How many of the models that were asked about the record doesn't know."""
+    asked_about = {*recalled.considered, *(one.repo_id for one in recalled.excluded)}
+    return len(asked_about - set(record.sizes(task)))
 
 
 def _ruled_out(excluded: Sequence[Excluded]) -> dict[str, Any]:

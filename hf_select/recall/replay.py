@@ -110,7 +110,7 @@ def replay_recall(
             for method in methods:
                 found = None
                 if method != "hybrid" and (wanted := needs_proxy(method, hidden, clustering)):
-                    kind = TASK_KINDS[matrix.task]
+                    kind = TASK_KINDS[matrix.task] if metric.kind == "any" else metric.kind
                     found = recorded_scores(method, wanted, dataset, kind, proxies or {})
                     if found is None:
                         continue

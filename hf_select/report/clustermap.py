@@ -16,6 +16,9 @@ from hf_select.report.svg import Box, drawing, esc, short_names, text_at
 MAX_LABELS = 16
 """Models that the map tries to name."""
 
+CROWD = 300
+"""Models above which names would cover points: only the winner and the recalled have theirs."""
+
 BIG, SMALL, TINY = 5.0, 3.4, 2.4
 """Radius of a mark by how many there are, in px."""
 
@@ -37,6 +40,7 @@ def cluster_map_svg(
     if alike is None:
         nothing = text_at(0, 24, "Too few models to compare.")
         return drawing("hfs-map", 320, 40, "Map of the models", nothing, standalone)
+    height = min(height, _high(alike, width))
     box = (18.0, 16.0, width - 18.0, height - 40.0)
     at = _places(alike, box)
     radius = BIG if len(at) <= 120 else SMALL if len(at) <= 500 else TINY
@@ -45,6 +49,12 @@ def cluster_map_svg(
     body = _rings(alike, at, radius) + "".join(points) + _names(alike, at, box, radius) + axis
     about = f"{len(at)} models; neighbours scored alike on the benchmarks."
     return drawing("hfs-map", width, height, "Map of the models", body, standalone, about)
+
+
+def _high(alike: Likeness, width: int) -> int:
+    """The height in px that a flat map needs: its own, and some room for names."""
+    across, up = np.ptp(alike.plane[0], axis=0)
+    return int(max(220.0, (width - 60.0) * up / max(float(across), 1e-12) + 110.0))
 
 
 def _places(alike: Likeness, box: Box) -> list[tuple[float, float]]:
@@ -70,7 +80,7 @@ def _point(alike: Likeness, i: int, x: float, y: float, radius: float) -> str:
         said += ", the winner"
     elif model in alike.recalled:
         said += ", recalled"
-    title = f"<title>{esc(said)}</title>" if len(alike.models) <= 300 else ""
+    title = f"<title>{esc(said)}</title>" if len(alike.models) <= CROWD else ""
     return (
         f'<path class="pt model {alike.kind[i]}" d="{mark(alike.kind[i], x, y, radius)}" '
         f'role="img" aria-label="{esc(said)}">{title}</path>'
@@ -92,7 +102,9 @@ def _names(alike: Likeness, at: list[tuple[float, float]], box: Box, radius: flo
     place = {model: i for i, model in enumerate(alike.models)}
     best = sorted(place, key=lambda m: -_finite(float(alike.mean[place[m]])))
     heads = [m for m in best if m in alike.representatives]
-    wanted = dict.fromkeys([alike.winner, *heads, *alike.recalled, *best[:3]])
+    many = len(at) > CROWD
+    others = [] if many else [*heads, *best[:3]]
+    wanted = dict.fromkeys([alike.winner, *others[:7], *alike.recalled, *others])
     chosen = [m for m in wanted if m in place][:MAX_LABELS]
     names = short_names(chosen, 22)
     labels = []
@@ -102,7 +114,7 @@ def _names(alike: Likeness, at: list[tuple[float, float]], box: Box, radius: flo
             labels.append(Label(here, names[model], "label winner", gap, 1.2))
         else:
             labels.append(Label(here, names[model], "label", gap, most=70.0))
-    shown = at if len(at) <= 300 else [label.at for label in labels]
+    shown = [label.at for label in labels] if many else at
     return "".join(named(labels, box, [around(p, radius + 2) for p in shown], radius=radius))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_select.foreign_metrics import plain_metric
 from hf_select.metrics import Metric, find_metric, get_metric
 from hf_select.records import (
     NAN,
@@ -62,19 +63,21 @@ def selection_document(
     from_catalog: int | None = None,
     entries: Mapping[str, ModelEntry] | None = None,
     efficiency: Mapping[str, Any] | None = None,
+    tuned: Mapping[str, str] | None = None,
     test_metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
 
     `trivial` maps a split to the trivial predictor's raw score there, `split_rows` a split to its
-    number of rows, `revisions` a model to its commit. `num_models` is how many models the record
-    offered for the task. `entrants` maps a candidate to its model and learning rate, where one
+    number of rows, `revisions` a model to its commit. `num_models` is how many models could be
+    recalled. `entrants` maps a candidate to its model and learning rate, where one
     model can be several; `expected` is what it was expected to spend, `replayed` the
     summary of the replays that say so; `early_rows` the validation
     rows that scores before epoch 1 rest on; `test_metrics` the winner's predictions on the test
     split, scored by every metric of the task's kind. `excluded` are the models that `limits` ruled
-    out, which `num_models` doesn't count; of those that it counts `from_catalog` are a catalog's
-    alone (None without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    out, which `num_models` doesn't count; of both `from_catalog` are a catalog's alone (None
+    without one). `entries`: model -> what is known of it; `tuned`: model -> a sentence, of those
+    that had been tuned on the target before. `seconds` is the wall time of
     everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
     become None.
     """
@@ -99,6 +102,12 @@ def selection_document(
             "epochs": float(result.curves[result.winner].epochs[-1]),
             "val": result.val,
             "test": result.test,
+            "test_error": _round(
+                standard_error(
+                    result.test, how, trivial.get("test", NAN), split_rows.get("test", 0)
+                ),
+                6,
+            ),
             "test_metrics": dict(test_metrics or {}),
             "checkpoint": result.checkpoint,
         },
@@ -154,9 +163,9 @@ def selection_document(
             for rung in result.rungs
         ],
         "curves": {model: curve.to_dict() for model, curve in result.curves.items()},
-        "recall": _recall(recall, clustering, how, trivial.get("test", NAN)),
-        "clusters": None if clustering is None else _clusters(clustering),
-        "matrix": None if matrix is None else _matrix(matrix),
+        "recall": _recall(recall, clustering, how, trivial.get("test", NAN), tuned or {}),
+        "clusters": None if clustering is None else clusters_part(clustering),
+        "matrix": None if matrix is None else matrix_part(matrix),
         "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
         "data": {
             "rows": dict(split_rows),
@@ -189,6 +198,18 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
     return value
+
+
+def standard_error(score: float, metric: Metric, trivial: float, rows: int) -> float:
+    """The standard error of a raw score on that many rows, NaN where it can't be told.
+
+    Binomial for classification, that of normal errors for regression: `Metric.row_variance`.
+    """
+    skill = float(metric.skill(score, trivial))
+    unit = abs(float(metric.unskill(1.0, trivial)) - float(metric.unskill(0.0, trivial)))
+    if rows < 1 or not math.isfinite(skill) or not math.isfinite(unit):
+        return NAN
+    return unit * math.sqrt(float(metric.row_variance(skill, trivial)) / rows)
 
 
 # -------------------------------------------------------------------------------- in words
@@ -234,7 +255,7 @@ _METRIC_NAMES = {
 
 def metric_text(metric: str) -> str:
     """A metric's name as people write it."""
-    return _METRIC_NAMES.get(metric, metric)
+    return _METRIC_NAMES.get(metric, plain_metric(metric))
 
 
 def score_text(value: float | None, metric: str) -> str:
@@ -456,7 +477,11 @@ def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:
 
 
 def _recall(
-    recall: RecallResult, clustering: Clustering | None, metric: Metric, trivial: float
+    recall: RecallResult,
+    clustering: Clustering | None,
+    metric: Metric,
+    trivial: float,
+    tuned: Mapping[str, str],
 ) -> dict[str, Any]:
     representatives: set[str] = set()
     sizes: dict[str, int] = {}
@@ -486,6 +511,7 @@ def _recall(
             "cluster": c.cluster if c.cluster >= 0 else None,
             "cluster_size": sizes.get(c.model),
             "representative": c.model in representatives,
+            "tuned_on_target": tuned.get(c.model),
             "reason": c.reason,
         }
         for c in recall.candidates
@@ -526,7 +552,8 @@ def judgement(recall: RecallResult) -> dict[str, Any]:
     return found
 
 
-def _clusters(clustering: Clustering) -> dict[str, Any]:
+def clusters_part(clustering: Clustering) -> dict[str, Any]:
+    """Clusters for the page: their models by name."""
     return {
         "algorithm": clustering.algorithm,
         "threshold": clustering.threshold,
@@ -546,7 +573,7 @@ def _clusters(clustering: Clustering) -> dict[str, Any]:
     }
 
 
-def _matrix(matrix: PerformanceMatrix) -> dict[str, Any]:
+def matrix_part(matrix: PerformanceMatrix) -> dict[str, Any]:
     """The matrix for the page; mean scores to six decimals keep the file small."""
     matrix = replace(matrix, scores=np.round(matrix.scores, 6))
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,9 +77,12 @@ def name(text: object) -> str:
     return esc(text) if text.isascii() else f"<bdi>{esc(text)}</bdi>"
 
 
-def head(words: Iterable[str]) -> str:
-    """The heading of a table; a column without words has none."""
-    cells = "".join(f'<th scope="col">{esc(h)}</th>' if h else "<td></td>" for h in words)
+def head(words: Iterable[str], *, extra: Collection[str] = ()) -> str:
+    """The heading of a table; a column without words has none. `extra`: not on a narrow page."""
+    cells = "".join(
+        f'<th scope="col"{" class=extra" * (h in extra)}>{esc(h)}</th>' if h else "<td></td>"
+        for h in words
+    )
     return f"<thead><tr>{cells}</tr></thead>\n"
 
 
@@ -105,13 +108,21 @@ def bar(share: float) -> str:
     )
 
 
-def name_list(models: Sequence[str], strong: Iterable[str] = (), starred: str | None = None) -> str:
-    """Names after each other, some bold, the starred one first."""
+def name_list(
+    models: Sequence[str],
+    strong: Iterable[str] = (),
+    starred: str | None = None,
+    *,
+    most: int = MAX_NAMES,
+) -> str:
+    """Names after each other, some bold, the starred one first; of many the bold ones first."""
     bold = set(strong)
     models = sorted(models, key=lambda m: m != starred) if starred else models
+    if len(models) > most:
+        models = sorted(models, key=lambda m: m != starred and m not in bold)
     shown = [
         f"<b>{star}{name(m)}</b>" if m in bold else f"<span>{star}{name(m)}</span>"
-        for m in models[:MAX_NAMES]
+        for m in models[:most]
         for star in ("★ " if m == starred else "",)
     ]
     more = len(models) - len(shown)

@@ -207,7 +207,7 @@ def _dot(plane: _Plane, point: _Point, on_front: bool) -> str:
     said = f"{point.name}: price {point.price:.3g}, regret {point.regret:.2f} points"
     if point.high > point.low:
         said += f" ({point.low:.2f} to {point.high:.2f})"
-    kind = "point" + (" on" if on_front else "") + (" ours" if point.ours else "")
+    kind = "pt point" + (" on" if on_front else "") + (" ours" if point.ours else "")
     radius = _DOT + 2 if point.ours else _DOT
     return (
         f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}" role="img" '

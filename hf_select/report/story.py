@@ -44,22 +44,25 @@ def recalled_of(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def stages(document: Mapping[str, Any]) -> list[Stage]:
     """From the record to the winner; empty where nothing is known of the record.
 
-    The catalog and the limits are stages where the document has them.
+    The catalog and the limits are stages where the document has them. Its `record` counts whoever
+    could be recalled; `excluded` were ruled out before, and `catalog` of both are a catalog's only.
     """
     funnel = document.get("funnel") or {}
-    record, catalog = funnel.get("record"), funnel.get("catalog")
-    if not record:
+    considered, own = funnel.get("record"), funnel.get("catalog") or 0
+    if not considered:
         return []
     excluded = funnel.get("excluded") or 0
+    everyone = considered + excluded
     between = ("finalists", "at the last decision", "still there when it was made")
     if own_pace(document):
         between = ("trained", "trained at all", "each as far as was worth its cost")
-    counts = {"trained": len(document.get("curves") or {}), **funnel}
+    counts = {"trained": len(document.get("curves") or {}), **funnel, "record": everyone - own}
     told = [("record", "in the record", "fine-tuned earlier, on other data")]
-    if catalog and catalog != record:
-        told.append(("catalog", "in the catalog", "pinned, and can be loaded"))
+    if own:
+        counts["catalog"] = everyone
+        told.append(("catalog", "with the catalog's", f"{own:,} that nobody has fine-tuned yet"))
     if excluded:
-        counts["limits"] = max(0, (catalog or record) - excluded)
+        counts["limits"] = considered
         told.append(("limits", "within the limits", f"{excluded:,} ruled out by what was asked"))
     told += [
         ("recalled", "recalled", "worth a look, by record and proxy"),

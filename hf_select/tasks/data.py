@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import AccessError, DataError, HubError, InputError
+from hf_select.metrics import METRICS
 from hf_select.records import DatasetEntry
 from hf_select.spans import are_span_tags
 from hf_select.tasks import choice_rows, token_rows
@@ -37,7 +38,7 @@ from hf_select.tasks.labels import (
 )
 from hf_select.tasks.pixels import image_hash
 from hf_select.tasks.rows import Rows, check_untouched
-from hf_select.tasks.scoring import check_allowed, other_scores, score_by, scorer
+from hf_select.tasks.scoring import check_allowed, scorer
 from hf_select.tasks.sources import Source, read_source, with_parts
 from hf_select.tasks.splitnames import SPLITS
 from hf_select.tasks.splits import SHARE, set_apart
@@ -123,13 +124,17 @@ class TargetData:
 
     def score(self, answers: Answers) -> float:
         """The raw score of answers, by this target's metric."""
-        return score_by(scorer(self.metric), answers, self.label_names)
+        metric = scorer(self.metric)
+        if metric.sequences:
+            answers = answers.as_tags(self.label_names)
+        return metric(answers.predictions, answers.references)
 
     def scores(self, answers: Answers) -> dict[str, float]:
-        """By this target's metric, and by all of ours that fit the task."""
-        return other_scores(
-            get_task(self.task).kind, answers, scorer(self.metric), self.label_names
-        )
+        """The same by this target's metric and by all of ours that fit its task."""
+        kind = get_task(self.task).kind
+        others = (m for m in METRICS.values() if m.kind == kind and not m.sequences)
+        found = {m.name: m(answers.predictions, answers.references) for m in others}
+        return found | {self.metric: self.score(answers)}
 
 
 def load_target(

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from hf_select.errors import InputError
 from hf_select.foreign_metrics import PREFIX, Foreign, parse_foreign
-from hf_select.metrics import METRICS, Metric, get_metric
-from hf_select.spans import are_span_tags
-from hf_select.tasks.encoded import Answers
+from hf_select.metrics import Metric, get_metric
 
 ALLOW = "HF_SELECT_ALLOW_METRIC_CODE"
 """Environment variable: 1 = metrics that a catalog or a record names may be loaded and run."""
@@ -56,26 +54,6 @@ def check_allowed(name: str, where: str) -> None:
         )
 
 
-def score_by(metric: Metric, answers: Answers, names: tuple[str, ...]) -> float:
-    """The raw score of answers; `names` are those of the class ids."""
-    if metric.sequences:
-        answers = answers.as_tags(names)
-    return metric(answers.predictions, answers.references)
-
-
-def other_scores(
-    kind: str, answers: Answers, own: Metric, names: tuple[str, ...] = ()
-) -> dict[str, float]:
-    """Answers by all our metrics of a kind, and by the metric `own` that was chosen.
-
-    By those of `sequences` only where they are rows of tags that mark spans.
-    """
-    spans = answers.ends is not None and are_span_tags(names)
-    fitting = [m for m in METRICS.values() if m.kind == kind and (spans or not m.sequences)]
-    found = {m.name: score_by(m, answers, names) for m in fitting}
-    return found if own.name in found else {own.name: score_by(own, answers, names), **found}
-
-
 def _load(said: Foreign) -> Any:
     """The `evaluate` module. Its code is run."""
     path = str(Path(said.path).expanduser()) if said.is_folder else said.path
@@ -86,16 +64,33 @@ def _load(said: Foreign) -> Any:
         )
     import evaluate
 
+    _follow_offline_mode()
     try:
         return evaluate.load(path, keep_in_memory=True)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        hint = f"a folder with {Path(path).stem}.py works offline: {PREFIX}./{Path(path).stem}:..."
+        stem = Path(path).stem
+        hint = f"one of the Hub's needs a network the first time; a folder with {stem}.py doesn't: "
+        hint += f"{PREFIX}./{stem}:better=..."
         if said.is_folder:
             hint = f"try it alone: evaluate.load({path!r})"
         raise InputError(
             f"the metric {said.path!r} can't be loaded: {lines[0]}", hint=hint
         ) from error
+
+
+def _follow_offline_mode() -> None:
+    """`evaluate` has a switch of its own: where the Hub's says offline it asks nobody either.
+
+    One that was loaded before is in its cache then. Its progress bars are for files of 5 kB.
+    """
+    import evaluate
+    from evaluate.utils.logging import disable_progress_bar
+    from huggingface_hub import constants
+
+    disable_progress_bar()
+    if constants.is_offline_mode():
+        evaluate.config.HF_EVALUATE_OFFLINE = True
 
 
 def _compute(said: Foreign, module: Any, predictions: NDArray, references: NDArray) -> float:

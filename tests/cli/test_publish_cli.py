@@ -230,3 +230,46 @@ def test_words():
     assert [size(n) for n in (0, 1, 999, 1500, 99_000, 12_345_678)] == [
         *("0 bytes", "1 byte", "999 bytes", "1.5 kB", "99.0 kB", "12.3 MB"),
     ]
+
+
+def test_a_page_goes_to_a_space(hub, say, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grow(tmp_path / "mine")
+    code, out, _ = say("publish --results mine --space lab/page", strict=True)
+    commit = hub.commits("space", "lab/page")[0].sha
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"The page is put up as lab/page, a new Space, in commit {commit[:8]}",
+            f"{hub.endpoint}/spaces/lab/page",
+        ],
+    )
+    page = hub.files("space", "lab/page")["index.html"].decode()
+    assert "The record <em>mine</em>" in page
+    assert str(tmp_path) not in page
+    code, out, _ = say("publish --results mine --space lab/page", strict=True)
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "Nothing to put up: lab/page has this page already",
+    )
+
+    code, out, _ = say(f"publish --results mine --to {REPO} --space lab/page --json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["rows"]["runs"] == 4
+    assert document["space"]["files"] == ["index.html", "README.md"]
+    assert f"The record <em>{REPO}</em>" in hub.files("space", "lab/page")["index.html"].decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("publish --results mine", "--to a results dataset, or --space"),
+        ("publish --results mine --space lab/page --create-pr", "needs --to"),
+    ],
+)
+def test_what_is_to_be_published_must_be_said(line, words, hub, say):
+    code, _, err = say(line, strict=True)
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert not hub.requests()

@@ -290,6 +290,17 @@ def test_list_datasets(hub):
     assert [space.id for space in api(hub).list_spaces()] == ["lab/app"]
 
 
+def test_a_new_space_has_a_template_by_its_sdk(hub):
+    client = api(hub, "hf_alice")
+    client.create_repo("lab/static", repo_type="space", space_sdk="static")
+    client.create_repo("lab/app", repo_type="space", space_sdk="gradio")
+    assert set(hub.files("space", "lab/static")) == {
+        ".gitattributes", "README.md", "index.html", "style.css",
+    }  # fmt: skip
+    assert client.space_info("lab/static").sdk == "static"
+    assert set(hub.files("space", "lab/app")) == {".gitattributes", "README.md"}
+
+
 def test_extra_overrides(hub):
     add_model(hub, "lab/x", extra={"tags": ["odd"], "safetensors": {"parameters": {}, "total": 9}})
     (found,) = api(hub).list_models(filter="odd", expand=["safetensors"])

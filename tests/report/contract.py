@@ -25,7 +25,7 @@ def with_everything(document: dict[str, Any]) -> dict[str, Any]:
         }
         for k in range(1, 5)
     ] + [{"model": "zoo/secret", "limit": "exclude", "reason": "excluded by name"}]
-    full["funnel"] |= {"catalog": 30, "excluded": 5}
+    full["funnel"] |= {"catalog": 6, "excluded": 5}
     full["efficiency"] = {
         "device": "cpu (2 cores)",
         "batch_size": 32,

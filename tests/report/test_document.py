@@ -22,8 +22,8 @@ from hf_select.records import (
     SelectionResult,
 )
 from hf_select.report.document import (
-    _clusters,
     clean,
+    clusters_part,
     epochs_text,
     percent_text,
     score_text,
@@ -117,7 +117,7 @@ def test_by_hand():
     assert document["winner"]["revision"] == "f" * 40
     assert document["price"] == (3.0 + 0.5) / 2.0
     assert document["cost"]["seconds"] == 1.235
-    funnel = {"record": 9, "excluded": 0, "catalog": None, "recalled": 3}
+    funnel = {"excluded": 0, "catalog": None, "record": 9, "recalled": 3}
     funnel |= {"trained": 2, "finalists": 2, "winner": 1}
     assert document["funnel"] == funnel
     assert document["recall"]["candidates"][0]["cluster"] is None
@@ -257,7 +257,7 @@ def test_score_text(value, metric, text):
 
 def test_ids_of_clusters_may_have_gaps_and_any_order():
     found = Clustering(tuple("abcd"), np.array([90, 4, 90, 7]), None, {90: 2}, "average", 0.1, 0.5)
-    groups = _clusters(found)["groups"]
+    groups = clusters_part(found)["groups"]
     assert [(g["id"], g["models"], g["representative"]) for g in groups] == [
         (90, ["a", "c"], "c"),
         (4, ["b"], None),

@@ -67,8 +67,8 @@ def test_pareto_takes_the_first_of_equal_ones():
 
 def test_ours_may_have_parameters_or_another_name():
     svg = price_svg({"trend:tolerance=1": {"price": 2.0, "regret": 0.2}})
-    assert 'class="point on ours"' in svg
-    assert 'class="point on ours"' in price_svg(FEW, ours="halving")
+    assert 'class="pt point on ours"' in svg
+    assert 'class="pt point on ours"' in price_svg(FEW, ours="halving")
     assert "ours" not in price_svg({"halving": {"price": 2.0, "regret": 0.2}}).split("</style>")[1]
 
 

@@ -80,13 +80,14 @@ class TestNoLeak:
         assert sources == {*IMAGE_SOURCES, *TEXT_SOURCES}
         assert all(hashes["pretrain", source, "pretrain"] for source in sources)
 
-    def test_the_shipped_targets_rows_are_the_hashed_ones(self, hashes):
+    @pytest.mark.parametrize("name", ["wordnet-nouns", "rated-tweets"])
+    def test_the_shipped_targets_rows_are_the_hashed_ones(self, hashes, name):
         for split in SPLITS:
-            path = DEMO / "data" / "wordnet-nouns" / f"{split}.csv"
+            path = DEMO / "data" / name / f"{split}.csv"
             with path.open(encoding="utf-8", newline="") as file:
                 texts = [row["text"] for row in csv.DictReader(file)]
             recomputed = [zoo_rows.hash_text(text) for text in texts]
-            assert recomputed == hashes["target", "wordnet-nouns", split]
+            assert recomputed == hashes["target", name, split]
 
     def test_scikit_learns_digits_are_the_hashed_ones(self, hashes):
         from zoo.images import sklearn_digits
@@ -116,6 +117,32 @@ class TestTheTarget:
         assert set(labels["train"]) == set(labels["validation"]) == set(labels["test"])
         assert "Princeton University" in (folder / "NOTICE.txt").read_text(encoding="utf-8")
         assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
+
+
+class TestTheRatings:
+    def test_sizes_values_and_licence(self):
+        folder = DEMO / "data" / "rated-tweets"
+        ratings: list[float] = []
+        for split, expected in zip(SPLITS, (900, 300, 400), strict=True):
+            with (folder / f"{split}.csv").open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            assert len(rows) == expected
+            ratings += [float(row["rating"]) for row in rows]
+        assert -4 <= min(ratings) < -3
+        assert 3 < max(ratings) <= 4
+        assert len(set(ratings)) > 60
+        assert "MIT License" in (folder / "NOTICE.txt").read_text(encoding="utf-8")
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
+
+    def test_ratings_of_the_record_are_not_the_shipped_ones(self, hashes, catalog):
+        sets = [e["repo_id"].split("/")[1] for e in catalog["datasets"] if e["num_labels"] == 1]
+        assert {"tweets_valence", "gloss_depth", "rated_movie"} <= set(sets)
+        target = {v for s in SPLITS for v in hashes["target", "rated-tweets", s]}
+        pools = {v for (role, _, _), rows in hashes.items() if role == "pretrain" for v in rows}
+        for name in sets:
+            rows = {v for s in SPLITS for v in hashes["benchmark", name, s]}
+            assert not rows & target
+            assert not rows & pools
 
 
 class TestTheModels:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from foreign_metric import metric_module
 from tiny import tiny_text_csv
 
 from hf_select.errors import InputError
@@ -13,41 +14,7 @@ from hf_select.metrics import METRICS, get_metric
 from hf_select.tasks import load_benchmark, load_target
 from hf_select.tasks.data import dataset_entry
 from hf_select.tasks.encoded import Answers
-from hf_select.tasks.scoring import ALLOW, check_allowed, other_scores, scorer
-
-MODULE = '''"""A metric of somebody's."""
-
-import datasets
-import evaluate
-
-
-class {name}(evaluate.Metric):
-    def _info(self):
-        value = datasets.Value("{kind}")
-        return evaluate.MetricInfo(
-            description="",
-            citation="",
-            inputs_description="",
-            features=datasets.Features({{"predictions": value, "references": value}}),
-        )
-
-    def _compute(self, predictions, references, power=1):
-        misses = [abs(p - r) for p, r in zip(predictions, references)]
-        return {result}
-'''
-
-
-def metric_module(
-    folder: Path,
-    *,
-    kind: str = "float64",
-    result: str = '{"misses": sum(m**power for m in misses) / len(misses)}',
-) -> Path:
-    """A folder with a metric that evaluate loads."""
-    folder.mkdir(parents=True)
-    text = MODULE.format(name=folder.name.capitalize(), kind=kind, result=result)
-    (folder / f"{folder.name}.py").write_text(text)
-    return folder
+from hf_select.tasks.scoring import ALLOW, check_allowed, scorer
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +87,14 @@ def test_a_target_takes_it_and_a_catalog_needs_leave(misses, tmp_path, monkeypat
         load_target(tiny_text_csv(tmp_path / "classes.csv"), metric=name)
 
 
-def test_other_scores_are_those_of_the_kind(misses):
-    predictions, references = np.array([1.0, 2.0, 3.5]), np.array([1.0, 2.5, 3.0])
-    own = scorer(f"evaluate:{misses}:better=lower")
-    found = other_scores("regression", Answers(predictions, references), own)
-    assert list(found) == [own.name, "mse", "rmse", "mae", "r2", "pearson", "spearman"]
-    assert found[own.name] == found["mae"]
-    classes = other_scores(
-        "classification", Answers(np.array([0, 1]), np.array([0, 0])), METRICS["f1"]
-    )
-    assert set(classes) == {"accuracy", "f1", "matthews_correlation"}
+def test_a_target_scores_by_all_metrics_of_its_kind(misses, tmp_path):
+    own = f"evaluate:{misses}:better=lower"
+    path = tiny_text_csv(tmp_path / "rated.csv", 60, regression=True)
+    answers = Answers(np.array([1.0, 2.0, 3.5]), np.array([1.0, 2.5, 3.0]))
+    found = load_target(path, metric=own).scores(answers)
+    assert set(found) == {own, "mse", "rmse", "mae", "r2", "pearson", "spearman"}
+    assert found[own] == found["mae"]
+    classes = load_target(tiny_text_csv(tmp_path / "classes.csv"))
+    found = classes.scores(Answers(np.array([0, 1]), np.array([0, 0])))
+    assert found["accuracy"] == 0.5
+    assert set(found) == {"accuracy", "f1", "matthews_correlation"}

@@ -49,13 +49,26 @@ def create(store: Store, call: Call) -> Answer:
     if not valid_id(id):
         raise Refused(400, f"Invalid repo name: {id}")
     private = form.get("visibility") == "private" or form.get("private") is True
+    files = _template(form.get("sdk")) if type == "space" else {}
     try:
-        repo = store.create(type, id, author=user.name, private=private)
+        repo = store.create(type, id, files, author=user.name, private=private)
     except ValueError:
         url = f"{store.endpoint}{Repo(type, id).page}"
         message = f"You already created this {type} repo"
         raise Refused(409, message, body={"error": message, "url": url}) from None
     return Answer({"url": f"{store.endpoint}{repo.page}", "name": id, "id": id})
+
+
+def _template(sdk: Any) -> dict[str, str]:
+    """What the Hub puts into a new Space."""
+    if sdk not in ("docker", "gradio", "static"):
+        raise Refused(400, "A Space needs an sdk: docker, gradio or static")
+    card = f"---\ntitle: Space\nsdk: {sdk}\npinned: false\n---\n\nCheck out the configuration "
+    card += "reference at https://huggingface.co/docs/hub/spaces-config-reference\n"
+    if sdk != "static":
+        return {"README.md": card}
+    page = "<!doctype html><title>My static Space</title><h1>Welcome to your static Space!</h1>"
+    return {"README.md": card, "index.html": page, "style.css": "body { padding: 2rem; }"}
 
 
 def delete(store: Store, call: Call) -> Answer:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hf_select.foreign_metrics import plain_metric
 from hf_select.hub.client import COMMIT
 from hf_select.results.markdown import escape, table
 
@@ -25,7 +26,24 @@ PIPELINE_TAGS = {
     "image-regression": "image-classification",
 }
 """Our task -> the Hub's, where they differ: the Hub has no task of its own for text -> number."""
-METRIC_IDS = {"r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
+CHOOSING = """\
+import torch
+from transformers import AutoModelForMultipleChoice, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({model})
+model = AutoModelForMultipleChoice.from_pretrained({model})
+choices = ["One answer.", "Another answer."]
+pairs = tokenizer(["The question."] * len(choices), choices, padding=True, return_tensors="pt")
+with torch.no_grad():
+    logits = model(**{{name: values[None] for name, values in pairs.items()}}).logits
+print(choices[int(logits.argmax())])
+"""
+METRIC_IDS = {
+    "seqeval_f1": "seqeval",
+    "r2": "r_squared",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+}
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
 METRIC_NAMES = {"f1": "macro F1", "matthews_correlation": "Matthews correlation", "r2": "R²"}
 HUB = "https://huggingface.co"
@@ -110,7 +128,7 @@ def _front_matter(document: Mapping[str, Any], facts: CardFacts) -> str:
         language=languages or None,
         library_name="transformers",
         license=facts.license or None,
-        metrics=[METRIC_IDS.get(document["metric"], document["metric"])],
+        metrics=[_metric_id(document["metric"])],
         pipeline_tag=PIPELINE_TAGS.get(task, task),
         tags=["hf-select", *([task] if task in PIPELINE_TAGS else [])],
         model_name=facts.repo_id.rpartition("/")[2],
@@ -136,7 +154,7 @@ def _eval_result(document: Mapping[str, Any]) -> EvalResult:
         dataset_config=source.get("config") or None,
         dataset_split=(source.get("splits") or {}).get("test"),
         dataset_revision=source.get("revision") or None,
-        metric_type=METRIC_IDS.get(metric, metric),
+        metric_type=_metric_id(metric),
         metric_name=f"Test {_metric(document)}",
         metric_value=document["winner"]["test"],
         metric_args={"average": "macro"} if metric == "f1" else None,
@@ -207,20 +225,32 @@ def _results(document: Mapping[str, Any]) -> str:
 
 
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
+    first, *rest = usage(document, facts.repo_id)
+    code = "\n".join([first, *([] if rest[0].startswith("from ") else [""]), *rest])
+    return f"## Use\n\n```python\n{code}\n```"
+
+
+def usage(document: Mapping[str, Any], location: str) -> list[str]:
+    """A few lines of Python that load a winner from a folder or a repository, and use it."""
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
     options = ', function_to_apply="none"' if task.endswith("-regression") else ""
+    if task == "token-classification":
+        options = ', aggregation_strategy="first"'
     name = PIPELINE_TAGS.get(task, task)
+    if task == "multiple-choice":  # transformers has no pipeline of that kind
+        return CHOOSING.format(model=json.dumps(location, ensure_ascii=False)).splitlines()
     if task.startswith("image"):
         call = 'model("picture.png")'
     elif pair:
         call = 'model({"text": "The first text.", "text_pair": "The second text."})'
     else:
         call = 'model("Some text.")'
-    return (
-        "## Use\n\n```python\nfrom transformers import pipeline\n\n"
-        f'model = pipeline("{name}", model="{facts.repo_id}"{options})\n{call}\n```'
-    )
+    return [
+        "from transformers import pipeline",
+        f'model = pipeline("{name}", model={json.dumps(location, ensure_ascii=False)}{options})',
+        call,
+    ]
 
 
 def _choice(document: Mapping[str, Any], endpoint: str) -> str:
@@ -260,15 +290,15 @@ def _choice(document: Mapping[str, Any], endpoint: str) -> str:
 
 
 def _failed(row: Mapping[str, Any]) -> bool:
-    """Whether a candidate dropped out before it was trained at all."""
-    return row["dropped_at"] is not None and not row["epochs"]
+    """Whether a candidate failed before it was trained at all."""
+    return row["dropped_at"] is not None and not row["epochs"] and row["status"] != "untrained"
 
 
 def _end_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """When and why a candidate was dropped. What a token can't see is no reader's business."""
     at = "" if row["dropped_at"] is None else f"epoch {_short(row['dropped_at'])}"
     why = "It could not be loaded." if "this token" in row["reason"] else row["reason"]
-    return ("not trained" if _failed(row) else at), why
+    return ("not trained" if at and not row["epochs"] else at), why
 
 
 def _record(document: Mapping[str, Any], endpoint: str) -> str:
@@ -404,7 +434,12 @@ def _settings(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _metric(document: Mapping[str, Any]) -> str:
-    return METRIC_NAMES.get(document["metric"], str(document["metric"]))
+    return METRIC_NAMES.get(document["metric"], plain_metric(str(document["metric"])))
+
+
+def _metric_id(metric: str) -> str:
+    """What the Hub calls a metric."""
+    return METRIC_IDS.get(metric, plain_metric(metric))
 
 
 def _score(value: float | None) -> str:

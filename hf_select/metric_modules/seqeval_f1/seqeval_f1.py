@@ -4,14 +4,14 @@ from typing import Any
 
 import evaluate
 
-from hf_select.metric_modules import computed_of_tags, described
+from hf_select.metric_modules import computed, described
 
 
 class SeqevalF1(evaluate.Metric):
-    """`compute(predictions=..., references=...)`, lists of tags -> {"seqeval_f1": float}."""
+    """`compute(predictions=..., references=...)` -> {"seqeval_f1": float}."""
 
     def _info(self) -> Any:
         return described("seqeval_f1")
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return computed_of_tags("seqeval_f1", predictions, references)
+        return computed("seqeval_f1", predictions, references)

@@ -50,7 +50,7 @@ const points = (figure) => {
     svg.addEventListener("pointerdown", find);
     svg.addEventListener("pointerleave", calm);
 
-    // One stop for the tab key; the arrows go to the nearest point in their direction.
+    // One stop for the tab key; the arrows go on to the next point across, or up and down.
     svg.setAttribute("tabindex", "0");
     svg.addEventListener("focus", () => {
       measure();
@@ -58,21 +58,16 @@ const points = (figure) => {
     });
     svg.addEventListener("blur", calm);
     svg.addEventListener("keydown", (event) => {
-      const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (event.key === "Escape") calm();
-      if (!to) return;
+      if (!step) return;
       event.preventDefault();
       measure();
-      const from = now || shown()[0] || all[0];
-      let best = null;
-      for (const one of shown()) {
-        const [dx, dy] = [one.x - from.x, one.y - from.y];
-        const along = dx * to[0] + dy * to[1];
-        if (one === from || along <= 0.01) continue;
-        const far = along + 2 * Math.abs(dx * to[1] + dy * to[0]);
-        if (!best || far < best.far) best = { far, one };
-      }
-      say(best ? best.one : from, true);
+      const across = event.key === "ArrowLeft" || event.key === "ArrowRight";
+      const inLine = shown().sort((a, b) => (across ? a.x - b.x || a.y - b.y : a.y - b.y || a.x - b.x));
+      if (!inLine.length) return;
+      const at = inLine.indexOf(now) + step;
+      say(inLine[Math.min(inLine.length - 1, Math.max(0, at))], true);
     });
   });
 

@@ -20,8 +20,14 @@ KEYS = (
     "hide it."
 )
 
-MAX_GROUPS = 40
-"""Clusters that are listed with their models."""
+MAX_GROUPS = 24
+"""Clusters that are listed with their models, the biggest first."""
+
+FEW, MANY = 5, 120
+"""Names of a cluster that are written where there are more than so `MANY` models in all."""
+
+UNFOLDED = 12
+"""Lines of clusters up to which all are shown; of more those with a colour, the rest folded."""
 
 
 def alike(document: Mapping[str, Any], sheet: Sheet) -> str:
@@ -102,9 +108,10 @@ def _groups(document: Mapping[str, Any], clusters: Mapping[str, Any]) -> str:
     many = [g for g in groups if len(g["models"]) > 1]
     alone = [g["models"][0] for g in groups if len(g["models"]) == 1]
     recalled = [c["model"] for c in recalled_of(document)]
+    most = FEW if sum(len(g["models"]) for g in groups) > MANY else MANY
     items = []
     for place, group in enumerate(many[:MAX_GROUPS]):
-        names = name_list(group["models"], recalled, group.get("representative"))
+        names = name_list(group["models"], recalled, group.get("representative"), most=most)
         items.append(f'<li>{_key(place, group["id"])}<span class="names">{names}</span></li>')
     if len(many) > MAX_GROUPS:
         more = sum(len(g["models"]) for g in many[MAX_GROUPS:])
@@ -113,12 +120,16 @@ def _groups(document: Mapping[str, Any], clusters: Mapping[str, Any]) -> str:
             f"clusters with {more:,} models</span></li>"
         )
     if alone:
-        items.append(
-            f'<li><span class="id">alone</span><span class="names">{name_list(alone, recalled)}'
-            "</span></li>"
-        )
+        names = name_list(alone, recalled, most=most)
+        items.append(f'<li><span class="id">alone</span><span class="names">{names}</span></li>')
     note = "★ is the representative" + ("; recalled models are bold." if recalled else ".")
-    return f'<ul class="clusters">{"".join(items)}</ul>\n<p class="note">{note}</p>\n'
+    shown = len(items) if len(items) <= UNFOLDED else COLOURS
+    out = f'<ul class="clusters">{"".join(items[:shown])}</ul>\n'
+    if items[shown:]:
+        rest = f"{len(many) - shown:,} smaller clusters, and those alone"
+        out += f"<details><summary>{rest}</summary>"
+        out += f'<ul class="clusters">{"".join(items[shown:])}</ul></details>\n'
+    return f'{out}<p class="note">{note}</p>\n'
 
 
 def _key(place: int, cluster: Any) -> str:

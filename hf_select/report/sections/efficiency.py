@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_select.report.document import metric_text, score_text
 from hf_select.report.efficiency import charts, efficiency_svg, front_of
-from hf_select.report.markup import Sheet, cell, head, name
+from hf_select.report.markup import Sheet, both_widths, cell, head, name
 from hf_select.report.story import winner_of
 from hf_select.report.svg import esc
 from hf_select.report.words import bytes_text, listed, millions, milliseconds
@@ -27,7 +27,12 @@ def efficiency(document: Mapping[str, Any], sheet: Sheet) -> str:
     figure = ""
     if drawn:
         pictures = "".join(
-            f"<div>{efficiency_svg(document, chart, width=470, height=360, standalone=False)}</div>"
+            "<div>"
+            + both_widths(
+                efficiency_svg(document, chart, standalone=False),
+                efficiency_svg(document, chart, width=372, height=320, standalone=False),
+            )
+            + "</div>"
             for chart in drawn
         )
         figure = (
@@ -42,6 +47,7 @@ def efficiency(document: Mapping[str, Any], sheet: Sheet) -> str:
     return sheet.section(
         "efficiency",
         "Smaller or faster ones",
+        _trades(document),
         f"<p>{_words(document, drawn)}</p>\n",
         figure,
         f'<table class="fates sizes">{head(heads)}<tbody>{body}</tbody></table>\n',
@@ -70,6 +76,19 @@ def _words(document: Mapping[str, Any], drawn: list[str]) -> str:
                 else f"On the front of {WHAT[chart]}: {listed([*few, *more])}."
             )
     return " ".join(said) or "What each finalist would cost to keep and to run."
+
+
+def _trades(document: Mapping[str, Any]) -> str:
+    """Those that are worth a thought instead of the winner, where the document names any."""
+    found = document["efficiency"].get("alternatives") or []
+    if not found:
+        return ""
+    lines = "".join(
+        f"<li><b>{name(row.get('candidate') or row.get('model'))}</b> {name(row.get('text', ''))}"
+        "</li>"
+        for row in found
+    )
+    return f'<ul class="trades">{lines}</ul>\n'
 
 
 def _row(row: Mapping[str, Any], document: Mapping[str, Any], metric: str) -> str:

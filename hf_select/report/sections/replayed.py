@@ -34,6 +34,26 @@ def replayed(document: Mapping[str, Any], sheet: Sheet) -> str:
     )
 
 
+def record_replayed(part: Mapping[str, Any], sheet: Sheet) -> str:
+    """The same of a record by itself."""
+    found = part.get("replayed")
+    if not found:
+        return ""
+    of = count(part.get("targets") or 0, "benchmark")
+    words = (
+        f"Policies with the same recall, replayed on {of} of this record, each left out in turn, "
+        "one seed: what choosing would have cost, and how far the chosen model’s test score was "
+        "from the best of all, in points. Cheap and good is bottom left; on the dashed line are "
+        "those that none beats on both counts."
+    )
+    return sheet.section(
+        "replayed",
+        "What choosing costs, policy by policy",
+        f"<p>{esc(words)}</p>\n",
+        plane(found, sheet),
+    )
+
+
 def plane(found: Mapping[str, Any], sheet: Sheet, *, ours: str = OURS) -> str:
     """The figure with its numbers."""
     rows = "".join(

@@ -1,0 +1,100 @@
+"""What fine-tuning a model takes in memory: by its size, and by two rows sent through it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hf_select.launched import place
+from hf_select.records import Recipe
+from hf_select.tasks.base import Task, get_task
+
+if TYPE_CHECKING:
+    from hf_select.tasks.data import TargetData
+
+ROWS = 2
+"""Rows that are sent through: batch statistics can't be taken of a single one."""
+COPIES = 4
+"""Of each weight in 32 bits: itself, its gradient, AdamW's two moments."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a training holds at most, without the libraries and the data.
+
+    weights: weights, gradients, two moments, and buffers. activations: what a batch's forward pass
+    keeps for the backward pass, in 32 bits (a recipe in bf16 or fp16 keeps about half of it).
+    """
+
+    weights: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.weights + self.activations
+
+
+def footprint(location: str | Path, target: TargetData, recipe: Recipe) -> Footprint:
+    """What fine-tuning the model in that folder on the target takes, by one process of those here.
+
+    The two longest train rows go through the network once, on the CPU, and all that is kept for the
+    backward pass is counted and multiplied to a batch. Raises `ModelError` if it can't be loaded,
+    and what its own code raises on this data.
+    """
+    task = get_task(target.task)
+    module: torch.nn.Module = task.load_model(
+        location, num_labels=target.num_labels, label_names=target.label_names
+    )
+    module.float().train()
+    own = [*module.parameters(), *module.buffers()]
+    weights = COPIES * sum(p.nbytes for p in module.parameters())
+    weights += sum(b.nbytes for b in module.buffers())
+    batch = _longest(task, location, target, recipe)
+    rows = len(batch["labels"])
+    if task.kind == "regression":
+        batch["labels"] = batch["labels"].float()
+    kept = kept_for_backward(module, batch, own)
+    share = math.ceil(recipe.global_batch_size / max(1, place().world))
+    return Footprint(weights, math.ceil(kept / rows * share))
+
+
+def kept_for_backward(
+    module: torch.nn.Module, batch: dict[str, torch.Tensor], own: list[torch.Tensor]
+) -> int:
+    """Bytes that autograd saves in a forward pass, each storage once, the network's `own` aside."""
+    known = {tensor.untyped_storage().data_ptr() for tensor in own}
+    saved: dict[int, torch.Tensor] = {}  # the tensors themselves, so that no address comes again
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        address = tensor.untyped_storage().data_ptr()
+        if address not in known:
+            saved[address] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(**batch)
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _longest(
+    task: Task, location: str | Path, target: TargetData, recipe: Recipe
+) -> dict[str, torch.Tensor]:
+    """A batch of the train rows that are longest by their characters, or their parts."""
+    lengths = np.zeros(len(target.train), dtype=np.int64)
+    for name, feature in target.train.features.items():
+        listed = type(feature).__name__ in ("List", "LargeList", "Sequence")
+        if listed or getattr(feature, "dtype", "") == "string":  # no image is decoded for this
+            lengths += np.array([len(value or ()) for value in target.train[name]])
+    rows = np.argsort(-lengths, kind="stable")[:ROWS]
+    encoded = task.encode(
+        task.load_processor(location),
+        target.train.select(rows.tolist()),
+        max_length=recipe.max_length,
+    )
+    return encoded.batch(np.arange(len(rows)))
