@@ -17,7 +17,7 @@ from hf_select.tasks.contents import holds_paths
 from hf_select.tasks.datafiles import EXPECTED, FILES, ONLY_BY_NAME, ending, read_file, stem
 from hf_select.tasks.frames import Frame, Split
 from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
-from hf_select.tasks.pictures import has_metadata, read_pictures
+from hf_select.tasks.pictures import file_at, has_metadata, read_pictures
 from hf_select.tasks.splitnames import ALIASES, SPLITS, split_in, split_origins
 from hf_select.tasks.textfile import Reading
 
@@ -134,7 +134,7 @@ def _absolute(source: Source, split: str) -> Split:
     for place, name in enumerate(rows.column_names):
         if holds_paths(table.column(name)):
             paths = [
-                None if path is None else str(source.folder.absolute() / path.strip())
+                None if path is None else str(file_at(source.folder.absolute(), path))
                 for path in table.column(name).to_pylist()
             ]
             table = table.set_column(place, name, pa.array(paths, pa.string()))
