@@ -37,12 +37,9 @@ def test_thirty_two_bits_that_hold_sixteen_are_scaled_too() -> None:
 
 def test_whatever_a_decoder_stumbles_over_is_a_broken_image() -> None:
     data = bytearray(encoded(Image.new("RGB", (4, 4)), "TIFF")["bytes"])
-    for kind in range(256):  # of the entry that says where the pixels are: words, fractions, ...
-        data[72] = kind
-        try:
-            image_hash({"bytes": bytes(data), "path": None}, "row 3")
-        except DataError as error:
-            assert error.message.startswith("image of row 3 can't be decoded")
+    data[72] = 2  # where the pixels are is a text now, and Pillow raises a TypeError
+    with pytest.raises(DataError, match="image of row 3 can't be decoded"):
+        image_hash({"bytes": bytes(data), "path": None}, "row 3")
 
 
 def test_the_hash_of_a_lossless_image_is_that_of_its_pixels() -> None:
