@@ -90,7 +90,8 @@ def read_delimited(path: Path, reading: Reading) -> FileRows:
         if problem is None and table is None:
             problem = find_problem(text, form)
     if table is None:
-        place = "" if problem is None else f": row {problem.row} (line {problem.line})"
+        first = int(reading.header is False)  # the first row counts, where it isn't the header
+        place = "" if problem is None else f": row {problem.row + first} (line {problem.line})"
         what = "can't be read as rows" if problem is None else problem.what
         raise DataError(
             f"{path}{place} {what}",

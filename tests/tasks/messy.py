@@ -592,6 +592,10 @@ REFUSED: dict[str, tuple[Writer, Sequence[str]]] = {
         text_file("a.csv", table([("x\ny", "a"), *PLAIN[:3]]) + "only one\n"),
         ("a.csv", "row 5 (line 7)", "1 cells"),
     ),
+    "a row with too many cells, without a header": (
+        text_file("a.csv", table(PLAIN, ()) + "one,two,three\n", "--no-header"),
+        ("a.csv", "row 61 (line 61)", "3 cells"),
+    ),
     "NUL bytes": (
         text_file("a.csv", table(PLAIN[:4]) + "bad \0 byte,pos\n"),
         ("a.csv", "line 6", "NUL"),
