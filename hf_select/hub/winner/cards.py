@@ -168,7 +168,8 @@ def _title(document: Mapping[str, Any], facts: CardFacts) -> str:
         f"{base}{size}, fine-tuned on {_target(document, facts)} for {escape(document['task'])}."
         f"{license}\n\nhf-select chose {'among' if document.get('chosen') else 'it out of'} "
         f"{_count(funnel['record'], 'model')} of a record of earlier fine-tunings: "
-        f"{_count(funnel['recalled'], 'model')} were recalled for this data{without}, trained a little at a time, and dropped as soon as another one was ahead."
+        f"{_count(funnel['recalled'], 'model')} were recalled for this data{without}, trained a "
+        "little at a time, and dropped as soon as another one was ahead."
         f"{_instead(document)}"
     )
 
