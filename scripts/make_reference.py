@@ -79,6 +79,7 @@ def _argument(argument: click.Argument) -> str:
 def _flags(option: click.Option) -> str:
     """`--top`, `-k` K, in one order."""
     flags = sorted(option.opts, key=lambda flag: (not flag.startswith("--"), flag))
+    flags += option.secondary_opts  # such as `--no-header`
     names = ", ".join(f"`{flag}`" for flag in flags)
     if option.is_flag or option.count:
         return names

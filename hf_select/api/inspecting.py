@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_select.api.frames import frame
@@ -61,6 +62,12 @@ def inspect(
     label_column: str | None = None,
     choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
+    train: str | Path | None = None,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
     name: str | None = None,
 ) -> Inspection:
     """Task, columns, splits and metric of a target, and what was inferred. Nothing is written.
@@ -80,6 +87,12 @@ def inspect(
             "label_column": label_column,
             "choice_columns": choice_columns,
             "metric": metric,
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "encoding": encoding,
+            "delimiter": delimiter,
+            "header": header,
             "name": name,
         }
     )
@@ -97,7 +110,5 @@ def inspect(
             fingerprint=data.fingerprint,
             revision=data.revision or None,
             notes=tuple(data.notes),
-            checks=tuple(
-                (check.check, check.level, check.text) for check in getattr(data, "checks", ())
-            ),
+            checks=tuple((check.check, check.level, check.text) for check in data.checks),
         )

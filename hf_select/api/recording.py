@@ -11,7 +11,8 @@ from hf_select.api.frames import frame
 from hf_select.api.listening import Progress, heard
 from hf_select.api.selecting import recipe_of
 from hf_select.api.selection import Selection
-from hf_select.api.targets import Results, where
+from hf_select.api.targets import Results
+from hf_select.api.targets import where as place
 from hf_select.records import Recipe
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def cluster(
 
     with heard(progress) as say:
         found = pipeline.cluster(
-            where(results),
+            place(results),
             task,
             preset=preset,
             threshold=threshold,
@@ -150,7 +151,7 @@ def replay(
 
     with heard(progress) as say:
         document = pipeline.replay(
-            where(results),
+            place(results),
             task,
             phase=phase,
             policies=policies,
@@ -232,12 +233,29 @@ def benchmark(
         )
 
 
-def report(selection: Selection | str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a finished selection again; returns where it is.
+def report(
+    where: Selection | Results,
+    out: str | Path | None = None,
+    *,
+    figures: str | Path | None = None,
+    formats: Sequence[str] = ("svg",),
+    task: str | None = None,
+    replay: bool | None = None,
+    progress: Progress = False,
+) -> Path:
+    """Write the page of a finished selection again, or that of a record; returns where it is.
 
-    `selection`: what `select` gave, or its folder. `out`: another file than its `report.html`.
+    `where`: what `select` gave, or its folder; or a record. `out`: another file than the
+    selection's `report.html`, or than `<name>-report.html` here for a record. `figures`: a folder
+    for the figures as files, of the `formats` `"svg"` and `"png"`. Of a record: `task` picks one,
+    and `replay` says whether price and regret of policies are replayed (None: where it is quick).
+
+    >>> report("demo", "record.html", task="text-classification")         # doctest: +SKIP
     """
     from hf_select import pipeline
 
-    where = selection.folder if isinstance(selection, Selection) else selection
-    return pipeline.report(where, out).page
+    folder = where.folder if isinstance(where, Selection) else place(where)
+    with heard(progress) as say:
+        return pipeline.report(
+            folder, out, figures=figures, formats=formats, task=task, replay=replay, say=say
+        ).page

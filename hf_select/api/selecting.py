@@ -47,6 +47,12 @@ def select(
     label_column: str | None = None,
     choice_columns: Sequence[str] | None = None,
     metric: str | None = None,
+    train: str | Path | None = None,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
     name: str | None = None,
     seed: int = 0,
     checkpoint_every: float = 30.0,
@@ -88,6 +94,9 @@ def select(
         learning_rates: each is tried with each model.
         task, config, text_column, text_pair_column, image_column, label_column,
             choice_columns, metric: how to read the target; inferred where not stated.
+        train, validation, test: another file or folder for that split, or which of the target's
+            splits it is; those that are missing are made.
+        encoding, delimiter, header: of text files, where they can't be told.
         name: what the target is called in the answer.
         seed: of new heads and the order of rows.
         checkpoint_every: seconds between checkpoints.
@@ -145,6 +154,12 @@ def select(
             "label_column": label_column,
             "choice_columns": choice_columns,
             "metric": metric,
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "encoding": encoding,
+            "delimiter": delimiter,
+            "header": header,
         }
     )
     rates = tuple(learning_rates) or listed

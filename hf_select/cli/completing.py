@@ -59,11 +59,12 @@ VALUES: dict[str, Callable[[], list[str]]] = {
 OF_THE_DEMO: dict[str, Callable[[], list[str]]] = {"task": lambda: ["image", "text"]}
 """Those of `demo`, whose `--task` is another one."""
 
-FOLDERS = frozenset(["results", "out", "record", "catalog", "folder", "target"])
+FOLDERS = frozenset(["results", "out", "record", "catalog", "where", "target", "figures"])
 FILES = frozenset(["catalog", "target", "file", "figure", "recipe", "cells", "config", "from_list"])
+FILES |= {"train", "validation", "test"}
 """What is a path: folders, files, or both."""
 
-RECORDS = frozenset(["results", "record"])
+RECORDS = frozenset(["results", "record", "where"])
 SEVERAL = frozenset(["policies", "methods", "proxies"])
 
 

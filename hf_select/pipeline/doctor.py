@@ -24,8 +24,12 @@ from hf_select.results.repo import ResultsRepo
 LEVELS = ("ok", "note", "problem")
 """Fine; good to know; something that will break."""
 PACKAGE = "hf-select"
-EXTRAS = {"ray": "ray", "slurm": "submitit"}
-"""Extra -> the module by which it is known to be installed."""
+EXTRAS = {
+    "ray": ("ray", "--executor ray"),
+    "slurm": ("submitit", "--executor slurm"),
+    "figures": ("resvg_py", "`report --png`"),
+}
+"""Extra -> the module by which it is known to be installed, and what needs it."""
 TRACKERS = ("tensorboard", "trackio")
 LITTLE, TOO_LITTLE = 5e9, 0.5e9
 """Bytes of free disk below which a few models fill it, and below which none fits."""
@@ -124,9 +128,9 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    for extra, module in EXTRAS.items():
+    for extra, (module, wants) in EXTRAS.items():
         if find_spec(module) is None:
-            text = f"not installed: --executor {extra} needs it"
+            text = f"not installed: {wants} needs it"
             yield Finding(f"extra {extra}", "note", text, f"pip install '{PACKAGE}[{extra}]'")
         else:
             yield Finding(f"extra {extra}", "ok", version_of(module))

@@ -38,7 +38,7 @@ from hf_select.progress import Step
 
 TASK = "text-classification"
 FUNCTIONS = ("select", "recall", "inspect", "cluster", "replay", "benchmark", "report")
-OF_THE_COMMAND_LINE = {"json", "quiet", "assign", "figure", "no_proxies"}
+OF_THE_COMMAND_LINE = {"json", "quiet", "assign", "figure", "no_proxies", "png"}
 """Options whose place in Python is another one: what is returned is everything."""
 RECIPE = {"epochs", "batch_size", "max_length", "max_train_samples", "precision"}
 RECIPE |= {"group_by_length", "learning_rate"}
