@@ -273,23 +273,29 @@ def select(
 
     if launched_processes() > 1:
         agreement.part() if apart else agreement.gather()
+    begun = folder.state.exists()
     folder.start()
     journal = folder.state / "journal.jsonl"
     if journal.exists():
         steps = len(journal.read_bytes().splitlines())
         say(f"going on: the {steps} steps that were taken before are not taken again")
-    recalled = recall_with(
-        settings,
-        record,
-        target,
-        locations,
-        strangers=catalog is not None,
-        must_load=True,
-        recipe=recipe,
-        cache=folder.state / "features",
-        should_stop=should_stop,
-        say=say,
-    )
+    try:
+        recalled = recall_with(
+            settings,
+            record,
+            target,
+            locations,
+            strangers=catalog is not None,
+            must_load=True,
+            recipe=recipe,
+            cache=folder.state / "features",
+            should_stop=should_stop,
+            say=say,
+        )
+    except InputError:  # no model can be had, or none is within the limits
+        if not begun and is_main_process():
+            folder.forget()
+        raise
     field = entrants(recalled, record, target, recipe, rates, say)
     if choose is not None:
         named_candidate(choose, {name: one.model for name, one in field.items()})

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,13 @@ class SelectionFolder:
         self.state.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"digest": self.digest, "settings": self.settings}, indent=1)
         write_atomic(self.state / "settings.json", text.encode())
+
+    def forget(self) -> None:
+        """Remove the state of a selection that can't be made, and the folder if nothing else is
+        there."""
+        shutil.rmtree(self.state, ignore_errors=True)
+        with suppress(OSError):  # it holds something else
+            self.path.rmdir()
 
     def finish(
         self, document: dict[str, Any], save_winner: Callable[[Path], None], report: str
