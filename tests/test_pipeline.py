@@ -214,7 +214,10 @@ def scores(document: dict) -> dict:
             for model, curve in document["curves"].items()
         },
         "winner": {k: v for k, v in document["winner"].items() if k != "checkpoint"},
-        "ranking": document["ranking"],
+        "ranking": [
+            {key: value for key, value in row.items() if key != "cost_seconds"}
+            for row in document["ranking"]
+        ],
         "rungs": document["rungs"],
         "epochs": document["cost"]["epochs"],
     }
