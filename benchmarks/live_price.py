@@ -1,7 +1,7 @@
 """The price of choosing, live: the shipped targets, ours against halving and brute force.
 
-    python benchmarks/live_price.py [--task image|text] [--repeat 3] [--out docs/results.md]
-                                    [--json benchmarks/results/live_price.json]
+    python benchmarks/live_price.py [--task image|text|regression] [--repeat 3]
+        [--out docs/results.md] [--json benchmarks/results/live_price.json]
 
 Every policy fine-tunes for real, by the wall clock, and in turns, so that a busy moment hits all of
 them alike. Regret is that of the winner's mean test score over the recorded seeds (the shipped

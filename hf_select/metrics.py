@@ -24,6 +24,10 @@ from hf_select.spans import span_f1
 
 Array = NDArray[np.float64]
 
+LOWEST_SKILL = -1.0
+"""An error has no upper bound: one run that failed to learn must not outweigh all the others of a
+model. As evidence, whatever is worse than twice the trivial predictor's error counts as that."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -109,8 +113,10 @@ class Metric:
         """What one row adds to the sampling variance of a score, in units of skill squared.
 
         A score on n rows has about this variance / n. Binomial for classification, F1 and Matthews
-        counted as an accuracy of the same skill; that of normal errors for regression. A skill so
-        near 0 or 1 that it says nothing about its own noise counts as 3 % away from it.
+        counted as an accuracy of the same skill. Errors are set against the trivial predictor's on
+        the same rows, so that what makes rows hard for both cancels: the variance is that of R2 for
+        normal errors, 4 R2 (1 - R2)^2 / n, hardly any where hardly anything is explained. A skill
+        so near 0 or 1 that it says nothing about its own noise counts as 3 % away from it.
         """
         skill = np.asarray(skill, dtype=np.float64)
         if self.kind == "classification" or (self.kind == "any" and self.bounds == (0.0, 1.0)):
@@ -119,8 +125,12 @@ class Metric:
             return share * (1 - share) / (1 - base) ** 2
         left = np.maximum(1 - skill, 0.03)
         if self.name in ("pearson", "spearman"):
-            return (left * (2 - left)) ** 2
-        return left**2 * (0.5 if self.name in ("rmse", "mae") else 2.0)
+            return np.maximum(left * (2 - left), 0.03) ** 2
+        root = self.name in ("rmse", "mae")
+        unexplained = left**2 if root else left
+        explained = np.maximum(np.abs(1 - unexplained), 0.03)
+        of_r2 = 4 * explained * np.minimum(unexplained, 1.0) ** 2
+        return of_r2 / (4 * unexplained) if root else of_r2
 
     def valid(self, score: float) -> bool:
         """Whether a raw score is possible at all."""

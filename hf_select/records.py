@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import InputError, UnknownNameError
-from hf_select.metrics import get_metric
+from hf_select.metrics import LOWEST_SKILL, get_metric
 
 Array = NDArray[np.float64]
 
@@ -72,6 +72,7 @@ class ModelEntry:
     base_model: str | None = None
     relation: str | None = None  # finetune | adapter | merge | quantized
     weights_sha256: str | None = None
+    trained_datasets: tuple[str, ...] = ()  # as its page on the Hub names them
 
 
 @dataclass(frozen=True)
@@ -402,9 +403,9 @@ class PerformanceMatrix:
 
     @property
     def skill(self) -> Array:
-        """Scores as skill (M, D): 0 trivial, 1 perfect (see `metrics`)."""
+        """Scores as skill (M, D): 0 trivial, 1 perfect, at least `LOWEST_SKILL` (see `metrics`)."""
         columns = [
-            get_metric(metric).skill(self.scores[:, j], self.baselines[j])
+            np.maximum(get_metric(metric).skill(self.scores[:, j], self.baselines[j]), LOWEST_SKILL)
             for j, metric in enumerate(self.metrics)
         ]
         return np.stack(columns, axis=1) if columns else np.empty(self.scores.shape)

@@ -136,3 +136,47 @@ def test_an_unknown_metric_lists_the_others():
         get_metric("acuracy")
     assert "did you mean 'accuracy'" in error.value.hint
     assert "spearman" in error.value.hint
+
+
+def test_a_point_of_a_score_and_of_an_error():
+    assert get_metric("accuracy").points(0.02, 0.7) == pytest.approx(2)  # a hundredth of the score
+    assert get_metric("pearson").points(0.02, 0.0) == pytest.approx(2)
+    assert get_metric("rmse").points(0.02, 2.0) == pytest.approx(1)  # 1 % of the mean's error
+    assert get_metric("mse").points(0.02, 4.0) == pytest.approx(0.5)  # as of R2
+    assert get_metric("mae").points(0.02, np.nan) == pytest.approx(2)  # of the metric's own unit
+    assert get_metric("rmse").points([0.1, -0.1], [1.0, 2.0]).tolist() == [10, -5]
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_policy_and_a_regret_count_points_alike(metric):
+    from hf_select.selection.run import Scale
+
+    trivial = 3.0 if not metric.higher_is_better else 0.4 * (metric.name != "r2")
+    scale = Scale(metric, trivial)
+    better, worse = scale.to_raw(0.6), scale.to_raw(0.6 - scale.point)
+    gain = metric.direction * (better - worse)
+    assert metric.points(gain, trivial) == pytest.approx(1.0)
+
+
+def test_errors_have_hardly_any_noise_beside_the_mean_s_on_the_same_rows():
+    """By drawing: the deviation of skill over samples of rows, where R2 is known."""
+    rng, rows = np.random.default_rng(0), 200
+    for explained in (0.05, 0.4, 0.8):
+        found = {name: [] for name in ("rmse", "mse", "r2", "mae")}
+        for _ in range(400):
+            said = rng.normal(0, np.sqrt(explained), rows)
+            truth = said + rng.normal(0, np.sqrt(1 - explained), rows)
+            for name, skills in found.items():
+                metric = get_metric(name)
+                skills.append(metric.skill(metric(said, truth), metric.trivial(truth)))
+        for name, skills in found.items():
+            expected = np.sqrt(get_metric(name).row_variance(np.mean(skills), 1.0) / rows)
+            assert np.std(skills) == pytest.approx(expected, rel=0.3), (name, explained)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_noise_is_finite_and_positive_whatever_the_skill(metric):
+    skills = np.array([-20.0, -1.0, -0.1, 0.0, 0.01, 0.5, 0.99, 1.0])
+    variance = metric.row_variance(skills, 0.5)
+    assert np.isfinite(variance).all()
+    assert (variance > 0).all()

@@ -309,3 +309,16 @@ def test_the_mean_over_layers_skips_other_widths():
 def test_the_price_counts_proxy_passes():
     result = SelectionResult("m", 0.5, 0.5, (), {}, 12.0, 1.0, 3.0, 5.0, "halving")
     assert result.price == 3.0
+
+
+def test_one_error_without_bound_is_no_more_evidence_than_twice_the_mean_s():
+    matrix = PerformanceMatrix(
+        task="text-regression",
+        models=("a", "b"),
+        datasets=("x", "y"),
+        scores=np.array([[0.5, 900.0], [0.9, 0.9]]),
+        spread=np.full((2, 2), np.nan),
+        metrics=("rmse", "rmse"),
+        baselines=np.array([1.0, 1.0]),
+    )
+    assert matrix.skill.tolist() == [[0.5, -1.0], [pytest.approx(0.1), pytest.approx(0.1)]]

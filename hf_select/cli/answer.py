@@ -72,9 +72,9 @@ def _table(output: Output, document: Mapping[str, Any]) -> None:
         output.line(f"licence of {'all' if len(rows) > 1 else 'it'}: {licenses.pop()}")
     if forecast:
         output.line("predicted: the score in the end (with 95 %); of a dropped one, as seen then")
-    for row in rows:
+    for row in document["recall"]["candidates"]:
         if row.get("tuned_on_target"):
-            output.line(f"{candidate_name(row)} {row['tuned_on_target']}", style="yellow")
+            output.line(f"note: {row['model']}: {row['tuned_on_target']}", style="yellow")
 
 
 def predicted_text(row: Mapping[str, Any], metric: str) -> str:

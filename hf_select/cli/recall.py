@@ -56,6 +56,7 @@ def command(target: str, results: str, output: Output, **kwargs: Any) -> None:
                 "evidence": dict(c.evidence),
                 "cluster": c.cluster,
                 "mates": list(c.mates),
+                "tuned_on_target": recalled.tuned.get(c.model),
                 "reason": c.reason,
             }
             for c in found.candidates
@@ -107,6 +108,8 @@ def show_recall(out: Output, recalled: Recalled) -> None:
         out.line(f"{count(len(recalled.excluded), 'more model')} ruled out by the limits")
     if not known and licenses != {"-"}:
         out.line(f"licence of all: {licenses.pop()}")
+    for name, sentence in recalled.tuned.items():
+        out.line(f"note: {name}: {sentence}", style="yellow")
     out.line("why:")
     for rank, c in enumerate(found.candidates[:REASONS], 1):
         out.line(f"  {rank}: {c.reason}")

@@ -393,12 +393,10 @@ def model_types(task: str) -> frozenset[str]:
     """The model types that transformers has a class with a head for the task of."""
     from transformers.models.auto import modeling_auto
 
-    names = (
-        modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-        if task.startswith("image")
-        else modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
-    )
-    return frozenset(names)
+    from hf_select.tasks.base import get_task
+    from hf_select.tasks.models import HEADS
+
+    return frozenset(getattr(modeling_auto, HEADS[get_task(task).head].types))
 
 
 def _read_text(path: str | Path) -> str:

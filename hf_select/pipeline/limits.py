@@ -321,6 +321,8 @@ def fill_gaps(entries: Iterable[ModelEntry], others: Iterable[ModelEntry]) -> li
                 num_parameters=entry.num_parameters or other.num_parameters,
                 license=entry.license or other.license,
                 languages=entry.languages or other.languages,
+                base_model=entry.base_model or other.base_model,
+                trained_datasets=entry.trained_datasets or other.trained_datasets,
             )
         )
     return filled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ from hf_select.pipeline.limits import (
 )
 from hf_select.pipeline.looking import Looked, look_at_models
 from hf_select.pipeline.memory import MemoryCheck, none_within_memory
+from hf_select.pipeline.tuned import tuned_on_target
 from hf_select.records import (
     TASK_KINDS,
     Clustering,
@@ -98,7 +99,8 @@ class Recalled:
     """Phase one with what phase two needs from it.
 
     `entries` are those of the candidates and of the models that were looked at; `proxy_seconds`
-    what looking at them took; `excluded` the models that are beyond the `limits`.
+    what looking at them took; `excluded` the models that are beyond the `limits`; `tuned`:
+    candidate -> a sentence, of those that had been tuned on the target before.
     """
 
     result: RecallResult
@@ -109,6 +111,7 @@ class Recalled:
     record: RecordFacts
     limits: Limits = NO_LIMITS
     excluded: tuple[Excluded, ...] = ()
+    tuned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def considered(self) -> tuple[str, ...]:
@@ -373,6 +376,10 @@ def recall_with(
         skipped=(*result.skipped, *known.unknown),
         seconds=time.perf_counter() - started,
     )
+    names = [c.model for c in result.candidates]
+    tuned = tuned_on_target(names, entries, target, record, locations)
+    for name, sentence in tuned.items():
+        say(f"note: {name}: {sentence}")
     return Recalled(
         result,
         known.clustering,
@@ -382,6 +389,7 @@ def recall_with(
         record_facts(record),
         settings.limits,
         (*settings.excluded, *(memory.beyond.values() if memory else ())),
+        tuned,
     )
 
 

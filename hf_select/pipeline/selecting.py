@@ -349,6 +349,7 @@ def select(
         excluded=recalled.excluded,
         from_catalog=None if catalog is None else _strangers(recalled, record, target.task),
         entries=recalled.entries,
+        tuned=recalled.tuned,
         test_metrics=winner.test_scores,
     )
     entry = recalled.entries[field[result.winner].model]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_select.report.labels import Label, around, named
-from hf_select.report.likeness import COLOURS, Likeness, likeness
+from hf_select.report.likeness import Likeness, likeness
 from hf_select.report.shapes import mark
 from hf_select.report.svg import Box, drawing, esc, short_names, text_at
 
@@ -17,7 +17,7 @@ MAX_LABELS = 16
 """Models that the map tries to name."""
 
 CROWD = 300
-"""Models above which a name may cover points, and only a few get one."""
+"""Models above which names would cover points: only the winner and the recalled have theirs."""
 
 BIG, SMALL, TINY = 5.0, 3.4, 2.4
 """Radius of a mark by how many there are, in px."""
@@ -102,9 +102,10 @@ def _names(alike: Likeness, at: list[tuple[float, float]], box: Box, radius: flo
     place = {model: i for i, model in enumerate(alike.models)}
     best = sorted(place, key=lambda m: -_finite(float(alike.mean[place[m]])))
     heads = [m for m in best if m in alike.representatives]
-    wanted = dict.fromkeys([alike.winner, *heads, *alike.recalled, *best[:3]])
     many = len(at) > CROWD
-    chosen = [m for m in wanted if m in place][: COLOURS if many else MAX_LABELS]
+    others = [] if many else [*heads, *best[:3]]
+    wanted = dict.fromkeys([alike.winner, *others[:7], *alike.recalled, *others])
+    chosen = [m for m in wanted if m in place][:MAX_LABELS]
     names = short_names(chosen, 22)
     labels = []
     for model in chosen:

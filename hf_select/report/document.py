@@ -63,6 +63,7 @@ def selection_document(
     from_catalog: int | None = None,
     entries: Mapping[str, ModelEntry] | None = None,
     efficiency: Mapping[str, Any] | None = None,
+    tuned: Mapping[str, str] | None = None,
     test_metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The document of one selection.
@@ -75,7 +76,8 @@ def selection_document(
     rows that scores before epoch 1 rest on; `test_metrics` the winner's predictions on the test
     split, scored by every metric of the task's kind. `excluded` are the models that `limits` ruled
     out, which `num_models` doesn't count; of both `from_catalog` are a catalog's alone (None
-    without one). `entries`: model -> what is known of it. `seconds` is the wall time of
+    without one). `entries`: model -> what is known of it; `tuned`: model -> a sentence, of those
+    that had been tuned on the target before. `seconds` is the wall time of
     everything. Scores are raw and exact; times, shares and prices are rounded; NaN and infinities
     become None.
     """
@@ -161,7 +163,7 @@ def selection_document(
             for rung in result.rungs
         ],
         "curves": {model: curve.to_dict() for model, curve in result.curves.items()},
-        "recall": _recall(recall, clustering, how, trivial.get("test", NAN)),
+        "recall": _recall(recall, clustering, how, trivial.get("test", NAN), tuned or {}),
         "clusters": None if clustering is None else clusters_part(clustering),
         "matrix": None if matrix is None else matrix_part(matrix),
         "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
@@ -475,7 +477,11 @@ def _why_it_lost(model: str, result: SelectionResult, metric: Metric) -> str:
 
 
 def _recall(
-    recall: RecallResult, clustering: Clustering | None, metric: Metric, trivial: float
+    recall: RecallResult,
+    clustering: Clustering | None,
+    metric: Metric,
+    trivial: float,
+    tuned: Mapping[str, str],
 ) -> dict[str, Any]:
     representatives: set[str] = set()
     sizes: dict[str, int] = {}
@@ -505,6 +511,7 @@ def _recall(
             "cluster": c.cluster if c.cluster >= 0 else None,
             "cluster_size": sizes.get(c.model),
             "representative": c.model in representatives,
+            "tuned_on_target": tuned.get(c.model),
             "reason": c.reason,
         }
         for c in recall.candidates

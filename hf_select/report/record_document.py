@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf_select.clustering.scores import row_means
-from hf_select.metrics import METRICS
+from hf_select.metrics import find_metric
 from hf_select.records import (
     Clustering,
     DatasetEntry,
@@ -159,7 +159,7 @@ def _noise(matrix: PerformanceMatrix) -> list[float]:
     for j, name in enumerate(matrix.metrics):
         spread = matrix.spread[:, j]
         spread = spread[np.isfinite(spread)]
-        metric = METRICS.get(name)
+        metric = find_metric(name)
         base = float(matrix.baselines[j])
         if not len(spread) or metric is None:
             found.append(math.nan)

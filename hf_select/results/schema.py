@@ -93,6 +93,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "base_model": _TEXT,
             "relation": _TEXT,
             "weights_sha256": _TEXT,
+            "trained_datasets": _TEXTS,
         }
     ),
     "datasets": pa.schema(
@@ -175,6 +176,7 @@ _REPEATED = {("matrix", "model")}
 """Columns of texts that come again all over a large table: worth a sorted dictionary."""
 
 LATER: dict[str, dict[str, Any]] = {
+    "models": {"trained_datasets": []},
     "datasets": {"fingerprint": ""},
     "proxies": {"scoring_seconds": 0.0},
 }
@@ -552,7 +554,9 @@ def _decode_recipe(row: dict[str, Any]) -> Recipe:
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Row]] = {
     "runs": _decode_run,
-    "models": lambda row: ModelEntry(**{**row, "languages": _texts(row, "languages")}),
+    "models": lambda row: ModelEntry(
+        **{**row, **{name: _texts(row, name) for name in ("languages", "trained_datasets")}}
+    ),
     "datasets": _decode_dataset,
     "proxies": lambda row: ProxyRow(**row),
     "recipes": _decode_recipe,

@@ -41,6 +41,12 @@ left out, one was 0.5 off where 0.04 had been said."""
 ODD = 0.03
 """Standard deviation of a dataset's level at a single rung that nothing else explains; that between
 validation and test rows of the shipped record."""
+FLOOR = -0.5
+"""Below that a skill says no more. Of classes it is 0, for a score below the majority class's is a
+chance matter; errors worse than those of the mean tell of a training that memorises."""
+FLOOR = -0.5
+"""Skill below which a score says no more. Of classes it is 0, for what lies below the majority
+class's is chance; errors above those of the mean tell of a model that learns its rows by heart."""
 LEAST = 1e-6
 LOWEST, HIGHEST = 0.1, 0.97
 """Skills below and above which the room for differences shrinks no further."""
@@ -76,6 +82,7 @@ class Forecaster:
     seed (T + 1,): noise of a seed, in units of a row's variance. level (T + 1,) with
     level_covariance. usual: variance of the recorded finals around what was expected of them, noise
     included and room as it came. cells, datasets: how many runs on how many datasets taught it.
+    floor: no score counts as less.
     """
 
     epochs: Array
@@ -88,6 +95,7 @@ class Forecaster:
     usual: float
     cells: int
     datasets: int
+    floor: float = 0.0
 
     def rung_of(self, epoch: float) -> int:
         """The recorded rung that is nearest to an epoch, by ratio."""
@@ -176,7 +184,7 @@ class _Part:
         self.learned, self.row_variance, self.rows = learned, row_variance, rows
         self.design = np.hstack([np.eye(len(learned.level)), effects])  # (T + 1, T + 1 + B)
         self.rungs = seen.rungs[-LAST:] + 1
-        scores = np.maximum(seen.scores[-LAST:], 0.0)
+        scores = np.maximum(seen.scores[-LAST:], learned.floor)
         own = learned.own + extra * np.outer(learned.slope, learned.slope)
         self.own = own * np.outer(spread, spread)
         self.load = self.design[0].copy()
@@ -256,7 +264,9 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
     all models count as equally promising.
     """
     hoped = _hoped(record, expected)  # (M, D)
-    everything = np.concatenate([_finals(record)[..., None], np.maximum(record.val, 0.0)], axis=3)
+    kinds = {get_metric(name).kind for name in record.metrics}
+    floor = FLOOR if "regression" in kinds else 0.0
+    everything = np.concatenate([_finals(record)[..., None], np.maximum(record.val, floor)], axis=3)
     good = np.isfinite(everything[..., 0]) & np.isfinite(hoped)[:, :, None]
     everything = np.where(good[..., None], everything, np.nan)
     several = np.isfinite(everything).sum(axis=0) >= 2  # (D, S, T + 1)
@@ -297,6 +307,7 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
         usual=usual,
         cells=int(known[..., 0].sum()),
         datasets=int(known[..., 0].any(axis=(0, 2)).sum()),
+        floor=floor,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_select.metrics import get_metric
+from hf_select.metrics import LOWEST_SKILL, get_metric
 from hf_select.records import NAN, Array, CurveSet
 
 GROUPS = 4
@@ -129,7 +129,7 @@ def as_skill(curves: CurveSet, *, raw: bool = False) -> CurveSet:
             scores[:, j] = (
                 metric.direction * source[:, j]
                 if raw
-                else metric.skill(source[:, j], curves.baselines[j])
+                else np.maximum(metric.skill(source[:, j], curves.baselines[j]), LOWEST_SKILL)
             )
     baselines = np.zeros(len(curves.metrics)) if raw else curves.baselines
     return replace(curves, val=val, test=test, baselines=baselines)

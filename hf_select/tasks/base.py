@@ -27,7 +27,7 @@ class Task(Protocol):
     """A kind of problem, named as the Hub names it. Stateless.
 
     `input_columns` are the normalised columns that it can take (see `data.TargetData`);
-    `kind` is that of the metrics that fit it.
+    `kind` is that of the metrics that fit it; `head` a row of `models.HEADS`.
     """
 
     @property
@@ -38,6 +38,8 @@ class Task(Protocol):
     def default_metric(self) -> str: ...  # noqa: D102
     @property
     def input_columns(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def head(self) -> str: ...  # noqa: D102
 
     def load_model(
         self,

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hf_select.errors import InputError
+from hf_select.tasks import choice_rows, token_rows
 from hf_select.tasks.base import get_task
 from hf_select.tasks.columns import choose_columns, is_text_feature
 from hf_select.tasks.hubdata import config_names, quiet_datasets
+from hf_select.tasks.rows import list_of
 from hf_select.tasks.splitnames import ALIASES, split_origins
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ def _config(
     if not info.features:
         return found
     try:
+        if task in (token_rows.TASK, choice_rows.TASK):
+            return _of_lists(found, info.features, where, task, columns)
         chosen = choose_columns(info.features, where=where, task=task, look=None, **columns)
     except InputError as error:
         detail = f"{error.message}; {error.hint}" if error.hint else error.message
@@ -94,6 +98,33 @@ def _config(
             detail = f"column {column!r} holds no text"
             return replace(found, reason="no_usable_columns", detail=detail)
     return _with_labels(found, info.features[chosen.label], chosen.label, task)
+
+
+def _of_lists(
+    found: CardConfig,
+    features: datasets.Features,
+    where: str,
+    task: str,
+    columns: Mapping[str, str],
+) -> CardConfig:
+    """What the types say of words with tags, or of questions with choices."""
+    import datasets
+
+    if task == choice_rows.TASK:
+        choices = choice_rows.choose_choice_columns(
+            features, where=where, text=columns.get("text"), label=columns.get("label")
+        ).choices
+        return replace(found, num_labels=len(choices) if len(choices) > 1 else 0)
+    tags = token_rows.choose_token_columns(
+        features, where=where, text=columns.get("text"), label=columns.get("label")
+    ).tags
+    inside = list_of(features[tags])
+    if isinstance(inside, datasets.ClassLabel):
+        if inside.num_classes == 1:
+            detail = f"column {tags!r} has {inside.names[0]!r} only"
+            return replace(found, reason="one_class", detail=detail)
+        return replace(found, num_labels=inside.num_classes or 0)
+    return found
 
 
 def _with_labels(found: CardConfig, feature: Any, column: str, task: str) -> CardConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -53,18 +54,57 @@ class Check:
         return {"check": self.check, "level": self.level, "text": self.text}
 
 
+class _Seen:
+    """A target whose columns are gathered once: its splits may be selections of one table."""
+
+    def __init__(self, target: TargetData) -> None:
+        self.target = target
+        self.names, self.hashes, self.rows = target.label_names, target.hashes, target.rows
+        self._columns: dict[tuple[str, str], pa.ChunkedArray] = {}
+
+    @cached_property
+    def labels(self) -> dict[str, NDArray]:
+        """Split -> the labels of its rows."""
+        return {split: self.target.labels(split) for split in SPLITS}
+
+    @cached_property
+    def references(self) -> dict[str, NDArray]:
+        """Split -> what a score compares with: the labels, or the tags of words."""
+        if "tags" not in self.columns:
+            return self.labels
+        return {split: self.target.references(split) for split in SPLITS}
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a split, under their normalised names."""
+        return self.target.train.column_names
+
+    def column(self, split: str, name: str) -> pa.ChunkedArray:
+        """A column of a split."""
+        if (split, name) not in self._columns:
+            rows = self.target.split(split).select_columns([name]).with_format("arrow")
+            table: pa.Table = rows[:]
+            self._columns[split, name] = table.column(name)
+        return self._columns[split, name]
+
+    def size(self, split: str) -> int:
+        """Rows of a split."""
+        return len(self.labels[split])
+
+
 def data_checks(target: TargetData) -> list[Check]:
     """All checks of splits that are ready; those of the reading come before them."""
+    seen = _Seen(target)
     found = [
-        _duplicates(target),
-        _leakage(target),
-        _conflicts(target),
-        *[_small(target, split) for split in ("validation", "test")],
+        _duplicates(seen),
+        _leakage(seen),
+        _conflicts(seen),
+        *[_small(seen, split) for split in ("validation", "test")],
     ]
     if target.label_names:
-        found += [_balance(target), *_strange_names(target)]
-    if "text" in target.train.column_names:
-        found += [_long_texts(target), *_poor_texts(target)]
+        found += [_balance(seen), *_strange_names(seen)]
+    if "text" in seen.columns:
+        found += [_long_texts(seen), *_poor_texts(seen)]
     return found
 
 
@@ -109,14 +149,14 @@ def other_columns(held: Mapping[str, Contents]) -> list[Check]:
 # -------------------------------------------------------------------------------- the same rows
 
 
-def _duplicates(target: TargetData) -> Check:
+def _duplicates(seen: _Seen) -> Check:
     """Rows of train whose input another row of it has."""
-    first, again, copies = _repeats(target.hashes["train"])
-    rows = target.rows["train"]
+    first, again, copies = _repeats(seen.hashes["train"])
+    rows = seen.rows["train"]
     if not copies:
         return Check("duplicates", "ok", "no two train rows are the same")
     level: Level = "warning" if copies > 0.1 * len(rows) else "note"
-    example = f"row {rows[first]} and row {rows[again]}: {_shown(target, 'train', first)}"
+    example = f"row {rows[first]} and row {rows[again]}: {_shown(seen, 'train', first)}"
     what = "repeats" if copies == 1 else "repeat"
     text = f"{copies} of {len(rows)} train rows {what} another one ({example})"
     return Check("duplicates", level, text)
@@ -131,30 +171,30 @@ def _repeats(hashes: NDArray[np.void]) -> tuple[int, int, int]:
     return int(first[inverse[copies[0]]]), int(copies[0]), len(copies)
 
 
-def _leakage(target: TargetData) -> Check:
+def _leakage(seen: _Seen) -> Check:
     """Rows of one split whose input is also in another: they make a score too good."""
     said = []
     for known, split in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        there = {row: i for i, row in enumerate(target.hashes[known].tolist())}
-        copies = [i for i, row in enumerate(target.hashes[split].tolist()) if row in there]
+        there = {row: i for i, row in enumerate(seen.hashes[known].tolist())}
+        copies = [i for i, row in enumerate(seen.hashes[split].tolist()) if row in there]
         if copies:
             one = copies[0]
-            at = there[target.hashes[split][one].tobytes()]
+            at = there[seen.hashes[split][one].tobytes()]
             said.append(
-                f"{len(copies)} of {len(target.hashes[split])} {split} rows are in {known}, too "
-                f"(row {target.rows[split][one]} is row {target.rows[known][at]} of {known}: "
-                f"{_shown(target, split, one)})"
+                f"{len(copies)} of {len(seen.hashes[split])} {split} rows are in {known}, too "
+                f"(row {seen.rows[split][one]} is row {seen.rows[known][at]} of {known}: "
+                f"{_shown(seen, split, one)})"
             )
     if not said:
         return Check("leakage", "ok", "no row is in two splits")
     return Check("leakage", "warning", f"{'; '.join(said)}: scores come out too good")
 
 
-def _conflicts(target: TargetData) -> Check:
+def _conflicts(seen: _Seen) -> Check:
     """Inputs that come with different labels: no model can be right about all of them."""
-    hashes = np.concatenate([target.hashes[split] for split in SPLITS])
-    labels = np.concatenate([target.labels(split) for split in SPLITS])
-    places = [(split, i) for split in SPLITS for i in range(len(target.hashes[split]))]
+    hashes = np.concatenate([seen.hashes[split] for split in SPLITS])
+    labels = np.concatenate([seen.labels[split] for split in SPLITS])
+    places = [(split, i) for split in SPLITS for i in range(len(seen.hashes[split]))]
     _, first, inverse, counts = np.unique(
         hashes, return_index=True, return_inverse=True, return_counts=True
     )
@@ -165,24 +205,24 @@ def _conflicts(target: TargetData) -> Check:
     rows = int(counts[bad].sum())
     other = int(np.flatnonzero(differs)[0])
     one = int(first[inverse[other]])
-    names = [_label(target, labels[i]) for i in (one, other)]
+    names = [_label(seen, labels[i]) for i in (one, other)]
     split, i = places[one]
     text = (
         f"{rows} rows share {_count(len(bad), 'input')} with other labels: row "
-        f"{target.rows[split][i]} of {split} is {names[0]}, row "
-        f"{target.rows[places[other][0]][places[other][1]]} of {places[other][0]} is {names[1]}: "
-        f"{_shown(target, split, i)}"
+        f"{seen.rows[split][i]} of {split} is {names[0]}, row "
+        f"{seen.rows[places[other][0]][places[other][1]]} of {places[other][0]} is {names[1]}: "
+        f"{_shown(seen, split, i)}"
     )
     return Check("conflicting-labels", "warning" if rows > 0.01 * len(labels) else "note", text)
 
 
-def _label(target: TargetData, value: float) -> str:
-    return repr(target.label_names[int(value)]) if target.label_names else f"{value:g}"
+def _label(seen: _Seen, value: float) -> str:
+    return repr(seen.names[int(value)]) if seen.names else f"{value:g}"
 
 
-def _shown(target: TargetData, split: str, i: int) -> str:
+def _shown(seen: _Seen, split: str, i: int) -> str:
     """The input of a row, in a few words."""
-    row: pa.Table = target.split(split).with_format("arrow")[i : i + 1]
+    row: pa.Table = seen.target.split(split).with_format("arrow")[i : i + 1]
     if "text" in row.column_names:
         text = " ".join(str(row.column("text")[0].as_py()).split())
         return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
@@ -195,11 +235,11 @@ def _shown(target: TargetData, split: str, i: int) -> str:
 # -------------------------------------------------------------------------- labels and sizes
 
 
-def _balance(target: TargetData) -> Check:
+def _balance(seen: _Seen) -> Check:
     """How train rows (of words with tags: the words) are shared between the classes."""
-    names, metric = target.label_names, target.metric
-    what = "word" if "tags" in target.train.column_names else "row"
-    counts = np.bincount(target.references("train"), minlength=len(names))
+    names, metric = seen.names, seen.target.metric
+    what = "word" if "tags" in seen.columns else "row"
+    counts = np.bincount(seen.references["train"], minlength=len(names))
     most, least = int(counts.argmax()), int(counts.argmin())
     share = counts[most] / max(1, counts.sum())
     rare = [i for i in np.argsort(counts, kind="stable") if counts[i] < RARE]
@@ -207,12 +247,12 @@ def _balance(target: TargetData) -> Check:
     if rare:
         shown = ", ".join(f"{names[i]!r} ({counts[i]})" for i in rare[:EXAMPLES])
         more = ", ..." if len(rare) > EXAMPLES else ""
-        one = _count(len(rare), "class", "classes")
-        said.append(f"{one} of {len(names)} with less than {RARE} train {what}s: {shown}{more}")
+        one, has = _count(len(rare), "class", "classes"), "has" if len(rare) == 1 else "have"
+        said.append(f"{one} of {len(names)} {has} fewer than {RARE} train {what}s: {shown}{more}")
     unseen = [
         f"{names[i]!r} is not in {split}"
         for split in ("validation", "test")
-        for i in np.setdiff1d(np.flatnonzero(counts), target.references(split))
+        for i in np.setdiff1d(np.flatnonzero(counts), seen.references[split])
     ]
     if unseen:
         said.append(", ".join(unseen[:EXAMPLES]) + (", ..." if len(unseen) > EXAMPLES else ""))
@@ -230,26 +270,26 @@ def _balance(target: TargetData) -> Check:
     return Check("class-balance", "ok", text)
 
 
-def _small(target: TargetData, split: str) -> Check:
+def _small(seen: _Seen, split: str) -> Check:
     """How exactly a score on a split is known."""
-    usual = "accuracy" if target.label_names else "rmse"
-    metric = METRICS.get(target.metric, METRICS[usual])  # of others the noise isn't known
-    rows = len(target.split(split))
-    trivial = target.trivial(split)
+    metric, rows = METRICS.get(seen.target.metric), seen.size(split)
+    level: Level = "warning" if rows < FEW_ROWS else "note" if rows < SOME_ROWS else "ok"
+    if metric is None:  # somebody else's: how much it owes to chance isn't known
+        return Check("small-split", level, f"a score rests on {_count(rows, f'{split} row')}")
+    trivial = seen.target.trivial(split)
     deviation = 1.96 * float(np.sqrt(metric.row_variance(USUAL_SKILL, trivial) / rows))
     if metric.higher_is_better:
         how = f"{100 * deviation * abs(metric.perfect - trivial):.1f} points"
     else:  # an error: its own size is the measure
         how = f"{100 * deviation / (1 - USUAL_SKILL):.0f} % of itself"
-    level: Level = "warning" if rows < FEW_ROWS else "note" if rows < SOME_ROWS else "ok"
     text = f"a score on {_count(rows, f'{split} row')} is known to about {how}, up or down (95 %)"
     return Check("small-split", level, text)
 
 
-def _strange_names(target: TargetData) -> list[Check]:
+def _strange_names(seen: _Seen) -> list[Check]:
     """Classes that may be one, and classes that may be none."""
-    names, found = target.label_names, []
-    counts = np.bincount(target.references("train"), minlength=len(names))
+    names, found = seen.names, []
+    counts = np.bincount(seen.references["train"], minlength=len(names))
     alike: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
@@ -287,11 +327,11 @@ def _is_number(name: str) -> bool:
 # ---------------------------------------------------------------------------------------- texts
 
 
-def _long_texts(target: TargetData) -> Check:
+def _long_texts(seen: _Seen) -> Check:
     """Texts of which a model would see the beginning only, at the usual length."""
-    names = [name for name in ("text", "text_pair") if name in target.train.column_names]
+    names = [name for name in ("text", "text_pair") if name in seen.columns]
     tokens = np.concatenate(
-        [sum(_tokens(_column(target, split, name)) for name in names) for split in SPLITS]
+        [sum(_tokens(seen.column(split, name)) for name in names) for split in SPLITS]
     )
     limit = Recipe().max_length
     cut, lost = float(np.mean(tokens > limit)), 0.0
@@ -309,12 +349,6 @@ def _long_texts(target: TargetData) -> Check:
     return Check("long-texts", "warning" if lost > 0.25 else "note", text)
 
 
-def _column(target: TargetData, split: str, name: str) -> pa.ChunkedArray:
-    """A column of a split, whose rows may be a selection of what its table holds."""
-    table: pa.Table = target.split(split).select_columns([name]).with_format("arrow")[:]
-    return table.column(name)
-
-
 def _tokens(cells: pa.ChunkedArray) -> NDArray[np.float64]:
     """About how many tokens each text (N,) has."""
     from pyarrow import compute as pc
@@ -324,26 +358,26 @@ def _tokens(cells: pa.ChunkedArray) -> NDArray[np.float64]:
     return letters / CHARACTERS + (size - letters) / OTHER_BYTES
 
 
-def _poor_texts(target: TargetData) -> list[Check]:
+def _poor_texts(seen: _Seen) -> list[Check]:
     """Texts that say nothing: empty ones, or names of other things."""
     from pyarrow import compute as pc
 
     from hf_select.tasks.contents import look_at
 
     found = []
-    for name, column in zip(("text", "text_pair"), target.input_columns, strict=False):
-        if name not in target.train.column_names:
+    for name, column in zip(("text", "text_pair"), seen.target.input_columns, strict=False):
+        if name not in seen.columns:
             break  # the second input is one of choices
         said = []
         for split in SPLITS:
-            cells = _column(target, split, name)
+            cells = seen.column(split, name)
             blank = np.flatnonzero(np.asarray(pc.equal(pc.utf8_trim_whitespace(cells), "")))
             if len(blank):
-                said.append(f"{len(blank)} of {split} (row {target.rows[split][blank[0]]})")
+                said.append(f"{len(blank)} of {split} (row {seen.rows[split][blank[0]]})")
         if said:
             text = f"texts in column {column!r} that are empty: {', '.join(said)}"
             found.append(Check("empty-texts", "warning", text))
-        held = look_at(_column(target, "train", name))
+        held = look_at(seen.column("train", name))
         if held.constant or held.kind in ("numbers", "dates", "image paths"):
             text = f"column {column!r} is read as text, but holds {_listed(held.kind, held)}"
             found.append(Check("input", "warning", text))

@@ -329,22 +329,28 @@ def _resolved(
     """Names of the places, the right place of each row, and how the labels were read.
 
     A label is a place counted from 0 or from 1, a letter, a column's name, the row's own key, or
-    the text of the right choice: whichever reading fits all rows.
+    the text of the right choice: whichever reading fits all rows. Where both kinds of places fit,
+    the columns' own numbers tell.
     """
     zero = [str(i) for i in range(count)]
-    readings: list[tuple[str, Sequence[str]]] = [
+    places = [
         ("by its place, counted from 0", zero),
         ("by its place, counted from 1", [str(i + 1) for i in range(count)]),
+    ]
+    if len(columns.choices) > 1 and columns.choices[0].endswith("1"):
+        places.reverse()
+    readings: list[tuple[str, Sequence[str]]] = [
+        *places,
         ("by its letter", LETTERS[:count]),
         ("by its letter", LETTERS[:count].lower()),
     ]
     if len(columns.choices) > 1:
         readings.append(("by the name of its column", columns.choices))
-    found: list[tuple[int, str, tuple[str, ...], dict[str, list[int]]]] = []
+    tried: list[tuple[int, str, tuple[str, ...], dict[str, list[int]]]] = []
 
     def consider(how: str, names: Sequence[str], read: dict[str, list[int]]) -> None:
-        fits = sum(place >= 0 for places in read.values() for place in places)
-        found.append((fits, how, tuple(names), read))
+        fits = sum(place >= 0 for row in read.values() for place in row)
+        tried.append((fits, how, tuple(names), read))
 
     if all(keys.values()):
         own = {split: _places(labels[split], keys[split] or []) for split in labels}
@@ -354,9 +360,9 @@ def _resolved(
         consider(how, names, {s: [place.get(one, -1) for one in labels[s]] for s in labels})
     by_text = {split: _places(labels[split], choices[split]) for split in labels}
     consider("by its text", zero, by_text)
-    fits, how, names, read = max(found, key=lambda reading: reading[0])
+    fits, how, names, read = max(tried, key=lambda reading: reading[0])
     if fits < sum(map(len, labels.values())):
-        split = next(split for split, places in read.items() if -1 in places)
+        split = next(split for split, found in read.items() if -1 in found)
         row = read[split].index(-1)
         raise DataError(
             f"{where[split]}: {labels[split][row]!r} in row {row + 1}, column {columns.label!r}, "
@@ -364,7 +370,7 @@ def _resolved(
             hint="a label is a place (0, 1, ...), a letter or the right text; state the task if "
             f"{_named(columns.choices)} holds no choices",
         )
-    ids = {split: np.asarray(places, dtype=np.int64) for split, places in read.items()}
+    ids = {split: np.asarray(found, dtype=np.int64) for split, found in read.items()}
     return names, ids, f"label: the right choice {how}"
 
 

@@ -86,22 +86,23 @@ class MultipleChoice:
     name = "multiple-choice"
     kind: Kind = "classification"
     default_metric = "accuracy"
+    head = "choices"
     input_columns: tuple[str, ...] = ("text", "choices")
 
     def load_model(
         self, location: str | Path, *, num_labels: int, label_names: tuple[str, ...] = ()
     ) -> PreTrainedModel:
         """See `base.Task`. Its head gives one number a choice, whatever their number and names."""
-        model, _ = load_network("choices", location, num_labels=1)
+        model, _ = load_network(self.head, location, num_labels=1)
         return model
 
     def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """See `base.Task`."""
-        return load_network("choices", location)
+        return load_network(self.head, location)
 
     def load_processor(self, location: str | Path) -> Any:
         """See `base.Task`."""
-        return load_processor("choices", location)
+        return load_processor(self.head, location)
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> ChoiceEncoded:
         """See `base.Task`. Of a text and its choice the longer one is cut off first."""

@@ -114,6 +114,7 @@ class ImageClassification:
     name = "image-classification"
     kind: Kind = "classification"
     default_metric = "accuracy"
+    head = "image"
     input_columns: tuple[str, ...] = ("image",)
 
     def load_model(
@@ -125,7 +126,7 @@ class ImageClassification:
     ) -> PreTrainedModel:
         """See `base.Task`."""
         model, _ = load_network(
-            "image",
+            self.head,
             location,
             num_labels=num_labels,
             label_names=label_names,
@@ -135,11 +136,11 @@ class ImageClassification:
 
     def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """See `base.Task`."""
-        return load_network("image", location)
+        return load_network(self.head, location)
 
     def load_processor(self, location: str | Path) -> Any:
         """See `base.Task`."""
-        return load_processor("image", location)
+        return load_processor(self.head, location)
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> ImageEncoded:
         """See `base.Task`. `max_length` says nothing about images."""

@@ -22,21 +22,42 @@ if TYPE_CHECKING:
 class Head:
     """What a task puts on a network: the class of transformers that has it, and its words.
 
-    `images`: it sees pixels, not tokens. `own`: a head that was trained for something else has the
-    same names and could have the same shape, so the checkpoint must say that it is one of these.
+    `types`: the table of transformers that lists the model types which can have it. `images`: it
+    sees pixels, not tokens. `own`: a head that was trained for something else has the same names
+    and could have the same shape, so the checkpoint must say that it is one of these.
     """
 
     auto: str
+    types: str
     words: str
     images: bool = False
     own: bool = False
 
 
 HEADS = {
-    "text": Head("AutoModelForSequenceClassification", "text classification"),
-    "image": Head("AutoModelForImageClassification", "image classification", images=True),
-    "tokens": Head("AutoModelForTokenClassification", "token classification", own=True),
-    "choices": Head("AutoModelForMultipleChoice", "multiple choice", own=True),
+    "text": Head(
+        "AutoModelForSequenceClassification",
+        "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+        "text classification",
+    ),
+    "image": Head(
+        "AutoModelForImageClassification",
+        "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+        "image classification",
+        images=True,
+    ),
+    "tokens": Head(
+        "AutoModelForTokenClassification",
+        "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
+        "token classification",
+        own=True,
+    ),
+    "choices": Head(
+        "AutoModelForMultipleChoice",
+        "MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES",
+        "multiple choice",
+        own=True,
+    ),
 }
 SHIFTED_POSITIONS = frozenset(
     [

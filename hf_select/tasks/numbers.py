@@ -18,7 +18,7 @@ SIGNED = re.compile(
 COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
 POINT_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 COMMA_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[,' \u00a0]\d{3})+(?:\.\d+)?")
-ONE_GROUP = re.compile(r"[+-]?\d{1,3},\d{3}")
+ONE_GROUP = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
 def as_numbers(cells: Sequence[str]) -> tuple[NDArray[np.float64], str]:

@@ -64,16 +64,33 @@ def _load(said: Foreign) -> Any:
         )
     import evaluate
 
+    _follow_offline_mode()
     try:
         return evaluate.load(path, keep_in_memory=True)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        hint = f"a folder with {Path(path).stem}.py works offline: {PREFIX}./{Path(path).stem}:..."
+        stem = Path(path).stem
+        hint = f"one of the Hub's needs a network the first time; a folder with {stem}.py doesn't: "
+        hint += f"{PREFIX}./{stem}:better=..."
         if said.is_folder:
             hint = f"try it alone: evaluate.load({path!r})"
         raise InputError(
             f"the metric {said.path!r} can't be loaded: {lines[0]}", hint=hint
         ) from error
+
+
+def _follow_offline_mode() -> None:
+    """`evaluate` has a switch of its own: where the Hub's says offline it asks nobody either.
+
+    One that was loaded before is in its cache then. Its progress bars are for files of 5 kB.
+    """
+    import evaluate
+    from evaluate.utils.logging import disable_progress_bar
+    from huggingface_hub import constants
+
+    disable_progress_bar()
+    if constants.is_offline_mode():
+        evaluate.config.HF_EVALUATE_OFFLINE = True
 
 
 def _compute(said: Foreign, module: Any, predictions: NDArray, references: NDArray) -> float:

@@ -168,6 +168,7 @@ class TextClassification:
     name = "text-classification"
     kind: Kind = "classification"
     default_metric = "accuracy"
+    head = "text"
     input_columns: tuple[str, ...] = ("text", "text_pair")
 
     def load_model(
@@ -179,7 +180,7 @@ class TextClassification:
     ) -> PreTrainedModel:
         """See `base.Task`."""
         model, _ = load_network(
-            "text",
+            self.head,
             location,
             num_labels=num_labels,
             label_names=label_names,
@@ -189,11 +190,11 @@ class TextClassification:
 
     def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """See `base.Task`."""
-        return load_network("text", location)
+        return load_network(self.head, location)
 
     def load_processor(self, location: str | Path) -> Any:
         """See `base.Task`."""
-        return load_processor("text", location)
+        return load_processor(self.head, location)
 
     def encode(self, processor: Any, split: datasets.Dataset, *, max_length: int) -> TextEncoded:
         """See `base.Task`. Longer texts are cut off, of a pair the longer one first."""

@@ -136,22 +136,23 @@ class TokenClassification:
     name = "token-classification"
     kind: Kind = "classification"
     default_metric = "accuracy"  # of tags that mark spans it is seqeval_f1
+    head = "tokens"
     input_columns: tuple[str, ...] = ("tokens",)
 
     def load_model(
         self, location: str | Path, *, num_labels: int, label_names: tuple[str, ...] = ()
     ) -> PreTrainedModel:
         """See `base.Task`."""
-        model, _ = load_network("tokens", location, num_labels=num_labels, label_names=label_names)
+        model, _ = load_network(self.head, location, num_labels=num_labels, label_names=label_names)
         return model
 
     def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:
         """See `base.Task`."""
-        return load_network("tokens", location)
+        return load_network(self.head, location)
 
     def load_processor(self, location: str | Path) -> Any:
         """See `base.Task`. A tokenizer that can say which word a token is of."""
-        processor = load_processor("tokens", location)
+        processor = load_processor(self.head, location)
         if not getattr(processor, "is_fast", False):
             raise ModelError(
                 f"the tokenizer of {location} can't say which word a token comes from, so it is of "

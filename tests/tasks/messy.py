@@ -426,7 +426,7 @@ RIGHT: dict[str, tuple[Writer, dict[str, Any]]] = {
     ),
     "a class of one row": (
         text_file("a.csv", table([*ROWS, ("once only", "odd")])),
-        {"task": TEXT, "rows": 61, "said": "1 class of 3 with less than 8 train rows: 'odd' (1)"},
+        {"task": TEXT, "rows": 61, "said": "1 class of 3 has fewer than 8 train rows: 'odd' (1)"},
     ),
     "labels that differ in their case": (
         text_file(

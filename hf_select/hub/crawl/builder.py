@@ -204,4 +204,5 @@ def entry_of(task: str, facts: Facts, weights_sha256: str) -> ModelEntry:
         base_model=facts.base_models[0] if facts.base_models else None,
         relation=facts.relation or None,
         weights_sha256=weights_sha256 or None,
+        trained_datasets=tuple(facts.trained_datasets),
     )

@@ -14,6 +14,8 @@ CATEGORIES = {
     "text-regression": "text-classification",
     "image-classification": "image-classification",
     "image-regression": "image-classification",
+    "token-classification": "token-classification",
+    "multiple-choice": "multiple-choice",
 }
 """Task -> what the Hub calls datasets for it; it has no words of its own for regression."""
 

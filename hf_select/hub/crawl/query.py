@@ -25,6 +25,8 @@ PIPELINE_TAGS = {
     "text-regression": _TEXT,
     "image-classification": _IMAGE,
     "image-regression": _IMAGE,
+    "token-classification": (*_TEXT, "token-classification"),
+    "multiple-choice": (*_TEXT, "multiple-choice"),
 }
 """Task -> what its backbones are called on the Hub, by which they are listed."""
 

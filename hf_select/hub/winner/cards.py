@@ -26,7 +26,24 @@ PIPELINE_TAGS = {
     "image-regression": "image-classification",
 }
 """Our task -> the Hub's, where they differ: the Hub has no task of its own for text -> number."""
-METRIC_IDS = {"r2": "r_squared", "pearson": "pearsonr", "spearman": "spearmanr"}
+CHOOSING = """\
+import torch
+from transformers import AutoModelForMultipleChoice, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained({model})
+model = AutoModelForMultipleChoice.from_pretrained({model})
+choices = ["One answer.", "Another answer."]
+pairs = tokenizer(["The question."] * len(choices), choices, padding=True, return_tensors="pt")
+with torch.no_grad():
+    logits = model(**{{name: values[None] for name, values in pairs.items()}}).logits
+print(choices[int(logits.argmax())])
+"""
+METRIC_IDS = {
+    "seqeval_f1": "seqeval",
+    "r2": "r_squared",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+}
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
 METRIC_NAMES = {"f1": "macro F1", "matthews_correlation": "Matthews correlation", "r2": "R²"}
 HUB = "https://huggingface.co"
@@ -208,17 +225,21 @@ def _results(document: Mapping[str, Any]) -> str:
 
 
 def _use(document: Mapping[str, Any], facts: CardFacts) -> str:
-    lines = usage(document, facts.repo_id)
-    code = "\n".join([lines[0], "", *lines[1:]])
+    first, *rest = usage(document, facts.repo_id)
+    code = "\n".join([first, *([] if rest[0].startswith("from ") else [""]), *rest])
     return f"## Use\n\n```python\n{code}\n```"
 
 
 def usage(document: Mapping[str, Any], location: str) -> list[str]:
-    """Three lines of Python that load a winner from a folder or a repository, and use it."""
+    """A few lines of Python that load a winner from a folder or a repository, and use it."""
     task = document["task"]
     pair = len(document["data"].get("input_columns") or ()) > 1
     options = ', function_to_apply="none"' if task.endswith("-regression") else ""
+    if task == "token-classification":
+        options = ', aggregation_strategy="first"'
     name = PIPELINE_TAGS.get(task, task)
+    if task == "multiple-choice":  # transformers has no pipeline of that kind
+        return CHOOSING.format(model=json.dumps(location, ensure_ascii=False)).splitlines()
     if task.startswith("image"):
         call = 'model("picture.png")'
     elif pair:

@@ -23,8 +23,11 @@ KEYS = (
 MAX_GROUPS = 24
 """Clusters that are listed with their models, the biggest first."""
 
-FEW, MANY = 8, 120
+FEW, MANY = 5, 120
 """Names of a cluster that are written where there are more than so `MANY` models in all."""
+
+UNFOLDED = 12
+"""Lines of clusters up to which all are shown; of more those with a colour, the rest folded."""
 
 
 def alike(document: Mapping[str, Any], sheet: Sheet) -> str:
@@ -120,7 +123,13 @@ def _groups(document: Mapping[str, Any], clusters: Mapping[str, Any]) -> str:
         names = name_list(alone, recalled, most=most)
         items.append(f'<li><span class="id">alone</span><span class="names">{names}</span></li>')
     note = "★ is the representative" + ("; recalled models are bold." if recalled else ".")
-    return f'<ul class="clusters">{"".join(items)}</ul>\n<p class="note">{note}</p>\n'
+    shown = len(items) if len(items) <= UNFOLDED else COLOURS
+    out = f'<ul class="clusters">{"".join(items[:shown])}</ul>\n'
+    if items[shown:]:
+        rest = f"{len(many) - shown:,} smaller clusters, and those alone"
+        out += f"<details><summary>{rest}</summary>"
+        out += f'<ul class="clusters">{"".join(items[shown:])}</ul></details>\n'
+    return f'{out}<p class="note">{note}</p>\n'
 
 
 def _key(place: int, cluster: Any) -> str:

@@ -26,7 +26,8 @@ def answer(document: Mapping[str, Any], sheet: Sheet) -> str:
         f'<header>\n<p class="kicker">Model selection <span>·</span> {esc(task)}</p>\n'
         f"<h1{long}>For {name(target)}, choose <em>{name(model)}</em></h1>\n"
         f'<p class="standfirst">{_standfirst(document, metric)}</p>\n'
-        f"{_ended(document)}{_numbers(document, metric)}{funnel(document)}</header>\n"
+        f"{_ended(document)}{_warnings(document)}{_numbers(document, metric)}{funnel(document)}"
+        "</header>\n"
     )
 
 
@@ -79,6 +80,15 @@ def _ended(document: Mapping[str, Any]) -> str:
         '<p class="ended"><b>The budget was used up before it was over.</b> '
         f"{esc(why[:1].upper() + why[1:])}.</p>\n"
     )
+
+
+def _warnings(document: Mapping[str, Any]) -> str:
+    """What the checks of the data warn of: whoever reads the score must know."""
+    checks = (document.get("data") or {}).get("checks") or []
+    said = [name(check.get("text", "")) for check in checks if check.get("level") == "warning"]
+    if not said:
+        return ""
+    return f'<p class="ended"><b>Look at the data first.</b> {" ".join(said[:3])}</p>\n'
 
 
 def _oracle(document: Mapping[str, Any], metric: str) -> str:

@@ -47,6 +47,7 @@ def efficiency(document: Mapping[str, Any], sheet: Sheet) -> str:
     return sheet.section(
         "efficiency",
         "Smaller or faster ones",
+        _trades(document),
         f"<p>{_words(document, drawn)}</p>\n",
         figure,
         f'<table class="fates sizes">{head(heads)}<tbody>{body}</tbody></table>\n',
@@ -75,6 +76,19 @@ def _words(document: Mapping[str, Any], drawn: list[str]) -> str:
                 else f"On the front of {WHAT[chart]}: {listed([*few, *more])}."
             )
     return " ".join(said) or "What each finalist would cost to keep and to run."
+
+
+def _trades(document: Mapping[str, Any]) -> str:
+    """Those that are worth a thought instead of the winner, where the document names any."""
+    found = document["efficiency"].get("alternatives") or []
+    if not found:
+        return ""
+    lines = "".join(
+        f"<li><b>{name(row.get('candidate') or row.get('model'))}</b> {name(row.get('text', ''))}"
+        "</li>"
+        for row in found
+    )
+    return f'<ul class="trades">{lines}</ul>\n'
 
 
 def _row(row: Mapping[str, Any], document: Mapping[str, Any], metric: str) -> str:

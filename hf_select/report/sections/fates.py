@@ -9,8 +9,9 @@ from typing import Any
 from hf_select.metrics import find_metric
 from hf_select.report import story
 from hf_select.report.document import candidate_name, epochs_text, score_text
-from hf_select.report.markup import Sheet, cell, head
+from hf_select.report.markup import Sheet, cell, head, name
 from hf_select.report.svg import esc
+from hf_select.report.words import millions
 
 
 def fates(document: Mapping[str, Any], sheet: Sheet) -> str:
@@ -44,7 +45,7 @@ def _fate(rank: int, row: Mapping[str, Any], metric: str, forecast: bool, p_best
     """A candidate's line in the table."""
     cells = [
         cell(str(rank), "rank"),
-        cell(candidate_name(row), "name"),
+        f'<td class="name">{name(candidate_name(row))}{_facts(row)}</td>',
         cell(epochs_text(row["epochs"]) if row.get("epochs") else "–", "num", "trained"),
         cell(score_text(row.get("val"), metric), "num", "validation"),
     ]
@@ -55,6 +56,13 @@ def _fate(rank: int, row: Mapping[str, Any], metric: str, forecast: bool, p_best
         cells.append(cell("–" if chance is None else f"{chance:.2f}", "num", "P(best)"))
     cells.append(cell(row.get("reason") or "–", "why"))
     return f'<tr class="{esc(row.get("status", ""))}">{chr(10).join(cells)}</tr>\n'
+
+
+def _facts(row: Mapping[str, Any]) -> str:
+    """Size and licence below the name, where they are known."""
+    said = [f"{millions(row['num_parameters'])} parameters"] if row.get("num_parameters") else []
+    said += [str(row["license"])] if row.get("license") else []
+    return f" <small>{name(', '.join(said))}</small>" if said else ""
 
 
 def _forecast_cell(row: Mapping[str, Any], metric: str) -> str:

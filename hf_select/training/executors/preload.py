@@ -7,7 +7,9 @@ import transformers
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
+    AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
 )
 
@@ -22,7 +24,9 @@ import hf_select.training.trial
 __all__ = [
     "AutoImageProcessor",
     "AutoModelForImageClassification",
+    "AutoModelForMultipleChoice",
     "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
     "AutoTokenizer",
     "accelerate",
     "datasets",
