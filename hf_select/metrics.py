@@ -113,10 +113,8 @@ class Metric:
         """What one row adds to the sampling variance of a score, in units of skill squared.
 
         A score on n rows has about this variance / n. Binomial for classification, F1 and Matthews
-        counted as an accuracy of the same skill. Errors are set against the trivial predictor's on
-        the same rows, so that what makes rows hard for both cancels: the variance is that of R2 for
-        normal errors, 4 R2 (1 - R2)^2 / n, hardly any where hardly anything is explained. A skill
-        so near 0 or 1 that it says nothing about its own noise counts as 3 % away from it.
+        counted as an accuracy of the same skill; that of normal errors for regression. A skill so
+        near 0 or 1 that it says nothing about its own noise counts as 3 % away from it.
         """
         skill = np.asarray(skill, dtype=np.float64)
         if self.kind == "classification" or (self.kind == "any" and self.bounds == (0.0, 1.0)):
@@ -126,7 +124,19 @@ class Metric:
         left = np.maximum(1 - skill, 0.03)
         if self.name in ("pearson", "spearman"):
             return np.maximum(left * (2 - left), 0.03) ** 2
-        root = self.name in ("rmse", "mae")
+        return left**2 * (0.5 if self.name in ("rmse", "mae") else 2.0)
+
+    def skill_variance(self, skill: float | Array, trivial: float) -> Array:
+        """The same of skill, where models are compared on the same rows.
+
+        An error is set against the trivial predictor's then, and what makes rows hard for both
+        cancels: the variance is that of R2 for normal errors, 4 R2 (1 - R2)^2 / n, hardly any where
+        hardly anything is explained. Of other metrics it is `row_variance`.
+        """
+        if self.perfect != 0.0 and self.name != "r2":
+            return self.row_variance(skill, trivial)
+        left = np.maximum(1 - np.asarray(skill, dtype=np.float64), 0.03)
+        root = self.name not in ("mse", "r2")
         unexplained = left**2 if root else left
         explained = np.maximum(np.abs(1 - unexplained), 0.03)
         of_r2 = 4 * explained * np.minimum(unexplained, 1.0) ** 2

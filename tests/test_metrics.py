@@ -170,13 +170,13 @@ def test_errors_have_hardly_any_noise_beside_the_mean_s_on_the_same_rows():
                 metric = get_metric(name)
                 skills.append(metric.skill(metric(said, truth), metric.trivial(truth)))
         for name, skills in found.items():
-            expected = np.sqrt(get_metric(name).row_variance(np.mean(skills), 1.0) / rows)
+            expected = np.sqrt(get_metric(name).skill_variance(np.mean(skills), 1.0) / rows)
             assert np.std(skills) == pytest.approx(expected, rel=0.3), (name, explained)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 def test_noise_is_finite_and_positive_whatever_the_skill(metric):
     skills = np.array([-20.0, -1.0, -0.1, 0.0, 0.01, 0.5, 0.99, 1.0])
-    variance = metric.row_variance(skills, 0.5)
-    assert np.isfinite(variance).all()
-    assert (variance > 0).all()
+    for variance in (metric.row_variance(skills, 0.5), metric.skill_variance(skills, 0.5)):
+        assert np.isfinite(variance).all()
+        assert (variance > 0).all()

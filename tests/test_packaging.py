@@ -75,7 +75,8 @@ class TestWheel:
         "name",
         [
             "hf_select/py.typed",
-            "hf_select/report/assets/page.js",
+            "hf_select/report/assets/heat.js",
+            "hf_select/report/assets/light.vars",
             "hf_select/demo/catalog.json",
             "hf_select/demo/row_hashes.parquet",
             "hf_select/demo/results/manifest.json",

@@ -126,6 +126,13 @@ def _winner(output: Output, document: Mapping[str, Any]) -> None:
         f"{score_text(winner['test'], metric)}{give}{of}",
         style="bold",
     )
+    also = [
+        f"{metric_text(name)} {score_text(value, name)}"
+        for name, value in (winner.get("test_metrics") or {}).items()
+        if name != metric and value is not None
+    ]
+    if also:
+        output.line(f"  by other metrics: {', '.join(also)}")
     trivial = document["trivial"].get("test")
     direction = 1 if document["higher_is_better"] else -1
     if trivial is None:

@@ -447,7 +447,8 @@ def spending(function: Command) -> Command:
             "--tolerance",
             type=float,
             metavar="POINTS",
-            help="Points that don't matter to you, for `trend`: 0.5 if not given.",
+            help="Points that don't matter to you, for `trend`: 0.5 if not given. A point is 0.01 "
+            "of a score of which 1 is perfect; of an error it is 1 % of the mean's.",
         ),
         click.option(
             "--confidence",

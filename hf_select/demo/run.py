@@ -102,4 +102,4 @@ def judge(task: str, winner: str) -> tuple[dict[str, Any], float]:
         "test": float(scores[best]),
         "models": len(matrix.models),
         "seeds": len({run.key.seed for run in runs}),
-    }, float(regret)
+    }, float(regret) + 0.0  # never minus zero

@@ -19,6 +19,9 @@ _DOT = 5.0
 _TICKS = (1.0, 2.0, 5.0)  # of the cost axis, in each power of ten
 _TICK_ROOM = 46.0  # px between two numbers of the cost axis
 
+LEAST_SPAN = math.log10(2)
+"""Decades that a cost axis shows at least: models of one size shall look like that."""
+
 MAX_NAMED = 14
 """Points that get a name: the winner's, those of the front, the best of the others."""
 
@@ -91,6 +94,12 @@ def efficiency_svg(
     return drawing("hfs-efficiency", width, height, title, "".join(body), standalone, about)
 
 
+def differ(document: Mapping[str, Any], against: str) -> bool:
+    """Whether the models differ in a cost at all, by more than a few percent."""
+    costs = [p.cost for p in _points(document, COSTS[against])]
+    return bool(costs) and max(costs) > 1.05 * min(costs)
+
+
 def front_of(document: Mapping[str, Any], against: str) -> list[str]:
     """The candidates on the front of a chart, cheapest first."""
     points = _points(document, COSTS[against])
@@ -133,7 +142,7 @@ Axis = Callable[[float], float]
 
 def _log_axis(values: Sequence[float], box: Box) -> tuple[Axis, tuple[float, float]]:
     low, high = math.log10(min(values)), math.log10(max(values))
-    pad = 0.08 * (high - low) or 0.3
+    pad = max(0.08 * (high - low), (LEAST_SPAN - (high - low)) / 2)
     low, high = low - pad, high + pad
     left, _, right, _ = box
     return (
@@ -189,7 +198,7 @@ def _log_ticks(x: Axis, least: float, most: float) -> list[float]:
         if least <= (tick := float(f"{step * 10.0**k:.3g}")) <= most
     ]
     if len(inside) < 2:
-        inside = [(0, float(f"{value:.2g}")) for value in (least, math.sqrt(least * most), most)]
+        inside = [(0, tick) for tick in nice_ticks(least, most, 4)]
     kept: list[float] = []
     for _, tick in sorted(inside):
         if all(abs(x(tick) - x(other)) >= _TICK_ROOM for other in kept):

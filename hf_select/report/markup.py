@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_select.report.svg import esc
+from hf_select.report.svg import esc, plain
 
 MAX_NAMES = 60
 """How many names a running list shows before it says how many more there are."""
@@ -59,8 +59,19 @@ class Sheet:
 
 def embed_json(value: Any) -> str:
     """JSON that can stand inside a script element: no `<`, so no end tag and no comment."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _plain(value: Any) -> Any:
+    """The value with what `esc` replaces replaced in its texts as well."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {plain(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def cell(text: str, kind: str, label: str = "") -> str:

@@ -40,9 +40,14 @@ def flat_style() -> str:
     return re.sub(r"var\(--([\w-]+)\)", lambda m: colours[m[1]], asset("figure.css"))
 
 
+def plain(text: str) -> str:
+    """Text without what XML forbids, and without what turns the direction of words."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def esc(text: object) -> str:
     """Text for HTML and XML alike: markup escaped; what XML forbids, or turns words, replaced."""
-    return _escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text)))
+    return _escape(plain(str(text)))
 
 
 def short_names(models: Sequence[str], limit: int = 26) -> dict[str, str]:

@@ -348,7 +348,7 @@ def _noise(
     rows = np.full((len(record.datasets), everything.shape[-1]), np.inf)
     for j, name in enumerate(record.datasets):
         metric, baseline = get_metric(record.metrics[j]), float(record.baselines[j])
-        variance[:, j] = metric.row_variance(everything[:, j], baseline)
+        variance[:, j] = metric.skill_variance(everything[:, j], baseline)
         rows[j, 0] = record.test_rows.get(name, np.inf)
         rows[j, 1:] = record.val_rows.get(name, np.inf)
     variance = np.where(np.isfinite(everything), variance, np.nan)

@@ -121,7 +121,7 @@ class Scale:
     def row_variance(self, score: Array) -> Array:
         """The variance that one row has, for scores as the policy sees them."""
         if self.is_skill:
-            return self.metric.row_variance(score, self.trivial)
+            return self.metric.skill_variance(score, self.trivial)
         return self.metric.row_variance(self.metric.direction * score, 0.0)
 
     def show(self, score: float) -> str:

@@ -137,3 +137,12 @@ def test_the_lines_of_python_are_python(tmp_path: Path) -> None:
         document["data"]["input_columns"] = columns
         lines = [line[16:] for line in next_steps(document, tmp_path / 'a "b"')[:3]]
         compile("\n".join(lines), "lines", "exec")
+
+
+def test_the_winner_s_other_scores_are_named(tmp_path: Path) -> None:
+    document = finished(task="text-regression", metric="rmse", higher_is_better=False)
+    scores = {"rmse": document["winner"]["test"], "mae": 0.25, "r2": 0.4891, "pearson": None}
+    document["winner"]["test_metrics"] = scores
+    assert "  by other metrics: MAE 0.25, R² 0.489\n" in shown(document, tmp_path)
+    document["winner"]["test_metrics"] = {"rmse": 0.3}
+    assert "other metrics" not in shown(document, tmp_path)

@@ -273,3 +273,25 @@ def test_what_is_to_be_published_must_be_said(line, words, hub, say):
     assert code == 2
     assert words in " ".join(err.split())
     assert not hub.requests()
+
+
+def test_the_page_of_a_record_on_the_hub(hub, say, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grow(tmp_path / "mine")
+    say(f"publish --results mine --to {REPO}")
+    commit = hub.commits("dataset", REPO)[0].sha
+    code, out, err = say(f"report {REPO}")
+    assert (code, out.strip()) == (0, "lab-record-report.html")
+    page = (tmp_path / "lab-record-report.html").read_text(encoding="utf-8")
+    assert f"The record <em>{REPO}</em>" in page
+    assert f"Read from {REPO} at commit {commit[:12]} on the Hub." in page
+    assert f"of {REPO} at {commit[:7]} in" in err
+    code, _, _ = say(f"publish --results {REPO} --space lab/page")
+    assert code == 2  # --allow-local, which `say` adds, is about rows
+    code, _, _ = say(f"publish --results {REPO} --space lab/page", strict=True)
+    assert code == 0
+    card = hub.files("space", "lab/page")["README.md"].decode()
+    assert f"datasets:\n- {REPO}" in card
+    code, _, err = say("report lab/nothing")
+    assert code == 2
+    assert "no results dataset of that name" in " ".join(err.split())

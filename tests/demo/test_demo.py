@@ -20,7 +20,9 @@ def demo(task: str, out: Path, capsys: pytest.CaptureFixture[str]) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("task", ["image", pytest.param("text", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "task", ["image", *(pytest.param(t, marks=pytest.mark.slow) for t in ("text", "regression"))]
+)
 def test_the_demo_finds_a_near_best_model_at_a_low_price(
     task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -35,6 +37,9 @@ def test_the_demo_finds_a_near_best_model_at_a_low_price(
     assert document["regret"] <= 2
     assert document["price"] <= 5
     assert document["winner"]["test"] == pytest.approx(document["oracle"]["test"], abs=0.06)
+    if task == "regression":  # R2 of a half, an error of .72 of the mean's
+        assert document["winner"]["test"] < 0.8 * document["trivial"]["test"]
+        assert document["winner"]["test_metrics"]["r2"] > 0.35
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert document["oracle"]["model"] in page
     # The same command again finds the finished selection and says the same.
@@ -47,7 +52,7 @@ def test_the_oracle_was_measured_and_is_not_in_the_record(task: str) -> None:
     record = ResultsRepo.open(FOLDER / "results")
     models = {entry.repo_id for entry in record.models(DEMO_TASKS[task])}
     assert {run.key.model for run in runs} == models
-    assert {run.key.seed for run in runs} == {0, 1, 2}
+    assert {run.key.seed for run in runs} == set(range(2 if task == "regression" else 3))
     assert all(run.status == "ok" and len(run.curve) == 8 for run in runs)
     targets = {run.key.dataset_revision for run in runs}
     assert len(targets) == 1
@@ -58,13 +63,16 @@ def test_the_oracle_was_measured_and_is_not_in_the_record(task: str) -> None:
     assert judge(task, oracle["model"])[1] == 0
 
 
-@pytest.mark.parametrize(("task", "datasets"), [("image", 10), ("text", 8)])
-def test_the_shipped_record_is_whole(task: str, datasets: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "datasets", "seeds"), [("image", 10, 3), ("text", 8, 3), ("regression", 5, 2)]
+)
+def test_the_shipped_record_is_whole(task: str, datasets: int, seeds: int) -> None:
     repo = ResultsRepo.open(FOLDER / "results")
     assert repo.verify() == []
     curves = repo.curves(DEMO_TASKS[task])
     assert len(curves.datasets) >= datasets
-    assert len(curves.seeds) == 3
+    assert len(curves.seeds) == seeds
+    assert len(curves.models) == (26 if task == "image" else 13)
     assert curves.epochs.tolist() == [0.125, 0.25, 0.5, 1, 2, 3, 4, 5]
     assert (curves.val == curves.val).all()
     assert (curves.test == curves.test).all()

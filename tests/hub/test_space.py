@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from huggingface_hub import CommitOperationAdd, HfApi
 
 from hf_select.errors import AccessError, HubError, InputError
 from hf_select.hub.space import MARK, OURS, publish_page
@@ -60,6 +61,27 @@ def test_after_an_error_nothing_is_sent_twice(applied, hub, client):
     put(client(hub), PAGE.replace("one", "two"))
     assert len(hub.commits("space", SPACE)) == before + 1
     assert b"two" in hub.files("space", SPACE)["index.html"]
+
+
+def test_what_comes_in_between_is_not_overwritten(hub, client):
+    put(client(hub))
+    mine = client(hub)
+    send, others = mine.api.create_commit, []
+
+    def after_another(*args, **kwargs):
+        if not others:
+            change = CommitOperationAdd("index.html", b"<p>my own page</p>")
+            others.append(
+                HfApi(endpoint=hub.endpoint, token="hf_alice").create_commit(
+                    SPACE, [change], commit_message="mine", repo_type="space"
+                )
+            )
+        return send(*args, **kwargs)
+
+    mine.api.create_commit = after_another
+    with pytest.raises(InputError, match=r"index\.html"):
+        put(mine, PAGE.replace("one", "two"))
+    assert hub.files("space", SPACE)["index.html"] == b"<p>my own page</p>"
 
 
 def test_a_run_that_ended_after_making_the_space_goes_on(hub, client):

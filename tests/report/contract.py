@@ -31,6 +31,13 @@ def with_everything(document: dict[str, Any]) -> dict[str, Any]:
         "batch_size": 32,
         "rows": 128,
         "models": [_measured(row, k) for k, row in enumerate(full["ranking"][:8])],
+        "alternatives": [
+            {
+                "candidate": full["ranking"][2]["model"],
+                "model": full["ranking"][2]["model"],
+                "text": "24.3 points less, 15 times smaller, 9 times faster",
+            }
+        ],
     }
     full["data"]["checks"] = [
         {"check": "duplicates", "level": "ok", "text": "No row is in two splits."},

@@ -170,6 +170,8 @@ def test_names_of_strangers_stay_words(open_page):
     assert NAMES[0] in heads
     assert NAMES[1] in heads
     assert page.locator("main script, main i i").count() == 0
+    assert "\ufffdevil\ufffd" in next(name for name in heads if "evil" in name)
+    assert not any("\u202e" in name for name in heads)
     page.fill(".find-models", "alert")
     page.locator(".heat td[data-row]").first.hover()
     assert NAMES[0] in page.locator(".tip").inner_text()

@@ -58,6 +58,23 @@ def test_the_front_by_hand():
     assert spots["a"][1] < spots["b"][1] < spots["c"][1]
 
 
+def test_models_of_about_one_size_look_like_that():
+    document = measured(
+        ("a", 0.9, 2_500_000, 1.0, 600_000, "validation"),
+        ("b", 0.8, 2_510_000, 1.1, 600_100, "validation"),
+    )
+    root = ElementTree.fromstring(efficiency_svg(document, "size", width=470))
+    near = [float(c.get("cx")) for c in root.iter(f"{SVG}circle")]
+    assert abs(near[0] - near[1]) < 5
+    ticks = [
+        (t.text, float(t.get("x")))
+        for t in root.iter(f"{SVG}text")
+        if re.fullmatch(r"[\d.]+ [kM]B", t.text or "")
+    ]
+    assert len({words for words, _ in ticks}) == len(ticks) >= 2
+    assert all(50 <= x <= 454 for _, x in ticks)
+
+
 def test_lower_is_better_is_drawn_higher():
     document = measured(
         ("a", 1.0, 4e6, 2.0, 1e6, "validation"), ("b", 2.0, 8e6, 4.0, 2e6, "validation")
@@ -106,6 +123,7 @@ def test_the_page_has_table_and_front(full):
     words = " ".join(re.sub(r"<[^>]+>", " ", text).split())
     assert "Latency is the median of 128 rows, one at a time, on cpu (2 cores)." in words
     assert "On the front of size, beside the winner: zoo/textures-vit-s0" in words
+    assert "zoo/textures-vit-s0 24.3 points less, 15 times smaller, 9 times faster" in words
     assert text.count("hfs-efficiency") == 4 + text.count(".hfs-efficiency")
 
 

@@ -211,3 +211,27 @@ def test_the_same_record_gives_the_same_document_and_page():
 
     assert made_record() == made_record()
     assert render_record(made_record()) == render_record(made_record())
+
+
+def test_a_page_of_1500_models_is_small_and_says_what_is_left_out():
+    from hf_select.report.record_page import render_record
+
+    document = made_record(models=1500, datasets=20, name="some-organisation/a-model-{}")
+    text = render_record(document)
+    assert len(text.encode()) < 3_000_000
+    assert "the lowest branches are folded" in text
+    assert "smaller clusters, and those alone" in text
+    assert text.count("some-organisation/a-model-1499") >= 2  # on the map, and in the heat map
+
+
+def test_what_the_heat_map_has_no_room_for_is_counted(document, monkeypatch):
+    from hf_select.report.page import render
+    from hf_select.report.sections import matrix
+
+    monkeypatch.setattr(matrix, "MAX_CELLS", 60)
+    monkeypatch.setattr(matrix, "MAX_COLUMNS", 5)
+    text = render(document)
+    assert "Left out, so that the page stays small: 12 models and 5 benchmarks." in text
+    rows = re.findall(r'<tr[^>]*><th scope="row"><span>([^<]+)</span></th><td class="group">', text)
+    assert len(rows) == 12
+    assert document["winner"]["model"] in rows

@@ -13,6 +13,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from report.contract import with_everything
 from report.stepwise import make_stepwise
 
 from hf_select.report.markup import embed_json
@@ -183,6 +184,28 @@ def test_learning_rates_are_named_where_several_ran():
     assert len(drawn) == 2 * 3
 
 
+def test_what_others_found_out_is_told(document):
+    full = with_everything(document)
+    words = Page(render(full)).words
+    start = words.index("Look at the data first. 12 test rows are also in the train split")
+    assert start < 500
+    assert "within the limits 5 ruled out by what was asked" in words
+    assert "4 by the limit max-params, 1 by the limit exclude, 1 could not be ranked" in words
+    for row in full["excluded"]:
+        assert f"{row['model']} {row['reason']}" in words
+    assert words.index("Warning leakage") < words.index("Note class balance")
+    assert words.index("Note class balance") < words.index("Fine duplicates")
+    assert "Its card says that it was tuned on this." in words
+    assert "max params 100000000" in words
+    assert full["command"] in words
+
+
+def test_a_document_without_any_of_that_says_nothing_of_it(document):
+    words = Page(render(document)).words
+    for unsaid in ("Look at the data first", "within the limits", "The command", "Warning"):
+        assert unsaid not in words
+
+
 def test_replayed_policies_are_drawn_with_their_numbers(stepwise):
     evil = "<b>luck</b>"
     replayed = {
@@ -211,7 +234,7 @@ def test_hostile_text_stays_text(document):
     assert "<!--" not in text
     assert len(parsed.scripts) == 2
     shown = json.loads(parsed.scripts[0])
-    assert EVIL in shown["curves"]["1"]["name"]
+    assert EVIL[:60] in shown["curves"]["1"]["name"]
     assert html.escape(EVIL[:25]) in text
     assert "\x00" not in text
     text.encode("utf-8")

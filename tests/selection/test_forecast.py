@@ -8,7 +8,16 @@ from synthetic import Planted, curve_set, expectation, make_curves
 
 from hf_select.metrics import get_metric
 from hf_select.records import Expectation
-from hf_select.selection.forecast import LAST, LEAST, LEVEL_LEAST, SEED_ROWS, Seen, learn, room
+from hf_select.selection.forecast import (
+    FLOOR,
+    LAST,
+    LEAST,
+    LEVEL_LEAST,
+    SEED_ROWS,
+    Seen,
+    learn,
+    room,
+)
 from hf_select.selection.trend import as_skill
 
 PLANTED = Planted()
@@ -564,3 +573,25 @@ def test_scores_that_are_all_the_same_can_be_learned_from():
     )
     np.testing.assert_allclose(result.mean, result.mean[0])
     assert (result.deviation < 0.3).all()
+
+
+def test_errors_worse_than_those_of_the_mean_say_something_too():
+    """Models that memorise differ below a skill of 0; of classes all that is chance."""
+    rng = np.random.default_rng(3)
+    finals = 1.15 + rng.normal(0, 0.1, (5, 6))  # errors, 1 being that of the mean
+    val = np.stack([1 + 0.5 * (finals - 1), finals], axis=-1)
+    errors = as_skill(curve_set(val, finals, epochs=(1.0, 2.0), metric="rmse", baselines=1.0))
+    found = learn(errors, None)
+    assert found is not None
+    assert found.floor == FLOOR
+    row = get_metric("rmse").skill_variance
+    looks = [seen([0], [-0.05]), seen([0], [-0.2]), seen([0], [-40.0]), seen([0], [-50.0])]
+    nothing = np.zeros(4)
+    got = found.finals(
+        nothing, nothing, looks, lambda score: row(score, 1.0), np.full(2, 500.0)
+    ).mean
+    assert got[0] > got[1] + 0.02
+    assert got[2] == got[3]  # what exploded says no more than that it did
+    classes = learn(as_skill(curve_set(1 - val / 2, 1 - finals / 2, epochs=(1.0, 2.0))), None)
+    assert classes is not None
+    assert classes.floor == 0.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_select.report.document import metric_text, score_text
-from hf_select.report.efficiency import charts, efficiency_svg, front_of
+from hf_select.report.efficiency import charts, differ, efficiency_svg, front_of
 from hf_select.report.markup import Sheet, both_widths, cell, head, name
 from hf_select.report.story import winner_of
 from hf_select.report.svg import esc
@@ -66,6 +66,9 @@ def _words(document: Mapping[str, Any], drawn: list[str]) -> str:
             f"Latency is {of}one at a time, on {esc(found.get('device') or 'this machine')}."
         )
     for chart in drawn:
+        if not differ(document, chart):
+            said.append(f"All are about alike in {WHAT[chart]}.")
+            continue
         others = [m for m in front_of(document, chart) if m != best]
         if others:
             few = [f"<b>{name(m)}</b>" for m in others[:3]]
