@@ -4,7 +4,8 @@
 
 Each line is a process of its own. Lines take turns, so that whatever else the machine does meets
 all of them; the median counts. `ratio` is that to `python -c pass`, which the same machine takes at
-the same time. The table goes to stdout, the numbers to the file.
+the same time; `cpu` are seconds of the processor, which others don't lengthen as much. The table
+goes to stdout, the numbers to the file.
 """
 
 from __future__ import annotations
@@ -49,24 +50,27 @@ def words(text: str) -> list[str]:
     return [part.replace("\0", " ") for part in text.replace("\\ ", "\0").split(" ")]
 
 
-def once(text: str, code: int, folder: Path) -> float:
-    """Seconds that one process took; it must end as it should."""
+def once(text: str, code: int, folder: Path) -> tuple[float, float]:
+    """Seconds of one process, by the clock and of the processor; it must end as it should."""
     started = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, *words(text)],
         cwd=folder,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
+    _, status, used = os.wait4(process.pid, 0)
     spent = time.perf_counter() - started
-    if done.returncode != code:
-        raise SystemExit(f"{text}: exit code {done.returncode}\n{done.stderr.decode()}")
-    return spent
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != code:
+        raise SystemExit(f"{text}: exit code {process.returncode}, but it should be {code}")
+    return spent, used.ru_utime + used.ru_stime
 
 
-def measure(runs: int, folder: Path) -> dict[str, list[float]]:
+def measure(runs: int, folder: Path) -> dict[str, list[tuple[float, float]]]:
     """Seconds of every line, `runs` times, by turns; a first turn that fills caches isn't kept."""
-    seconds: dict[str, list[float]] = {name: [] for name in LINES}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in LINES}
     for turn in range(runs + 1):
         for name, (text, code) in LINES.items():
             spent = once(text, code, folder)
@@ -87,21 +91,23 @@ def main() -> None:
         (folder / "data.csv").write_text("text,label\na,x\nb,y\n", encoding="utf-8")
         (folder / "bad.yaml").write_text("selct: {}\n", encoding="utf-8")
         seconds = measure(given.runs, folder)
-    medians = {name: statistics.median(spent) for name, spent in seconds.items()}
+    medians = {name: statistics.median(s for s, _ in spent) for name, spent in seconds.items()}
     rows = {
         name: {
-            "median": round(median, 4),
-            "fastest": round(min(seconds[name]), 4),
-            "slowest": round(max(seconds[name]), 4),
-            "ratio": round(median / medians[BASE], 2),
+            "median": round(medians[name], 4),
+            "fastest": round(min(s for s, _ in spent), 4),
+            "slowest": round(max(s for s, _ in spent), 4),
+            "cpu": round(statistics.median(c for _, c in spent), 4),
+            "ratio": round(medians[name] / medians[BASE], 2),
         }
-        for name, median in medians.items()
+        for name, spent in seconds.items()
     }
     print(f"median of {given.runs}, load {load:.1f} on {os.cpu_count()} cores\n")
-    print(f"| {'':26} | seconds | fastest | x python |")
-    print(f"|{'-' * 28}|--------:|--------:|---------:|")
+    print(f"| {'':26} | seconds | fastest |   cpu | x python |")
+    print(f"|{'-' * 28}|--------:|--------:|------:|---------:|")
     for name, row in rows.items():
-        print(f"| {name:26} | {row['median']:7.3f} | {row['fastest']:7.3f} | {row['ratio']:8.1f} |")
+        told = f"{row['median']:7.3f} | {row['fastest']:7.3f} | {row['cpu']:5.2f}"
+        print(f"| {name:26} | {told} | {row['ratio']:8.1f} |")
     slow = [
         name
         for name, (_, code) in LINES.items()

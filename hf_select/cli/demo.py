@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from hf_select.cli import options
-from hf_select.cli.answer import show_selection
 from hf_select.cli.output import Output
 from hf_select.cli.select import Steps
 from hf_select.cli.signals import stop_flag
@@ -91,6 +90,8 @@ def _over_hub(task: str, folder: Path, top: int | None, output: Output) -> None:
 
 
 def _show(output: Output, document: dict[str, Any], folder: Path) -> None:
+    from hf_select.cli.answer import show_selection
+
     show_selection(output, document, folder)
     oracle = document["oracle"]
     output.line(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_select.cli import options
-from hf_select.cli.answer import show_selection
 from hf_select.cli.output import Output
 from hf_select.cli.signals import stop_flag
 
@@ -45,6 +44,7 @@ def command(target: str, results: str, out: str, output: Output, **kwargs: Any) 
     OUT/best-so-far; stopped or killed, the same command goes on where it was.
     """
     from hf_select import pipeline
+    from hf_select.cli.answer import show_selection
 
     data_options = options.take(kwargs, options.DATA_OPTIONS)
     rates = options.rates(kwargs.pop("learning_rate"))

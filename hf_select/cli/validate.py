@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hf_select.cli import options
 from hf_select.cli.output import Output
 from hf_select.cli.words import count, flags_for, refusals_in_words
-from hf_select.results.matrix import dataset_name
-from hf_select.results.state import Disagreement
+
+if TYPE_CHECKING:
+    from hf_select.results.state import Disagreement
 
 
 @click.command(
@@ -74,6 +77,8 @@ def command(
 
 
 def _in_words(clash: Disagreement) -> str:
+    from hf_select.results.matrix import dataset_name
+
     key = clash.key
     scores = ", ".join(f"{run.test:.6g} ({run.submitter})" for run in clash.runs)
     far = "more than" if clash.flagged else "no more than"

@@ -160,7 +160,19 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("line", ["--help", "select --help", "--version", *REFUSED.values()])
+def test_no_help_loads_even_numpy() -> None:
+    code = (
+        "import sys\n"
+        "from hf_select.cli.app import run\n"
+        f"for path in {['', *PATHS]!r}:\n"
+        "    assert run([*path.split(), '--help']) == 0\n"
+        f"    heavy = {{*{HEAVY!r}, 'numpy', 'pyarrow', 'huggingface_hub'}} & set(sys.modules)\n"
+        "    assert not heavy, (path, heavy)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("line", ["--version", *REFUSED.values()])
 def test_help_and_refusals_load_nothing_heavy(line: str, tmp_path: Path) -> None:
     """Not by the clock: by what was imported. `benchmarks/startup.py` takes the time."""
     (tmp_path / "data.csv").write_text("text,label\na,x\nb,y\n", encoding="utf-8")

@@ -238,3 +238,20 @@ def test_a_missing_pooler_is_no_fault(zoo: dict[str, Path], tmp_path: Path) -> N
         model.save_pretrained(tmp_path, state_dict=None)
     _, trained = load_network("text", tmp_path)
     assert trained
+
+
+def test_what_scores_choices_is_saved_so_that_plain_transformers_load_it(
+    zoo: dict[str, Path], tmp_path: Path
+) -> None:
+    """transformers refuses a config of one label that says single-label classification."""
+    from transformers import AutoModelForMultipleChoice
+
+    from hf_select.tasks import get_task
+
+    task = get_task("multiple-choice")
+    made = task.load_model(zoo["bert"], num_labels=4)
+    made.save_pretrained(tmp_path / "saved")
+    loaded = AutoModelForMultipleChoice.from_pretrained(tmp_path / "saved")
+    assert loaded.config.num_labels == 1
+    _, has_head = task.load_checkpoint(tmp_path / "saved")
+    assert has_head
