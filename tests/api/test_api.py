@@ -106,6 +106,7 @@ def test_the_defaults_are_those_of_the_command(name: str) -> None:
 def test_data_in_memory_is_the_target_that_its_file_is(nouns: pd.DataFrame, tmp_path: Path) -> None:
     import datasets
 
+    datasets.enable_progress_bars()  # another test may have left them off
     file = tmp_path / "nouns.csv"
     nouns.to_csv(file, index=False)
     from_file = inspect(file)
