@@ -336,7 +336,7 @@ def test_what_a_batch_keeps_counts_against_the_memory(
     document, said = asked(zoo, capsys, "recall", "--max-memory", str(between), "--top", "9")
     assert {row["model"] for row in document["candidates"]} == small
     assert {row["limit"] for row in document["excluded"]} == {"max-memory"}
-    assert all("a batch keeps" in row["reason"] for row in document["excluded"])
+    assert all("for a batch" in row["reason"] for row in document["excluded"])
     assert document["skipped"] == []
     assert "memory: sending two rows through 5 models" in said
     # By a method that looks at nobody, a selection asks before it trains.
@@ -345,6 +345,8 @@ def test_what_a_batch_keeps_counts_against_the_memory(
     assert {row["model"] for row in document["ranking"]} == small - {"tiny/eel"}
     assert {row["limit"] for row in document["excluded"]} == {"max-memory"}
     # Less than any model takes, but more than weights and moments alone.
-    most = min(takes.values()) - 1
-    error, _ = asked(zoo, capsys, "recall", "--max-memory", str(most), code=2)
-    assert "training each of 5 takes more memory" in error["error"]["message"]
+    most = str(min(takes.values()) - 1)
+    for command, more in (("recall", ()), ("select", ("--out", str(tmp_path / "none")))):
+        error, _ = asked(zoo, capsys, command, "--max-memory", most, *more, code=2)
+        assert "training each of 5 takes more memory" in error["error"]["message"]
+    assert not (tmp_path / "none").exists()

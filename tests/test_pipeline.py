@@ -138,6 +138,22 @@ def test_select_hands_over_a_winner_that_gives_the_reported_score(
     )
 
 
+def test_what_was_inferred_and_what_is_serious_is_said_before_training(
+    zoo: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    document = select(zoo, tmp_path / "out", say=said.append).document
+    about = next(line for line in said if line.startswith("target: text-classification"))
+    assert "'text' -> 'label' (2 classes); rows: " in about
+    spending = next(i for i, line in enumerate(said) if "xpected" in line)
+    assert said.index(about) < spending
+    checks = {check["check"]: check for check in document["data"]["checks"]}
+    assert checks["small-split"]["level"] == "warning"
+    assert f"  ! {checks['small-split']['text']}" in said[:spending]
+    assert checks["leakage"]["level"] == "ok"
+    assert not any(checks["leakage"]["text"] in line for line in said)
+
+
 def score_with_plain_transformers(folder: Path, target: Path) -> float:
     """Accuracy on the target's test rows of the model in a folder, with nothing of ours."""
     import torch
@@ -198,7 +214,10 @@ def scores(document: dict) -> dict:
             for model, curve in document["curves"].items()
         },
         "winner": {k: v for k, v in document["winner"].items() if k != "checkpoint"},
-        "ranking": document["ranking"],
+        "ranking": [
+            {key: value for key, value in row.items() if key != "cost_seconds"}
+            for row in document["ranking"]
+        ],
         "rungs": document["rungs"],
         "epochs": document["cost"]["epochs"],
     }

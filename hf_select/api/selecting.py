@@ -59,6 +59,7 @@ def select(
     parallel: str | None = None,
     processes: int | None = None,
     log_with: str | None = None,
+    choose: str | None = None,
     progress: Progress = False,
 ) -> Selection:
     """Find the model of a record to fine-tune on the target, and fine-tune it.
@@ -103,6 +104,8 @@ def select(
         parallel, processes: what processes do that `accelerate launch` has started, and how many
             there must be.
         log_with: log every curve to `"tensorboard"`, `"trackio"` or `"wandb"`, too.
+        choose: hand over this candidate instead of the winner; with all else the same it goes on
+            from a selection that is finished.
         progress: `True` for messages and bars on stderr; a function is told of every step.
 
     Returns:
@@ -193,6 +196,7 @@ def select(
             parallel=parallel,
             processes=processes,
             log_with=log_with,
+            choose=choose,
             say=say,
             **settings,
             **reading,

@@ -133,6 +133,11 @@ def _winner(output: Output, document: Mapping[str, Any]) -> None:
     ]
     if also:
         output.line(f"  by other metrics: {', '.join(also)}")
+    chosen = document.get("chosen")
+    if chosen:
+        output.line(
+            f"  chosen instead of {chosen['instead_of']}, {score_text(chosen['test'], metric)}"
+        )
     trivial = document["trivial"].get("test")
     direction = 1 if document["higher_is_better"] else -1
     if trivial is None:
@@ -171,7 +176,7 @@ def _trades(document: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     lines = [f"  {one['text']}: {one['candidate']}" for one in found]
-    return ["Smaller or faster ones (--choose MODEL takes one):", *lines]
+    return ["Smaller or faster, if you like (the same command with --choose MODEL):", *lines]
 
 
 def next_steps(document: Mapping[str, Any], out: Path) -> list[str]:

@@ -17,10 +17,10 @@ from hf_select.cli.output import Output
 def command(target: str, output: Output, **kwargs: Any) -> None:
     """Show what TARGET is before anything runs: task, columns, splits, metric, what was inferred.
 
-    TARGET is a Hub dataset (OWNER/NAME[/CONFIG][@REVISION]), a CSV, TSV, JSONL, JSON or parquet
-    file, a folder of such files named after splits, a `save_to_disk` folder, or a folder of images,
-    by class or with a metadata.csv. Its rows are checked: copies, conflicts, classes, sizes.
-    Nothing is written.
+    TARGET is a Hub dataset (OWNER/NAME[/CONFIG][@REVISION]), a CSV, TSV, JSONL, JSON, parquet or
+    CoNLL file, a folder of such files named after splits, a `save_to_disk` folder, or a folder of
+    images, by class or with a metadata.csv. Its rows are checked: copies, conflicts, classes,
+    sizes. Nothing is written.
     """
     from hf_select import pipeline
 

@@ -22,7 +22,7 @@ TASK_WORDS = (
 """The rows of `records.TASK_KINDS`, which would load numpy to say so."""
 
 METRIC_WORDS = (
-    "Metric, such as accuracy, f1 or rmse; evaluate:NAME loads and runs one of the library "
+    "Metric, such as accuracy, seqeval_f1 or rmse; evaluate:NAME loads and runs one of the library "
     "`evaluate`, such as evaluate:mape or evaluate:./my_metric:better=lower."
 )
 
@@ -298,9 +298,9 @@ def limits(function: Command) -> Command:
             "--max-memory",
             metavar="BYTES",
             help="Memory that fine-tuning a model may take, such as 8GB. Counted are weights, "
-            "gradients and AdamW's two moments in 32 bits (16 bytes a parameter) and, before the "
-            "weights are loaded, what a batch of the recipe keeps for the backward pass; not the "
-            "libraries (about 1 GB), nor the data.",
+            "gradients and AdamW's two moments in 32 bits (16 bytes a parameter), and what a "
+            "batch of the recipe takes, told by two rows sent through the network before anything "
+            "is trained; not the libraries (about 1 GB), nor the data.",
         ),
         click.option(
             "--license",

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint-every", default=30.0, show_default=True, help="Seconds between checkpoints."
 )
+@click.option(
+    "--choose",
+    metavar="MODEL",
+    help="Hand over this candidate instead of the winner: given with the command of a selection "
+    "that is finished, it is trained to the end and takes the winner's place in OUT.",
+)
 @options.common
 def command(target: str, results: str, out: str, output: Output, **kwargs: Any) -> None:
     """Find the model of the record to fine-tune on TARGET, and fine-tune it.

@@ -69,7 +69,7 @@ class MemoryCheck:
         return (
             f"training it takes {bytes_text(found.total)}, more than {bytes_text(self.most)}: "
             f"{bytes_text(found.weights)} for weights, gradients and moments, and "
-            f"{bytes_text(found.activations)} that a batch keeps for the backward pass"
+            f"{bytes_text(found.activations)} for a batch's forward and backward pass"
         )
 
 

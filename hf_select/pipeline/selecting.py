@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_select.environment import library_versions
-from hf_select.errors import StoppedError
+from hf_select.errors import InputError, StoppedError
 from hf_select.launched import (
     busy_cores,
     check_launch,
@@ -41,6 +41,7 @@ from hf_select.pipeline.base import (
     silent,
     tell_reading,
 )
+from hf_select.pipeline.choosing import choose_instead, named_candidate
 from hf_select.pipeline.efficiency import measure_candidates
 from hf_select.pipeline.handing_over import write_card, write_script
 from hf_select.pipeline.inspecting import tell_target, told_options
@@ -135,6 +136,7 @@ def select(
     parallel: str | None = None,
     processes: int | None = None,
     log_with: str | None = None,
+    choose: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_rung: OnRung | None = None,
     say: Say = silent,
@@ -154,6 +156,9 @@ def select(
     `parallel` says what each does: "jobs" (the default) trains candidates of its own, "data" trains
     each candidate together with the others. `processes`: how many there must be. `log_with`: a row
     of `training.tracking.TRACKERS`, which gets every candidate's curve as it grows.
+
+    `choose`: hand over that candidate instead of the winner. Asked of a selection that is finished,
+    with all else the same, it trains that one to the end and puts it in the winner's place.
 
     Leaves in `out`: the fine-tuned winner (`from_pretrained` loads it), `selection.json` and
     `report.html`. Everything is checked, and what is expected to be spent is said, before anything
@@ -230,10 +235,32 @@ def select(
             **({"repo": facts.repo, "revision": facts.revision} if facts.repo else {}),
         },
     )
-    done = folder.finished()
+    if choose is not None and launched_processes() > 1:
+        raise InputError("--choose goes with one process", hint="run it without a launcher")
+
+    def hand_over(document: dict[str, Any]) -> Selected:
+        """The document, or that of the candidate that was chosen instead of its winner."""
+        if choose is not None:
+            document = choose_instead(
+                document,
+                choose,
+                folder,
+                target,
+                record,
+                locations,
+                seed=seed,
+                checkpoint_every=checkpoint_every,
+                should_stop=should_stop,
+                on_rung=on_rung,
+                say=say,
+            )
+        return Selected(document, folder.path)
+
+    done = folder.finished(to_replace=choose is not None)
     if done is not None:
-        say(f"{folder.path} holds this very selection already: nothing was trained")
-        return Selected(done, folder.path)
+        if choose is None:
+            say(f"{folder.path} holds this very selection already: nothing was trained")
+        return hand_over(done)
     tell_target(target, say)
     expected = expected_spending(
         record, target, chosen_policy, settings, float(recipe.epochs), speed, len(rates)
@@ -246,24 +273,32 @@ def select(
 
     if launched_processes() > 1:
         agreement.part() if apart else agreement.gather()
+    begun = folder.state.exists()
     folder.start()
     journal = folder.state / "journal.jsonl"
     if journal.exists():
         steps = len(journal.read_bytes().splitlines())
         say(f"going on: the {steps} steps that were taken before are not taken again")
-    recalled = recall_with(
-        settings,
-        record,
-        target,
-        locations,
-        strangers=catalog is not None,
-        must_load=True,
-        recipe=recipe,
-        cache=folder.state / "features",
-        should_stop=should_stop,
-        say=say,
-    )
+    try:
+        recalled = recall_with(
+            settings,
+            record,
+            target,
+            locations,
+            strangers=catalog is not None,
+            must_load=True,
+            recipe=recipe,
+            cache=folder.state / "features",
+            should_stop=should_stop,
+            say=say,
+        )
+    except InputError:  # no model can be had, or none is within the limits
+        if not begun and is_main_process():
+            folder.forget()
+        raise
     field = entrants(recalled, record, target, recipe, rates, say)
+    if choose is not None:
+        named_candidate(choose, {name: one.model for name, one in field.items()})
     from hf_select.training.live import LiveTrials
     from hf_select.training.shared import SharedTrials
 
@@ -384,7 +419,7 @@ def select(
     else:
         winner.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()
-    return Selected(document, folder.path)
+    return hand_over(document)
 
 
 def _looked_by(

@@ -244,6 +244,7 @@ def number_text(value: float) -> str:
 _METRIC_NAMES = {
     "f1": "macro F1",
     "matthews_correlation": "Matthews correlation",
+    "seqeval_f1": "F1 of spans",
     "mse": "MSE",
     "rmse": "RMSE",
     "mae": "MAE",

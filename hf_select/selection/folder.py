@@ -3,7 +3,8 @@
 out/                    config.json, model.safetensors, ...: the fine-tuned winner
     selection.json      everything; written last, so a folder that has it is complete
     report.html
-    .select/            only while it runs: settings.json, journal.jsonl, features/, trials/
+    .select/            only while it runs: settings.json, journal.jsonl, features/, trials/;
+                        replaced.json: the document while another winner takes the first one's place
     best-so-far/        the best candidate until then, of a selection that was stopped
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from hf_select.records import digest
 STATE = ".select"
 SO_FAR = "best-so-far"
 DOCUMENT = "selection.json"
+REPLACED = "replaced.json"
 
 
 class SelectionFolder:
@@ -43,20 +46,52 @@ class SelectionFolder:
                 f"{self.path} can't be written to", hint="name another folder with --out"
             )
 
-    def finished(self) -> dict[str, Any] | None:
-        """The document of this very selection, if the folder holds it already."""
-        file = self.path / DOCUMENT
+    def finished(self, *, to_replace: bool = False) -> dict[str, Any] | None:
+        """The document of this very selection, if the folder holds it already.
+
+        `to_replace`: another winner shall take the first one's place, so what an earlier try at
+        that has left is kept. Without it, a folder in which such a try was cut off while it wrote
+        holds two winners in pieces: an `InputError`.
+        """
+        file, replaced = self.path / DOCUMENT, self.state / REPLACED
+        if not file.is_file() and replaced.is_file():
+            if not to_replace:
+                raise InputError(
+                    f"{self.path} was being given another winner when that was cut off",
+                    hint="the same command with --choose goes on; or remove the folder",
+                )
+            file = replaced
         if not file.is_file():
             return None
-        shutil.rmtree(self.state, ignore_errors=True)  # a kill can have left it
+        if not to_replace:
+            shutil.rmtree(self.state, ignore_errors=True)  # a kill can have left it
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return document
+
+    def is_whole(self) -> bool:
+        """Whether a finished selection's winner lies there, not one that is being replaced."""
+        return (self.path / DOCUMENT).is_file()
+
+    def make_way(self, files: Iterable[str]) -> None:
+        """Set the document aside and remove the first winner's files; `finish` puts the other one
+        there. Harmless where it was done before."""
+        if (self.path / DOCUMENT).is_file():
+            (self.path / DOCUMENT).replace(self.state / REPLACED)
+        for name in files:
+            (self.path / name).unlink(missing_ok=True)
 
     def start(self) -> None:
         """Make the folder and its state; harmless where they exist."""
         self.state.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"digest": self.digest, "settings": self.settings}, indent=1)
         write_atomic(self.state / "settings.json", text.encode())
+
+    def forget(self) -> None:
+        """Remove the state of a selection that can't be made, and the folder if nothing else is
+        there."""
+        shutil.rmtree(self.state, ignore_errors=True)
+        with suppress(OSError):  # it holds something else
+            self.path.rmdir()
 
     def finish(
         self, document: dict[str, Any], save_winner: Callable[[Path], None], report: str

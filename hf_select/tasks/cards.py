@@ -119,6 +119,9 @@ def _of_lists(
         features, where=where, text=columns.get("text"), label=columns.get("label")
     ).tags
     inside = list_of(features[tags])
+    if inside is None:
+        detail = f"column {tags!r} holds no lists of tags"
+        return replace(found, reason="other_labels", detail=detail)
     if isinstance(inside, datasets.ClassLabel):
         if inside.num_classes == 1:
             detail = f"column {tags!r} has {inside.names[0]!r} only"

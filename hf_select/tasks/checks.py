@@ -263,6 +263,9 @@ def _balance(seen: _Seen) -> Check:
         )
     if said:
         return Check("class-balance", "warning", "; ".join(said))
+    if counts[least] == counts[most]:
+        text = f"{len(names)} classes with {_count(int(counts[most]), f'train {what}')} each"
+        return Check("class-balance", "ok", text)
     text = (
         f"{len(names)} classes, from {counts[least]} train {what}s ({names[least]!r}) to "
         f"{counts[most]} ({names[most]!r})"

@@ -236,7 +236,7 @@ def read_choices(
                 others = sum(len(r) != count for r in rows)
                 raise DataError(
                     f"{where[split]}: row {number} has {len(row)} choices, but the first one has "
-                    f"{count} ({others} rows like that)",
+                    f"{count} ({others} of {len(rows)} rows differ)",
                     hint="all rows need the same number of choices: remove the others",
                 )
     if count < 2:

@@ -92,8 +92,11 @@ class MultipleChoice:
     def load_model(
         self, location: str | Path, *, num_labels: int, label_names: tuple[str, ...] = ()
     ) -> PreTrainedModel:
-        """See `base.Task`. Its head gives one number a choice, whatever their number and names."""
-        model, _ = load_network(self.head, location, num_labels=1)
+        """See `base.Task`. Its head gives one number a choice, whatever their number and names.
+
+        The config says two labels, as transformers does where nobody has said anything.
+        """
+        model, _ = load_network(self.head, location, num_labels=2)
         return model
 
     def load_checkpoint(self, location: str | Path) -> tuple[PreTrainedModel, bool]:

@@ -36,6 +36,7 @@ from hf_select.tasks.labels import (
     check_split,
     read_labels,
 )
+from hf_select.tasks.pictures import file_at
 from hf_select.tasks.pixels import image_hash
 from hf_select.tasks.rows import Rows, check_untouched
 from hf_select.tasks.scoring import check_allowed, scorer
@@ -601,7 +602,7 @@ def _inputs(
         if not is_image_feature(dataset.features[column]):
             if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
                 raise DataError(f"{where}: column {column!r} holds {cells.type}, not images")
-            paths = [None if p is None else str(folder / p.strip()) for p in cells.to_pylist()]
+            paths = [None if p is None else str(file_at(folder, p)) for p in cells.to_pylist()]
             cells = pa.chunked_array([pa.array(paths, pa.string())])
         chunks = [image.cast_storage(chunk) for chunk in cells.chunks]
         return {"image": pa.chunked_array(chunks, image.pa_type)}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +33,10 @@ SAMPLE = 1 << 18
 LONG = 80
 """Characters from which on a cell of the first row is no name of a column."""
 NEARLY_ALL = 0.9
+MANY_LINES = 5
+"""Lines of a row above which it is looked at whether it has swallowed others."""
+SPREADSHEET = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)
+"""The line with which spreadsheets say what the delimiter is."""
 
 
 @dataclass(frozen=True)
@@ -44,37 +49,75 @@ class Problem:
     quotes: bool
 
 
+@dataclass(frozen=True)
+class Form:
+    """How cells are written: in quotes where need be; with a backslash before a quote in them."""
+
+    delimiter: str
+    quotes: bool = True
+    backslash: bool = False
+
+    def rows(self, text: str, *, strict: bool = False) -> Any:
+        """A `csv.reader` over the text."""
+        return csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            escapechar="\\" if self.backslash else None,
+            strict=strict,
+        )
+
+
 def read_delimited(path: Path, reading: Reading) -> FileRows:
     """All cells as text. Raises `DataError` that names the row that doesn't fit."""
     data, notes = read_text(path, reading)
+    stated = reading.delimiter
+    found = SPREADSHEET.match(data)
+    if found is not None:  # an empty line in its place, so that lines keep their numbers
+        stated, data = stated or found[1].decode(), data[found.end() - 1 :]
     text = data.decode("utf-8")
     with _long_cells():
-        delimiter = reading.delimiter or find_delimiter(text, _usual(path))
+        delimiter = stated or find_delimiter(text, _usual(path))
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise InputError(
                 f"the delimiter must be one character, not {delimiter!r}",
                 hint=r"for example --delimiter ';', and $'\t' for a tab",
             )
-        if delimiter != _usual(path) and reading.delimiter is None:
+        if delimiter != _usual(path) and stated is None:
             notes += (f"columns are separated by {DELIMITERS[delimiter]}",)
-        quoted = True
-        problem = find_problem(text, delimiter) if '"' in text else None
-        if problem is not None and problem.quotes and _quotes_are_characters(text, delimiter):
-            notes += (f"quotes are read as characters: one in line {problem.line} has no end",)
-            quoted, problem = False, None
-        if problem is None:
-            table = _parsed(data, delimiter, quoted=quoted)
-            if table is None:
-                problem = find_problem(text, delimiter, quoted=quoted)
-    if problem is not None or table is None:
-        place = "" if problem is None else f": row {problem.row} (line {problem.line})"
+        form, problem, more = _find_form(text, delimiter)
+        table = _parsed(data, text, form) if problem is None else None
+        if problem is None and table is None:
+            problem = find_problem(text, form)
+    if table is None:
+        first = int(reading.header is False)  # the first row counts, where it isn't the header
+        place = "" if problem is None else f": row {problem.row + first} (line {problem.line})"
         what = "can't be read as rows" if problem is None else problem.what
         raise DataError(
             f"{path}{place} {what}",
             hint="a cell that holds the delimiter or a line break stands in quotes, and a quote "
             'in it is written twice ("")',
         )
-    return _named(path, table, notes, reading.header)
+    return _named(path, table, notes + more, reading.header)
+
+
+def _find_form(text: str, delimiter: str) -> tuple[Form, Problem | None, tuple[str, ...]]:
+    """The form that all rows have, or what is wrong with them in the usual one; and notes."""
+    usual = Form(delimiter)
+    if '"' not in text:  # what else there is wrong shows when the rows are read
+        return usual, None, ()
+    odd: list[Problem] = []
+    problem = find_problem(text, usual, odd)
+    if problem is None:
+        return usual, None, tuple(f"row {one.row} (line {one.line}) {one.what}" for one in odd[:1])
+    if problem.quotes and '\\"' in text:
+        form = Form(delimiter, backslash=True)
+        if find_problem(text, form) is None:
+            return form, None, ("a quote within a cell has a backslash before it",)
+    if problem.quotes and _quotes_are_characters(text, delimiter):
+        note = f"quotes are read as characters: one in line {problem.line} has no end"
+        return Form(delimiter, quotes=False), None, (note,)
+    return usual, problem, ()
 
 
 def find_delimiter(text: str, usual: str) -> str:
@@ -107,14 +150,12 @@ def _consistency(text: str, usual: str) -> dict[str, tuple[float, bool, int]]:
     return found
 
 
-def find_problem(text: str, delimiter: str, *, quoted: bool = True) -> Problem | None:
-    """The first row that has other than the header's number of cells, or a quote out of place."""
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        strict=True,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-    )
+def find_problem(text: str, form: Form, odd: list[Problem] | None = None) -> Problem | None:
+    """The first row that has other than the header's number of cells, or a quote out of place.
+
+    Into `odd` go rows that have, but that may have swallowed others.
+    """
+    reader = form.rows(text, strict=True)
     width, number, line = 0, -1, 1
     while True:
         start = line
@@ -130,12 +171,19 @@ def find_problem(text: str, delimiter: str, *, quoted: bool = True) -> Problem |
         number += 1
         width = width or len(row)
         if len(row) != width:
-            if line - start == 1 and not any(cell.strip() for cell in row):
-                continue  # blanks only
-            shown = delimiter.join(row)
+            shown = form.delimiter.join(row)
             shown = shown if len(shown) <= LONG else f"{shown[: LONG - 3]}..."
             what = f"has {len(row)} cells, but the header has {width}: {shown!r}"
             return Problem(number, start, what, quotes=False)
+        if odd is not None and line - start > MANY_LINES and _swallows(row, form.delimiter):
+            what = f"spans {line - start} lines that look like rows: is a quote missing?"
+            odd.append(Problem(number, start, what, quotes=True))
+
+
+def _swallows(row: list[str], delimiter: str) -> bool:
+    """Whether each whole line within a cell has as many cells as the row."""
+    inner = [line for cell in row for line in cell.splitlines()[1:-1]]
+    return bool(inner) and all(line.count(delimiter) == len(row) - 1 for line in inner)
 
 
 def _quote_words(error: str) -> str:
@@ -146,10 +194,10 @@ def _quote_words(error: str) -> str:
 
 def _quotes_are_characters(text: str, delimiter: str) -> bool:
     """Whether all rows have one form if quotes mean nothing, and none stand around a cell."""
-    if find_problem(text, delimiter, quoted=False) is not None:
+    form = Form(delimiter, quotes=False)
+    if find_problem(text, form) is not None:
         return False
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    return not any(len(c) > 1 and c[0] == c[-1] == '"' for row in reader for c in row)
+    return not any(len(c) > 1 and c[0] == c[-1] == '"' for row in form.rows(text) for c in row)
 
 
 def _usual(path: Path) -> str:
@@ -166,18 +214,12 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _parsed(data: bytes, delimiter: str, *, quoted: bool) -> pa.Table | None:
+def _parsed(data: bytes, text: str, form: Form) -> pa.Table | None:
     """The rows with the header as the first of them; None if they don't have one form."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    first = data.lstrip(b"\r\n").decode("utf-8")
-    reader = csv.reader(
-        io.StringIO(first, newline=""),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-    )
-    width = len(next(reader, []))
+    width = len(next(filter(None, form.rows(text)), []))
     try:
         return arrow_csv.read_csv(
             pa.BufferReader(data),
@@ -188,9 +230,10 @@ def _parsed(data: bytes, delimiter: str, *, quoted: bool) -> pa.Table | None:
                 autogenerate_column_names=True,
             ),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter,
-                newlines_in_values=quoted,
-                quote_char='"' if quoted else False,
+                delimiter=form.delimiter,
+                newlines_in_values=form.quotes,
+                quote_char='"' if form.quotes else False,
+                escape_char="\\" if form.backslash else False,
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types={f"f{i}": pa.string() for i in range(width)}, strings_can_be_null=False

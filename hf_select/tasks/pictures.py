@@ -54,6 +54,12 @@ def read_pictures(folder: Path, reading: Reading | None = None) -> Pictures:
     return _by_class(folder, roots, notes)
 
 
+def file_at(folder: Path, name: str) -> Path:
+    """The file that a table names, which may have been written on Windows."""
+    path = folder / name.strip()
+    return path if "\\" not in name or path.exists() else folder / name.strip().replace("\\", "/")
+
+
 def has_metadata(folder: Path) -> bool:
     """Whether a metadata file lies in the folder, or in those of its splits."""
     return any(_metadata(root) is not None for root in _roots(folder)[0].values())
@@ -201,13 +207,16 @@ def _with_metadata(path: Path, reading: Reading | None) -> _Metadata:
     cells = rows.table.column(column).to_pylist()
     for number, cell in enumerate(cells, start=1):
         if not isinstance(cell, str) or not cell.strip():
-            raise DataError(f"{path}: row {number} names no file in column {column!r}")
-        if not (path.parent / cell.strip()).is_file():
+            raise DataError(
+                f"{path}: row {number} names no file in column {column!r}",
+                hint="remove the row, or name its image",
+            )
+        if not file_at(path.parent, cell).is_file():
             raise DataError(
                 f"{path}: row {number} names {cell!r}, but no such file lies in {path.parent}",
                 hint="paths are relative to the metadata file",
             )
-    files = [path.parent / cell.strip() for cell in cells]
+    files = [file_at(path.parent, cell) for cell in cells]
     present = set(_pictures(path.parent))
     unlisted = len(present - set(files))
     notes = rows.notes

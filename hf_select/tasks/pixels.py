@@ -18,11 +18,13 @@ def as_rgb(image: Image) -> Image:
     """An image in RGB; 16-bit greys are scaled down, not cut off at 255."""
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):  # "I": as older versions of Pillow read a PNG of 16 bits
         import numpy as np
         from PIL import Image as pil
 
-        image = pil.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        greys = np.asarray(image)
+        if image.mode != "I" or greys.max() > 255:
+            image = pil.fromarray((greys.clip(0, 65535) >> 8).astype(np.uint8))
     return image.convert("RGB")
 
 
@@ -35,6 +37,7 @@ def image_hash(cell: dict[str, Any], where: str) -> bytes:
     Raises `DataError`.
     """
     from io import BytesIO
+    from warnings import catch_warnings
 
     from PIL import Image as pil
 
@@ -48,11 +51,11 @@ def image_hash(cell: dict[str, Any], where: str) -> bytes:
     if not data:
         raise DataError(f"{where} is empty (0 bytes)")
     try:
-        with pil.open(BytesIO(data)) as image:
+        with catch_warnings(action="ignore"), pil.open(BytesIO(data)) as image:
             kind = image.format
             image.load()
             pixels = as_rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError, pil.DecompressionBombError) as error:
+    except Exception as error:  # decoders fail on damaged bytes in any way
         reason = str(error).split(" <_io")[0]
         raise DataError(f"{where} can't be decoded: {reason}") from error
     state = hashlib.sha1(usedforsecurity=False)

@@ -17,7 +17,7 @@ from hf_select.tasks.contents import holds_paths
 from hf_select.tasks.datafiles import EXPECTED, FILES, ONLY_BY_NAME, ending, read_file, stem
 from hf_select.tasks.frames import Frame, Split
 from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
-from hf_select.tasks.pictures import has_metadata, read_pictures
+from hf_select.tasks.pictures import file_at, has_metadata, read_pictures
 from hf_select.tasks.splitnames import ALIASES, SPLITS, split_in, split_origins
 from hf_select.tasks.textfile import Reading
 
@@ -134,7 +134,7 @@ def _absolute(source: Source, split: str) -> Split:
     for place, name in enumerate(rows.column_names):
         if holds_paths(table.column(name)):
             paths = [
-                None if path is None else str(source.folder.absolute() / path.strip())
+                None if path is None else str(file_at(source.folder.absolute(), path))
                 for path in table.column(name).to_pylist()
             ]
             table = table.set_column(place, name, pa.array(paths, pa.string()))
@@ -152,9 +152,10 @@ def named_on_hub(source: str | Path) -> HubData | None:
 def not_here_either(source: str | Path, error: HfSelectError) -> HfSelectError:
     """An error of the Hub's, for somebody who may have meant a file."""
     kind = DataError if isinstance(error, InputError) else HubError
+    near = _near(Path(source).expanduser())
     return kind(
         f"no file or folder at {source}, and as a Hub data set it can't be loaded: {error.message}",
-        hint=error.hint,
+        hint=" ".join(filter(None, (near if near.startswith("did") else "", error.hint))),
     )
 
 

@@ -123,6 +123,12 @@ SAME: dict[str, Writer] = {
     "commas in a .tsv": text_file("a.tsv", table(ROWS)),
     "bars": text_file("a.csv", table(ROWS, delimiter="|")),
     "a stated delimiter": text_file("a.csv", table(ROWS, delimiter="^"), "--delimiter", "^"),
+    "a spreadsheet's line about its delimiter": text_file(
+        "a.csv", "sep=;\r\n" + table(ROWS, delimiter=";")
+    ),
+    "backslashes before quotes": text_file(
+        "a.csv", table(ROWS, quoting=csv.QUOTE_ALL).replace('""', '\\"')
+    ),
     "every cell in quotes": text_file("a.csv", table(ROWS, quoting=csv.QUOTE_ALL)),
     "blank lines at the end": text_file("a.csv", table(ROWS) + "\n\n   \n\t\n"),
     "blank lines at the start": text_file("a.csv", "\n\n" + table(ROWS)),
@@ -295,6 +301,13 @@ def _wrong_names(folder: Path) -> list[str]:
     return [str(folder)]
 
 
+def _windows_paths(folder: Path) -> list[str]:
+    with_metadata(folder, ("file_name", "label"), lambda i: ("ab"[i % 2],))
+    path = folder / "metadata.csv"
+    path.write_text(path.read_text().replace("img/", "img\\"))
+    return [str(folder)]
+
+
 def _missing_image(folder: Path) -> list[str]:
     with_metadata(folder, ("file_name", "label"), lambda i: ("ab"[i % 2],))
     (folder / "img" / "7.png").unlink()
@@ -342,6 +355,14 @@ def _numbers(form: Callable[[float], str]) -> str:
     return table([(t, form(i * 7.5 + 1)) for i, (t, _) in enumerate(ROWS)], ("text", "price"))
 
 
+def _swallowing() -> str:
+    """A quote is opened in row 4 and closed in row 13: to the letter of the form, one cell."""
+    found = [f"film {i} as it was,{('pos', 'neg')[i % 2]}" for i in range(60)]
+    found[3] = f'"{found[3]}'
+    found[12] = 'and the end",pos'
+    return "\n".join(["text,label", *found])
+
+
 def _german(value: float) -> str:
     return f"{value * 10:,.2f}".replace(",", "_").replace(".", ",").replace("_", ".")
 
@@ -370,6 +391,10 @@ RIGHT: dict[str, tuple[Writer, dict[str, Any]]] = {
     "quotes that mean nothing": (
         text_file("a.tsv", "text\tlabel\n" + "".join(f'"no end {t}\t{y}\n' for t, y in PLAIN)),
         {"task": TEXT, "rows": 60, "said": "quotes are read as characters"},
+    ),
+    "a quote that swallows rows": (
+        text_file("a.csv", _swallowing()),
+        {"task": TEXT, "rows": 51, "said": "row 4 (line 5) spans 10 lines that look like rows"},
     ),
     "a cell of a megabyte": (
         text_file("a.csv", table([("word " * 200_000, "pos"), *ROWS])),
@@ -523,6 +548,25 @@ RIGHT: dict[str, tuple[Writer, dict[str, Any]]] = {
         ],
         {"task": IMAGE, "rows": 40, "classes": ["a", "b"]},
     ),
+    "metadata.csv from Windows": (_windows_paths, {"task": IMAGE, "rows": 40}),
+    "metadata.csv with numbers": (
+        lambda folder: [
+            str(with_metadata(folder, ("file_name", "angle"), lambda i: (f"{i / 7:.2f}",)))
+        ],
+        {"task": "image-regression", "rows": 40, "columns": (["image"], "angle")},
+    ),
+    "metadata.jsonl with numbers": (
+        _jsonl_metadata,
+        {"task": "image-regression", "rows": 40, "columns": (["image"], "age")},
+    ),
+    "words with tags in a .txt": (
+        text_file("a.txt", "\n".join(f"w{i} B-{'AB'[i % 2]}\nx O\n" for i in range(40))),
+        {"task": "token-classification", "rows": 40},
+    ),
+    "a table with blank lines in between": (
+        text_file("a.tsv", table(PLAIN, delimiter="\t").replace("\nfilm 7", "\n\nfilm 7")),
+        {"task": TEXT, "rows": 60},
+    ),
     "metadata in train and test": (
         _train_and_test_metadata,
         {"task": IMAGE, "rows": 80, "test": 40},
@@ -547,6 +591,10 @@ REFUSED: dict[str, tuple[Writer, Sequence[str]]] = {
     "a row with too few cells": (
         text_file("a.csv", table([("x\ny", "a"), *PLAIN[:3]]) + "only one\n"),
         ("a.csv", "row 5 (line 7)", "1 cells"),
+    ),
+    "a row with too many cells, without a header": (
+        text_file("a.csv", table(PLAIN, ()) + "one,two,three\n", "--no-header"),
+        ("a.csv", "row 61 (line 61)", "3 cells"),
     ),
     "NUL bytes": (
         text_file("a.csv", table(PLAIN[:4]) + "bad \0 byte,pos\n"),

@@ -181,3 +181,66 @@ def test_nonsense_says_nothing(card: str, capfd: pytest.CaptureFixture[str]) -> 
     (found,) = configs(card)
     assert (found.config, found.rows, found.bytes, found.reason) == ("", {}, 0, "")
     assert capfd.readouterr().err == ""
+
+
+# As push_to_hub writes CoNLL 2003: lists of words, and lists of classes.
+WORDS = """
+dataset_info:
+  features:
+  - name: id
+    dtype: string
+  - name: tokens
+    sequence: string
+  - name: ner_tags
+    sequence:
+      class_label:
+        names:
+          '0': O
+          '1': B-PER
+          '2': I-PER
+  splits:
+  - name: train
+    num_examples: 14041
+  - name: test
+    num_examples: 3453
+"""
+
+
+def test_words_with_tags_have_as_many_classes_as_there_are_tags() -> None:
+    (found,) = configs(WORDS, "token-classification")
+    assert (found.num_labels, found.reason) == (3, "")
+    assert found.rows == {"train": 14041, "test": 3453}
+    (found,) = configs(WORDS, "token-classification", label="id")
+    assert (found.reason, found.detail) == ("other_labels", "column 'id' holds no lists of tags")
+    (found,) = configs(WORDS, "token-classification", label="tags")
+    assert found.reason == "no_usable_columns"
+    (found,) = configs(WORDS)
+    assert found.reason == "no_usable_columns"
+
+
+# As push_to_hub writes ARC: choices with their keys.
+CHOICES = """
+dataset_info:
+  features:
+  - name: question
+    dtype: string
+  - name: choices
+    struct:
+    - name: text
+      sequence: string
+    - name: label
+      sequence: string
+  - name: answerKey
+    dtype: string
+  splits:
+  - name: train
+    num_examples: 1119
+"""
+
+
+def test_questions_with_choices() -> None:
+    (found,) = configs(CHOICES, "multiple-choice")
+    assert (found.num_labels, found.reason) == (0, "")
+    (found,) = configs(ONE, "multiple-choice")
+    assert found.reason == "no_usable_columns"
+    assert "which columns hold the choices" in found.detail

@@ -107,3 +107,38 @@ def test_select_refuses_it_before_it_loads_torch(name: str, tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
     assert parts[0] in done.stderr
     assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "utf-16 with a mark",
+        "a JSON list in an object",
+        "labels that differ in their case",
+        "a few labels missing",
+        "a file for test",
+        "all kinds of images",
+        "metadata.csv with classes",
+    ],
+)
+def test_select_goes_all_the_way_with_what_is_messy_but_valid(name: str, tmp_path: Path) -> None:
+    write = SAME[name] if name in SAME else RIGHT[name][0]
+    folder, out = tmp_path / "data", tmp_path / "out"
+    folder.mkdir()
+    command = ["select", *write(folder), "--results", "demo", "--out", str(out), "--max-cost", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hf_select", *command, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert 0 <= document["winner"]["test"] <= 1
+    assert (out / "model.safetensors").is_file()
+    assert {"leakage", "duplicates"} <= {check["check"] for check in document["data"]["checks"]}
+    for check in document["data"]["checks"]:
+        assert (check["text"] in done.stderr) is (check["level"] == "warning")
+    for note in document["data"]["notes"]:
+        assert note in done.stderr

@@ -28,6 +28,20 @@ def test_sixteen_bits_are_scaled_not_cut_off() -> None:
     assert np.asarray(as_rgb(image))[0, :, 0].tolist() == [0, 1, 255]
 
 
+def test_thirty_two_bits_that_hold_sixteen_are_scaled_too() -> None:
+    """As older versions of Pillow read a PNG of 16 bits; what fits into 8 stays as it is."""
+    deep, plain = (np.array([[0, 200, top]], dtype=np.int32) for top in (65535, 255))
+    assert np.asarray(as_rgb(Image.fromarray(deep)))[0, :, 0].tolist() == [0, 0, 255]
+    assert np.asarray(as_rgb(Image.fromarray(plain)))[0, :, 0].tolist() == [0, 200, 255]
+
+
+def test_whatever_a_decoder_stumbles_over_is_a_broken_image() -> None:
+    data = bytearray(encoded(Image.new("RGB", (4, 4)), "TIFF")["bytes"])
+    data[72] = 2  # where the pixels are is a text now, and Pillow raises a TypeError
+    with pytest.raises(DataError, match="image of row 3 can't be decoded"):
+        image_hash({"bytes": bytes(data), "path": None}, "row 3")
+
+
 def test_the_hash_of_a_lossless_image_is_that_of_its_pixels() -> None:
     image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     png, small = encoded(image, "PNG", compress_level=0), encoded(image, "PNG", compress_level=9)

@@ -102,6 +102,14 @@ def test_a_damaged_saved_folder(tmp_path: Path) -> None:
         read_source(tmp_path)
 
 
+def test_a_slip_in_what_could_be_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "reviews").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="data/reveiws, and as a Hub data set") as caught:
+        read_source("data/reveiws")
+    assert "did you mean 'data/reviews'?" in caught.value.hint
+
+
 def test_progress_bars_are_as_before() -> None:
     datasets.enable_progress_bars()
     with quiet_datasets():

@@ -14,6 +14,7 @@ import pytest
 import tinytrial
 import torch
 from tiny import tiny_image_folder, tiny_image_model, tiny_text_csv, tiny_text_model
+from tinylists import make_list_target
 
 from hf_select.files import TEMPORARY
 from hf_select.results.repo import ResultsRepo
@@ -71,11 +72,17 @@ def image(folder):
     return tiny_image_model(folder / "model"), load_target(tiny_image_folder(folder / "i", 30))
 
 
+def lists(folder, kind):
+    return tinytrial.make_model(folder / "model"), make_list_target(folder / "t", kind)
+
+
 KINDS = {
     "text": text,
     "pair": lambda folder: text(folder, pair=True),
     "rating": lambda folder: text(folder, regression=True),
     "image": image,
+    "spans": lambda folder: lists(folder, "spans"),
+    "choices": lambda folder: lists(folder, "choices"),
 }
 
 

@@ -45,7 +45,12 @@ METRIC_IDS = {
     "spearman": "spearmanr",
 }
 """Our metric -> its name in the Hub's list of metrics, where they differ."""
-METRIC_NAMES = {"f1": "macro F1", "matthews_correlation": "Matthews correlation", "r2": "R²"}
+METRIC_NAMES = {
+    "f1": "macro F1",
+    "matthews_correlation": "Matthews correlation",
+    "seqeval_f1": "F1 of spans",
+    "r2": "R²",
+}
 HUB = "https://huggingface.co"
 SENTENCE = 600
 """Characters of a reason that a card shows."""
@@ -183,9 +188,22 @@ def _title(document: Mapping[str, Any], facts: CardFacts) -> str:
     return (
         f"# {escape(facts.repo_id.rpartition('/')[2])}\n\n"
         f"{base}{size}, fine-tuned on {_target(document, facts)} for {escape(document['task'])}."
-        f"{license}\n\nhf-select chose it out of {_count(funnel['record'], 'model')} of a record "
-        f"of earlier fine-tunings: {_count(funnel['recalled'], 'model')} were recalled for this "
-        f"data{without}, trained a little at a time, and dropped as soon as another one was ahead."
+        f"{license}\n\nhf-select chose {'among' if document.get('chosen') else 'it out of'} "
+        f"{_count(funnel['record'], 'model')} of a record of earlier fine-tunings: "
+        f"{_count(funnel['recalled'], 'model')} were recalled for this data{without}, trained a "
+        "little at a time, and dropped as soon as another one was ahead."
+        f"{_instead(document)}"
+    )
+
+
+def _instead(document: Mapping[str, Any]) -> str:
+    """That another candidate had won, where this one was taken in its place."""
+    chosen = document.get("chosen")
+    if not chosen:
+        return ""
+    return (
+        f" It chose {escape(chosen['instead_of'])} (test {escape(_metric(document))} "
+        f"{_score(chosen['test'])}); this model was then taken instead."
     )
 
 
@@ -220,7 +238,18 @@ def _results(document: Mapping[str, Any]) -> str:
     return (
         f"## Results\n\n{table(['split', 'rows', metric, 'trivial predictor'], lines)}\n\n"
         f"Of {escape(metric)}, {better} is better. The trivial predictor answers the "
-        "majority class or the mean. The test split was looked at once, by this model alone."
+        f"majority class or the mean. {_tested(document)}"
+    )
+
+
+def _tested(document: Mapping[str, Any]) -> str:
+    """Who has looked at the test split."""
+    chosen = document.get("chosen")
+    if not chosen:
+        return "The test split was looked at once, by this model alone."
+    return (
+        f"The test split was looked at by this model and by {escape(chosen['instead_of'])}, which "
+        "had won the selection; nothing was decided by it."
     )
 
 

@@ -127,6 +127,8 @@ def test_the_command_is_one_that_select_takes() -> None:
         "recipe": "0" * 16,
         "threshold": 0.1,
         "proxy": None,
+        "header": False,
+        "test": "held out.csv",
     }
     words = shlex.split(command(document))
     assert words[:3] == ["hf-select", "select", "lab/digits"]
@@ -136,6 +138,8 @@ def test_the_command_is_one_that_select_takes() -> None:
     assert asked["label_column"] == "my column"
     assert asked["exclude"] == ("lab/one", "lab/two")
     assert asked["threshold"] == 0.1
+    assert asked["header"] is False
+    assert asked["test"] == "held out.csv"
     assert str(asked["recipe_file"]) == "recipe.json"
     assert '"learning_rate"' in card_of(document)  # what recipe.json holds
 
