@@ -144,7 +144,7 @@ class Words(TextEncoded):
         self.batch_weights = torch.from_numpy(weights).unsqueeze(1)
         return batch
 
-    def pool(self, state: Any, mask: Any) -> Any:
+    def pool(self, state: Any, mask: Any, places: Any = None) -> Any:
         """In place of `features._pool`: the mean over words."""
         import torch
 

@@ -229,6 +229,7 @@ def model_columns(
         "num_parameters": sizes,
         "license": [licenses[i] for i in rng.choice(6, n, p=[0.5, 0.2, 0.1, 0.05, 0.05, 0.1])],
         "languages": [("en",)] * n,
+        "trained_datasets": [()] * n,
         "base_model": family,
         "relation": ["finetune"] * n,
         "weights_sha256": hexes(n, 64, rng),

@@ -185,7 +185,7 @@ def test_an_unknown_task_and_a_missing_folder(capsys):
     assert run(["crawl", "models", "--task", TASK]) == 2
     assert "--out" in capsys.readouterr().err
     assert run(["crawl", "spaces"]) == 2
-    assert "there are: models, datasets" in capsys.readouterr().err
+    assert "There are: models, datasets" in capsys.readouterr().err
 
 
 def test_a_hub_that_fails_ends_with_1(hub, tmp_path, capsys):
