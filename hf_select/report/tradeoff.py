@@ -48,9 +48,10 @@ def efficiency(
     """What a document says of its candidates' sizes and latencies; `measured` is by model.
 
     A score is the validation's of a candidate that was trained to the end (or as far as the winner
-    was), else what was last forecast of it. `pareto`: no other has more skill, or as much, with no
-    more bytes and no more latency; `dominated_by`: who has. `alternatives`: those on the front that
-    are worth a thought instead of the winner, each with a sentence.
+    was), else a forecast: the winner's and the gap to it that was expected. `pareto`: no other has
+    more skill, or as much, with no more bytes and no more latency; `dominated_by`: who has.
+    `alternatives`: those on the front that are worth a thought instead of the winner, each with a
+    sentence.
     """
     metric = get_metric(str(document["metric"]))
     models = [_row(row, document, measured, metric) for row in document["ranking"]]
@@ -80,8 +81,7 @@ def _row(
     metric: Metric,
 ) -> dict[str, Any]:
     score, is_what = _score(row, document)
-    split = "validation" if is_what == "validation" else "test"
-    trivial = document["trivial"].get(split)
+    trivial = document["trivial"].get("validation")
     skill = float(
         metric.skill(NAN if score is None else score, NAN if trivial is None else trivial)
     )
@@ -100,7 +100,12 @@ def _row(
 
 
 def _score(row: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[float | None, str]:
-    """The score that stands for a candidate, and what it is."""
+    """The score that stands for a candidate, and what it is.
+
+    What was forecast of different candidates at different times can't be compared: how good all of
+    them would be was less certain then. So a forecast is the winner's score and the gap to it that
+    was expected when both were last looked at together.
+    """
     winner = document["winner"]
     end = min(float(document["horizon"]), float(winner["epochs"]))
     done = row["status"] == "winner" or (row["epochs"] >= end - 1e-9 and row["status"] != "failed")
@@ -108,12 +113,36 @@ def _score(row: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[float |
         return row["val"], "validation"
     if row["status"] == "failed":
         return None, "validation"
-    if row["predicted"] is not None:
-        return row["predicted"], "forecast"
-    recalled = {c["model"]: c for c in document["recall"]["candidates"]}
-    if document["recall"]["method"] == "hybrid" and row["val"] is None:
-        return (recalled.get(row["model"]) or {}).get("predicted_score"), "forecast"
-    return row["val"], "validation"
+    gap = _expected_gap(row, document)
+    if gap is None or winner["val"] is None:
+        return row["val"], "validation"
+    low, high = get_metric(str(document["metric"])).bounds
+    return min(high, max(low, winner["val"] + gap)), "forecast"
+
+
+def _expected_gap(row: Mapping[str, Any], document: Mapping[str, Any]) -> float | None:
+    """By how much a candidate's score was expected to differ from the winner's, in raw units.
+
+    Of one that was never trained it is what recall expected, which no bound of the metric has cut
+    off; else what the last decision about both of them expected.
+    """
+    winner = document["winner"]
+    recalled = {c["model"]: c.get("predicted_score") for c in document["recall"]["candidates"]}
+    mine, best = recalled.get(row["model"]), recalled.get(winner["model"])
+    if (
+        document["recall"]["method"] == "hybrid"
+        and not row["epochs"]
+        and row["model"] != winner["model"]
+        and mine is not None
+        and best is not None
+    ):
+        return float(mine - best)
+    name, other = candidate_name(row), candidate_name(winner)
+    for rung in reversed(document.get("rungs") or ()):
+        said = rung.get("forecast") or {}
+        if said.get(name) is not None and said.get(other) is not None:
+            return float(said[name] - said[other])
+    return None
 
 
 def _finite(value: float, digits: int) -> float | None:

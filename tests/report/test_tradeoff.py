@@ -86,13 +86,43 @@ def test_of_a_document_the_score_that_can_be_compared_counts() -> None:
         if one["status"] == "failed":
             assert shown["score"] is None
             assert not shown["pareto"]
-        elif one["epochs"] < document["horizon"] and one["predicted"] is not None:
-            assert (shown["score"], shown["score_is"]) == (one["predicted"], "forecast")
+        elif one["epochs"] < document["horizon"]:
+            assert shown["score_is"] == "forecast"
         assert shown["pareto"] == (shown["skill"] is not None and shown["dominated_by"] is None)
     # The winner is the best and the smallest here: it beats all that have a score.
     assert {one["dominated_by"] for one in found["models"][1:] if one["skill"] is not None} == {
         first["candidate"]
     }
+
+
+def test_forecasts_of_different_times_are_compared_by_their_gap_to_the_winners() -> None:
+    """One that was dropped while all looked perfect doesn't beat a winner that turned out worse."""
+    document = make_document()
+    first, dropped, untrained = (dict(document["ranking"][k]) for k in (0, 1, 2))
+    dropped |= {"status": "dropped", "epochs": 0.5, "predicted": 1.0, "val": 0.6}
+    untrained |= {"status": "untrained", "epochs": 0.0, "predicted": 1.0, "val": None}
+    names = [one["model"] for one in (first, dropped, untrained)]
+    document |= {
+        "ranking": [first, dropped, untrained],
+        "rungs": [
+            {"forecast": dict(zip(names, (0.99, 1.0, 1.0), strict=True))},
+            {"forecast": dict(zip(names, (0.97, 0.95, 1.0), strict=True))},
+            {"forecast": {names[0]: 0.9}},
+        ],
+        "recall": {
+            **document["recall"],
+            "method": "hybrid",
+            "candidates": [
+                {"model": name, "predicted_score": score}
+                for name, score in zip(names, (0.9, 0.99, 0.88), strict=True)
+            ],
+        },
+    }
+    found = efficiency(document, {}, device="cpu", batch_size=0, rows=0)["models"]
+    val = document["winner"]["val"]
+    assert found[0]["score"] == val
+    assert found[1]["score"] == pytest.approx(val - 0.02)  # 0.97 and 0.95, when last compared
+    assert found[2]["score"] == pytest.approx(val - 0.02)  # never trained: recall's 0.90 and 0.88
 
 
 def test_what_was_not_measured_has_its_recorded_size() -> None:
