@@ -1,4 +1,4 @@
-"""Words, choices and image regression on a real accelerator: scores, memory, latency, the script."""
+"""Words, choices, image regression on a real accelerator: scores, memory, latency, the script."""
 
 from __future__ import annotations
 
