@@ -10,3 +10,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 pytest_plugins = ["hub_server.plugin"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: much of the suite waits for other processes."""
+    return (os.cpu_count() or 1) * 3 // 2 + 1

@@ -286,6 +286,7 @@ def benchmark_at(catalog, results):
     benchmark((None, catalog, results))
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_killed_or_stopped_finds_its_job_again(world, hub_env, tmp_path):
     hub, catalog, results = world
     hang(hub, "lab/m1")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from tiny import tiny_text_csv, tiny_text_model
 
 from hf_select import proxies
@@ -204,6 +205,7 @@ def crawl_is_killed_and_goes_on(hub, alice: Machine, bad: dict[str, str]) -> Non
         assert not [path for path in asked if name in path], name
 
 
+@pytest.mark.slow
 def test_crawl_benchmark_publish_contribute_select_and_push(hub, hub_env, tmp_path) -> None:
     bad = stock_models(hub, tmp_path / "made")
     stock_datasets(hub, tmp_path)

@@ -109,9 +109,7 @@ def load_network(
         names = label_names or tuple(f"LABEL_{i}" for i in range(num_labels))
         settings["id2label"] = dict(enumerate(names))
         settings["label2id"] = {name: i for i, name in enumerate(names)}
-        # One number a row that isn't a regression scores a choice: what is saved must load again.
-        kind = "single_label_classification" if num_labels > 1 else None
-        settings["problem_type"] = "regression" if regression else kind
+        settings["problem_type"] = "regression" if regression else "single_label_classification"
     with _reporting(location), quiet():
         config = transformers.AutoConfig.from_pretrained(
             location, trust_remote_code=False, **settings

@@ -58,6 +58,7 @@ def expected(hub):
     return {n.encode("unicode_escape").decode(): why for n, why in populate(hub).items()}
 
 
+@pytest.mark.slow
 def test_killed_twice_a_crawl_asks_nothing_twice(hub, hub_env, tmp_path, expected):
     """SIGKILL while pages come, and again while models are looked at."""
     environment, out = hub_env(hub), tmp_path / "catalog"

@@ -113,6 +113,7 @@ def env(hub_env, filled) -> dict[str, str]:  # type: ignore[no-untyped-def]
     return hub_env(filled, token="hf_bob") | {"HF_UPDATE_DOWNLOAD_COUNTS": "0"}
 
 
+@pytest.mark.slow
 def test_crawl_benchmark_inspect_and_select(filled, env, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = command(
         "crawl", "datasets", "-t", TASK, "-o", "catalog", "--json", env=env, cwd=tmp_path
@@ -176,6 +177,7 @@ def test_regression_and_stated_columns(filled, env, tmp_path: Path) -> None:  # 
     assert crawled["rejected"] == {"unusable": 1, "not_found": 1}
 
 
+@pytest.mark.slow
 def test_offline_a_target_that_was_read_once_makes_no_socket(filled, env, tmp_path) -> None:  # type: ignore[no-untyped-def]
     online = document(command("inspect", "lab/reviews", "--json", env=env, cwd=tmp_path))
     code = [sys.executable, "-c", NO_SOCKETS, "inspect", "--json"]
@@ -215,6 +217,7 @@ def test_one_line_that_says_what_to_do(  # type: ignore[no-untyped-def]
     assert sorted(p.name for p in tmp_path.iterdir()) in (["hf-home", "rows.csv"], ["rows.csv"])
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_with_the_page_that_was_missing(filled, env, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """SIGKILL while the second page is under way, after the rows of two datasets were read."""
     args = ["crawl", "datasets", "-t", TASK, "-o", "catalog", "--page-size", "2", "--json"]

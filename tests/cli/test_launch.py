@@ -43,6 +43,7 @@ def select(record: Path, out: Path, *options: str, launcher: list[str] | None = 
     return document
 
 
+@pytest.mark.slow
 def test_processes_that_share_the_candidates_choose_as_one_does(
     record: Path, tmp_path: Path
 ) -> None:

@@ -159,6 +159,7 @@ def choices_said(folder: Path, rows: list[dict[str, str]]) -> list[int]:
     return said
 
 
+@pytest.mark.slow
 def test_multiple_choice(way: Way) -> None:
     target = DATA / "choices" / "kinds"
     seen = way("inspect", target)

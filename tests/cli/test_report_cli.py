@@ -85,7 +85,7 @@ def test_a_record_in_a_folder(say, tmp_path):
         ("report chosen --task text-classification", "is a finished selection, which has one task"),
         ("report chosen --replay", "its own replay"),
         ("report chosen --png", "--figures FOLDER"),
-        ("report demo --task text-regression", "holds no text-regression runs"),
+        ("report demo --task image-regression", "holds no image-regression runs"),
     ],
 )
 def test_refusals(line, words, say, chosen):

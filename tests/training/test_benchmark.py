@@ -615,6 +615,7 @@ def check_nothing_was_trained_twice(results, killed_at):
     assert any(epoch > 0 for epoch in resumed)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3 * WAIT)
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_killed_in_the_middle_the_same_command_goes_on(long, tmp_path):

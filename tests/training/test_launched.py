@@ -119,6 +119,7 @@ def test_where_one_dies_all_end_and_it_is_noted(catalog, tmp_path):
     assert started.epoch == 0
 
 
+@pytest.mark.slow
 def test_what_one_of_them_meets_alone_they_all_know_and_the_others_cells_go_on(catalog, tmp_path):
     """The Hub is away for one process, and only while it loads: none of them waits for another."""
     only = {"parallel": "data", "trouble": {"away": [1, "m1"]}}

@@ -147,6 +147,7 @@ def test_a_saved_model_gives_the_test_score(still, target, tmp_path) -> None:
         torch.testing.assert_close(tensor, moved[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spans", pytest.param("choices", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one(still, tmp_path, kind) -> None:
     make_list_target(tmp_path / "data", kind)

@@ -233,6 +233,7 @@ def killed_run(catalog, repo, times, **options):
     return summary, killed
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_is_killed_twice_goes_on(
     cluster, catalog, repo, tmp_path, monkeypatch, capfd
 ):

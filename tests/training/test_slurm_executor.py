@@ -212,6 +212,7 @@ def engine(request, tmp_path, monkeypatch):
     return Engine("slurm", {"gpus_per_node": "0"})
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_saves_and_is_queued_again(
     engine, catalog, repo, tmp_path, monkeypatch
 ):
