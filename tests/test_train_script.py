@@ -48,6 +48,19 @@ def run_script(folder: Path, *arguments: str) -> tuple[float, float]:
     return float(found[2]), float(found[3])
 
 
+def run_here(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, float]:
+    """Metric and test score that the script comes to, in this process."""
+    before = sys.argv
+    try:
+        sys.argv = ["train.py"]
+        runpy.run_path(str(folder / "train.py"), run_name="__main__")
+    finally:
+        sys.argv = before
+    found = SAID.search(capsys.readouterr().out)
+    assert found is not None
+    return found[1], float(found[2])
+
+
 def selected(folder: Path, **options: object) -> dict:
     """A selection among two tiny models for pairs of texts with ratings."""
     catalog = tiny_catalog(folder, regression=True)
@@ -158,16 +171,9 @@ def same_score(task: str, model: Path, folder: Path, capsys: pytest.CaptureFixtu
         seed=2, epochs=2.5, test=trial.test(),
     )  # fmt: skip
     assert written
-    before = sys.argv
-    try:
-        sys.argv = ["train.py"]
-        runpy.run_path(str(folder / "train.py"), run_name="__main__")
-    finally:
-        sys.argv = before
-    found = SAID.search(capsys.readouterr().out)
-    assert found is not None
-    assert found[1] == target.metric
-    assert float(found[2]) == pytest.approx(trial.test(), abs=2e-4)
+    metric, score = run_here(folder, capsys)
+    assert metric == target.metric
+    assert score == pytest.approx(trial.test(), abs=2e-4)
     trial.save_pretrained(folder / "ours")
     ours, theirs = (load_file(folder / d / "model.safetensors") for d in ("ours", "reproduced"))
     assert ours.keys() == theirs.keys()

@@ -44,9 +44,6 @@ validation and test rows of the shipped record."""
 FLOOR = -0.5
 """Below that a skill says no more. Of classes it is 0, for a score below the majority class's is a
 chance matter; errors worse than those of the mean tell of a training that memorises."""
-FLOOR = -0.5
-"""Skill below which a score says no more. Of classes it is 0, for what lies below the majority
-class's is chance; errors above those of the mean tell of a model that learns its rows by heart."""
 LEAST = 1e-6
 LOWEST, HIGHEST = 0.1, 0.97
 """Skills below and above which the room for differences shrinks no further."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import tinyzoo
 import torch
 from accelerate.state import AcceleratorState
-from test_train_script import SAID, rows_of
+from test_train_script import rows_of, run_here
 from tiny import tiny_image_model, tiny_text_csv, tiny_text_model
 
 from hf_select.catalog import Catalog, local_model
@@ -80,15 +79,8 @@ def test_the_script_comes_to_the_trials_score(task, tmp_path, capsys):
     where = Catalog((entry,), (), (), {entry.repo_id: model})
     test = trial.test()
     write_script(tmp_path, entry, target, RECIPE, locations=where, seed=2, epochs=3.0, test=test)
-    before = sys.argv
-    try:
-        sys.argv = ["train.py"]
-        runpy.run_path(str(tmp_path / "train.py"), run_name="__main__")
-    finally:
-        sys.argv = before
-    found = SAID.search(capsys.readouterr().out)
-    assert found is not None
-    assert float(found[2]) == pytest.approx(test, abs=0.1 * max(1.0, abs(test)))
+    _, score = run_here(tmp_path, capsys)
+    assert score == pytest.approx(test, abs=0.1 * max(1.0, abs(test)))
 
 
 @pytest.mark.parametrize(
