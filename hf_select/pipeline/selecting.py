@@ -14,6 +14,7 @@ import numpy as np
 
 from hf_select.environment import library_versions
 from hf_select.errors import InputError, StoppedError
+from hf_select.hub.winner.cards import command
 from hf_select.launched import (
     busy_cores,
     check_launch,
@@ -184,6 +185,7 @@ def select(
     if isinstance(budget, str):
         parse_seconds(budget)
     record = open_results(_as_begun(results, Path(out)))
+    asked_for = str(target) if isinstance(target, str | Path) else "TARGET"
     target = as_target(target, data_options)
     locations = find_catalog(catalog, results)
     offered = locations.models if catalog is not None else ()
@@ -389,6 +391,7 @@ def select(
     )
     entry = recalled.entries[field[result.winner].model]
     document = _with_origins(document, entry, record_facts(record), target, asked)
+    document["command"] = command(document, target=asked_for, out=str(out))
     if is_main_process():
         document["efficiency"] = measure_candidates(
             document,

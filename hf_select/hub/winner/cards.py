@@ -432,23 +432,32 @@ def _again(document: Mapping[str, Any]) -> str:
 # ------------------------------------------------------------------------------- the command
 
 
-def command(document: Mapping[str, Any]) -> str:
-    """The command line that makes this selection again; `TARGET` stands for data of one's own."""
+BY_COMMAS = frozenset(["choice_columns", "license", "language", "architecture"])
+"""Options that take several values in one word."""
+OPTIONS = {"config": "subset"}
+"""Settings whose option has another name."""
+
+
+def command(document: Mapping[str, Any], *, target: str = "TARGET", out: str = "chosen") -> str:
+    """The command line that makes this selection again; `target` stands for data of one's own."""
     settings, record = _settings(document), document.get("record") or {}
     source = document.get("source") or {}
     results = record.get("repo") or record.get("name") or "RESULTS"
     if record.get("repo"):
         results += f"@{record['revision']}"
-    words = ["hf-select", "select", source.get("repo") or "TARGET", "--results", results]
-    words += ["--out", "chosen"]
+    words = ["hf-select", "select", source.get("repo") or target, "--results", results]
+    words += ["--out", out]
     for name, value in settings.items():
         if name == "recipe" or value in (None, [], ""):
             continue
+        option = OPTIONS.get(name, name).replace("_", "-")
         if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
+            words.append(f"--{'' if value else 'no-'}{option}")
             continue
-        for item in value if isinstance(value, list) else [value]:
-            words += [f"--{name.replace('_', '-')}", str(item)]
+        if name in BY_COMMAS and not isinstance(value, str):
+            value = ",".join(map(str, value))
+        for item in value if isinstance(value, list | tuple) else [value]:
+            words += [f"--{option}", str(item)]
     if settings.get("recipe") is not None:
         words += ["--recipe", "recipe.json"]
     return " ".join(shlex.quote(one_line(word)) for word in words)

@@ -129,6 +129,9 @@ def test_the_command_is_one_that_select_takes() -> None:
         "proxy": None,
         "header": False,
         "test": "held out.csv",
+        "choice_columns": ["A", "B"],
+        "license": ["mit", "apache-2.0"],
+        "config": "cola",
     }
     words = shlex.split(command(document))
     assert words[:3] == ["hf-select", "select", "lab/digits"]
@@ -140,6 +143,9 @@ def test_the_command_is_one_that_select_takes() -> None:
     assert asked["threshold"] == 0.1
     assert asked["header"] is False
     assert asked["test"] == "held out.csv"
+    assert asked["choice_columns"] == ["A", "B"]
+    assert asked["license"] == ("mit,apache-2.0",)  # as_limits takes them apart
+    assert asked["config"] == "cola"
     assert str(asked["recipe_file"]) == "recipe.json"
     assert '"learning_rate"' in card_of(document)  # what recipe.json holds
 
