@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from tiny import tiny_text_csv
-from tinyzoo import RECIPE, tiny_catalog
+from tinyzoo import RECIPE, benchmarked_zoo
 
 from hf_select import pipeline
 from hf_select.errors import InputError, StoppedError, UnknownNameError
@@ -21,11 +20,7 @@ from hf_select.selection.folder import DOCUMENT, SelectionFolder
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny zoo with a record and a target."""
-    folder = tmp_path_factory.mktemp("zoo")
-    catalog = tiny_catalog(folder)
-    pipeline.benchmark(folder / "record", catalog, recipe=RECIPE, proxies=(), jobs=2)
-    tiny_text_csv(folder / "target.csv", 90, seed=3)
-    return folder
+    return benchmarked_zoo(tmp_path_factory)
 
 
 def select(zoo: Path, out: Path, **options: Any) -> dict[str, Any]:

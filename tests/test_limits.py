@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_text_csv, tiny_text_model
-from tinyzoo import MODELS, RECIPE, TASK, tiny_catalog
+from tiny import tiny_text_model
+from tinyzoo import MODELS, RECIPE, TASK, benchmarked_zoo
 
 from hf_select import pipeline
 from hf_select.catalog import Catalog, local_model
@@ -173,9 +173,8 @@ def test_gaps_are_filled_from_the_same_commit_only() -> None:
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record of four models, a catalog that knows licences and one model more, and a target."""
-    folder = tmp_path_factory.mktemp("zoo")
-    file = tiny_catalog(folder)
-    pipeline.benchmark(folder / "record", file, recipe=RECIPE, jobs=2)
+    folder = benchmarked_zoo(tmp_path_factory)
+    file = folder / "catalog.json"
     catalog = Catalog.load(file)
     path = tiny_text_model(folder / "models" / "eel", architecture="bert", seed=9)
     eel = replace(local_model(path, TASK), repo_id="tiny/eel")
@@ -187,7 +186,6 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replace(catalog, models=tuple(models), locations={**catalog.locations, "tiny/eel": path}).save(
         file
     )
-    tiny_text_csv(folder / "target.csv", 90, seed=3)
     return folder
 
 

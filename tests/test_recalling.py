@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny import tiny_text_csv, tiny_text_model
-from tinyzoo import DATASETS, MODELS, RECIPE, TASK, tiny_catalog
+from tinyzoo import DATASETS, MODELS, RECIPE, TASK, benchmarked_zoo, tiny_catalog
 
 from hf_select import pipeline
 from hf_select.catalog import Catalog, local_model
@@ -29,11 +29,7 @@ NAMES = [f"tiny/{name}" for name in MODELS]
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record of four models on three sets with proxy scores, a catalog and a target."""
-    folder = tmp_path_factory.mktemp("zoo")
-    catalog = tiny_catalog(folder)
-    pipeline.benchmark(folder / "record", catalog, recipe=RECIPE, jobs=2)
-    tiny_text_csv(folder / "target.csv", 90, seed=3)
-    return folder
+    return benchmarked_zoo(tmp_path_factory)
 
 
 def recall(zoo: Path, **options: object) -> pipeline.Recalled:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_text_csv
-from tinyzoo import MODELS, RECIPE, TASK, tiny_catalog
+from tinyzoo import MODELS, RECIPE, TASK, benchmarked_zoo
 from transformers import AutoModelForSequenceClassification
 
 from hf_select import pipeline
@@ -33,10 +32,7 @@ SPEED = Speed(epoch=10.0, look=2.0)
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny zoo with a record of one seed and a target."""
-    folder = tmp_path_factory.mktemp("zoo")
-    pipeline.benchmark(folder / "record", tiny_catalog(folder), recipe=RECIPE, jobs=2)
-    tiny_text_csv(folder / "target.csv", 90, seed=3)
-    return folder
+    return benchmarked_zoo(tmp_path_factory)
 
 
 def select(zoo: Path, out: Path, **options: Any) -> dict[str, Any]:

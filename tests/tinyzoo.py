@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tiny import tiny_text_csv, tiny_text_model
 
+from hf_select import pipeline
 from hf_select.catalog import Catalog, local_model
+from hf_select.files import exclusive
 from hf_select.records import Recipe
 from hf_select.tasks.data import dataset_entry, load_target
 
@@ -33,3 +38,25 @@ def tiny_catalog(folder: Path, *, regression: bool = False) -> Path:
     file = folder / "catalog.json"
     Catalog(tuple(models), tuple(datasets), (), locations).save(file)
     return file
+
+
+def benchmarked_zoo(factory: pytest.TempPathFactory) -> Path:
+    """A folder of the caller's own with catalog.json, its `record` (one seed, looks too), and a
+    target.csv of 90 rows. It is made once a test run, and copied for whoever asks."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # that of all workers
+    made = root / "benchmarked-zoo"
+    with exclusive(root / "benchmarked-zoo.lock", wait=280):
+        if not made.exists():
+            making = root / "benchmarked-zoo.making"
+            shutil.rmtree(making, ignore_errors=True)
+            pipeline.benchmark(making / "record", tiny_catalog(making), recipe=RECIPE, jobs=2)
+            tiny_text_csv(making / "target.csv", 90, seed=3)
+            making.rename(made)
+    own = factory.mktemp("zoo")
+    shutil.copytree(made, own, dirs_exist_ok=True)
+    for file in (own / "catalog.json", own / "record" / ".work" / "catalog.json"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace(str(root / "benchmarked-zoo.making"), str(own)), "utf-8")
+    return own

@@ -11,10 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import tiny_text_csv
-from tinyzoo import RECIPE, tiny_catalog
-
-from hf_select import pipeline
+from tinyzoo import benchmarked_zoo
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="real POSIX signals")
 
@@ -22,10 +19,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="real POSIX signals")
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny zoo with a record of one seed and a target."""
-    folder = tmp_path_factory.mktemp("zoo")
-    pipeline.benchmark(folder / "record", tiny_catalog(folder), recipe=RECIPE, jobs=2)
-    tiny_text_csv(folder / "target.csv", 90, seed=3)
-    return folder
+    return benchmarked_zoo(tmp_path_factory)
 
 
 def start(zoo: Path, out: Path) -> subprocess.Popen[bytes]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from tiny import tiny_text_csv
-from tinyzoo import RECIPE, TASK, tiny_catalog
+from tinyzoo import RECIPE, TASK, benchmarked_zoo
 
 from hf_select import pipeline
 from hf_select.catalog import Catalog
@@ -36,10 +35,8 @@ OWN_TIMES = {"seconds", "record"}
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog of four models, their compacted `record`, and a `target.csv`."""
-    folder = tmp_path_factory.mktemp("zoo")
-    pipeline.benchmark(folder / "record", tiny_catalog(folder), recipe=RECIPE, jobs=2)
+    folder = benchmarked_zoo(tmp_path_factory)
     ResultsRepo.open(folder / "record").compact(cluster=cluster_models)
-    tiny_text_csv(folder / "target.csv", 90, seed=3)
     return folder
 
 
