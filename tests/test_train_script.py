@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from tiny import (
     NEUTRAL,
     SIGNS,
+    tiny_byte_level_model,
     tiny_image_folder,
     tiny_image_model,
     tiny_text_csv,
@@ -139,6 +140,27 @@ def test_texts_are_trained_as_a_trial_trains_them(
     same_score(task, model, tmp_path, capsys)
 
 
+def test_words_of_a_byte_level_tokenizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_byte_level_model(tmp_path / "model")
+    same_score("token-classification", model, tmp_path, capsys)
+
+
+def test_greys_of_16_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Dark and bright differ only above what eight bits can hold."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 2_000), ("bright", 40_000)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(level, level + 9_000, (16, 16)).astype(np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
+    model = tiny_image_model(tmp_path / "model")
+    same_score("image-classification", model, tmp_path, capsys, rows=tmp_path / "pictures")
+
+
 @pytest.mark.parametrize("architecture", ["resnet", "convnext"])
 @pytest.mark.parametrize("task", ["image-classification", "image-regression"])
 def test_images_are_trained_as_a_trial_trains_them(
@@ -148,13 +170,19 @@ def test_images_are_trained_as_a_trial_trains_them(
     same_score(task, model, tmp_path, capsys)
 
 
-def same_score(task: str, model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def same_score(
+    task: str,
+    model: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: Path | None = None,
+) -> None:
     """Train by a trial, stopped early, and by the script that is written of it, in this process."""
     from hf_select.pipeline.handing_over import write_script
     from hf_select.tasks.data import load_target
     from hf_select.training.trial import AccelerateTrial
 
-    target = load_target(rows_of(task, folder), task=task)
+    target = load_target(rows or rows_of(task, folder), task=task)
     recipe = replace(
         tinyzoo.RECIPE,
         learning_rate=5e-3,

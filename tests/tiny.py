@@ -7,6 +7,7 @@ text's rating in how many of its words are good ones.
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,32 @@ def tiny_text_model(
             kind = tf.DistilBertForSequenceClassification if head else tf.DistilBertModel
         _save(kind(settings), folder)
     _tokenizer(max_tokens, segments=architecture == "bert").save_pretrained(folder)
+    return folder
+
+
+def tiny_byte_level_model(folder: str | Path) -> Path:
+    """A folder with a random RoBERTa body and a tokenizer of bytes that knows the texts' words."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaConfig, RobertaModel, RobertaTokenizerFast
+
+    folder = Path(folder)
+    words = [*NEUTRAL, *(word for signs in SIGNS for word in signs)]
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator([f" {' '.join(words)}"] * 9, vocab_size=400, special_tokens=[])
+    bpe.add_special_tokens(["<s>", "</s>", "<pad>", "<unk>", "<mask>"])
+    (folder / "plain").mkdir(parents=True)
+    bpe.save_model(str(folder / "plain"))
+    RobertaTokenizerFast.from_pretrained(folder / "plain").save_pretrained(folder)
+    settings = RobertaConfig(
+        vocab_size=420,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=80,
+    )
+    _save(RobertaModel(settings), folder)
+    shutil.rmtree(folder / "plain")
     return folder
 
 

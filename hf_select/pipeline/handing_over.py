@@ -84,6 +84,7 @@ def write_script(
         label_mean=target.label_mean,
         label_std=target.label_std if target.label_std > 0 else 1.0,
         commonest=target.majority,
+        prefix_space=getattr(processor, "add_prefix_space", False) is True,
     )
     keep_rows(target, folder / DATA, train_rows=rows)
     write_atomic(folder / SCRIPT, train_script(facts, recipe).encode())

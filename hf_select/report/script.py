@@ -84,10 +84,17 @@ def unit(value):
 
 def finish(model):
     """The last layer in the label's own units, as the saved model is to answer."""
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1]
+    linear = {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
+    }
+    body = f"{model.base_model_prefix}."
+    head = [layer for name, layer in linear.items() if not name.startswith(body)]
+    last = (head or list(linear.values()))[-1]
     with torch.no_grad():
-        linear[-1].weight.mul_(LABEL_STD)
-        linear[-1].bias.mul_(LABEL_STD).add_(LABEL_MEAN)
+        last.weight.mul_(LABEL_STD)
+        last.bias.mul_(LABEL_STD).add_(LABEL_MEAN)
 '''
 
 
@@ -98,7 +105,8 @@ class Facts:
     `model`: its name; `location`: its folder, or its Hub id with `revision`. `max_length` in
     tokens, as many as the model takes. `steps`: optimizer steps of the winner, which can be less
     than the recipe's epochs. `test`: the winner's score. `label_mean`, `label_std`: of the train
-    rows, for a regression; `commonest`: their most frequent tag.
+    rows, for a regression; `commonest`: their most frequent tag;
+    `prefix_space`: whether the tokenizer is to put a space before each word.
     """
 
     model: str
@@ -117,6 +125,7 @@ class Facts:
     label_mean: float = 0.0
     label_std: float = 1.0
     commonest: int = 0
+    prefix_space: bool = False
 
 
 def can_write(task: str, metric: str) -> bool:
@@ -184,6 +193,7 @@ def _docstring(facts: Facts) -> str:
 def _imports(piece: str, above: str) -> str:
     third = ["import numpy as np", "import torch", "from accelerate import Accelerator"]
     third += ["from accelerate.utils import set_seed", "from datasets import load_dataset"]
+    third += ["from PIL import Image"] * (piece == "image")
     third += [above] * bool(above) + [f"from transformers import {_IMPORTS[piece]}"]
     return "import argparse\nfrom pathlib import Path\n\n" + "\n".join(third)
 
@@ -223,6 +233,7 @@ def _settings(facts: Facts, recipe: Recipe, regression: bool) -> str:
         values["MAX_LENGTH"] = facts.max_length
     if PIECES[facts.task] == "tokens":
         values["COMMONEST"] = facts.commonest
+        values["TOKENIZER"] = {"add_prefix_space": True} if facts.prefix_space else {}
     if regression:
         values |= {"LABEL_MEAN": facts.label_mean, "LABEL_STD": facts.label_std}
     said = {
@@ -232,6 +243,7 @@ def _settings(facts: Facts, recipe: Recipe, regression: bool) -> str:
         "WARMUP": "share of all steps",
         "MAX_LENGTH": "tokens",
         "COMMONEST": "tag",
+        "TOKENIZER": "how words are read",
     }
     lines = [
         f"{name} = {_literal(value)}" + (f"  # {said[name]}" if name in said else "")
@@ -243,7 +255,11 @@ def _settings(facts: Facts, recipe: Recipe, regression: bool) -> str:
 
 
 def _literal(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True) if isinstance(value, str) else repr(value)
+    """A value as Python source; of a text what UTF-8 can't hold is escaped."""
+    if not isinstance(value, str):
+        return repr(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def _plain(text: str) -> str:

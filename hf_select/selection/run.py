@@ -31,7 +31,6 @@ from hf_select.records import (
 from hf_select.selection.budget import Budget, Purse
 from hf_select.selection.state import (
     EPS,
-    POINT,
     Decision,
     Policy,
     SelectionState,
@@ -109,9 +108,11 @@ class Scale:
     @property
     def point(self) -> float:
         """How much of a policy's score is one point, as `Metric.points` counts them."""
-        if not self.is_skill or self.metric.perfect != 1.0 or not np.isfinite(self.trivial):
-            return POINT
-        return POINT / (self.metric.perfect - self.trivial)
+        raw = 1.0 / float(self.metric.points(1.0, self.trivial))
+        whole = abs(self.metric.perfect - self.trivial)
+        if not self.is_skill or not np.isfinite(whole) or whole == 0:
+            return raw
+        return raw / whole
 
     @property
     def is_bounded(self) -> bool:

@@ -49,11 +49,16 @@ def _table(rows: datasets.Dataset) -> pa.Table:
     image = rows.features.get("image")
     if not isinstance(image, datasets.Image):
         return table
-    cells = [
-        cell
-        if cell["bytes"] is not None
-        else {"bytes": None, "path": str(Path(cell["path"]).absolute())}
-        for cell in table.column("image").to_pylist()
+    column = table.column("image").combine_chunks()
+    cells = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    held = cells.field("bytes")
+    paths = [
+        str(Path(path).absolute()) if path and not has else path
+        for path, has in zip(
+            cells.field("path").to_pylist(), held.is_valid().to_pylist(), strict=True
+        )
     ]
-    place = table.column_names.index("image")
-    return table.set_column(place, "image", pa.array(cells, image.pa_type))
+    named = pa.StructArray.from_arrays(
+        [held, pa.array(paths, pa.string())], fields=list(image.pa_type)
+    )
+    return table.set_column(table.column_names.index("image"), "image", named)

@@ -103,7 +103,7 @@ def test_the_scripts_spans_are_ours(tags: list[str]) -> None:
 
 
 def test_names_of_strangers_cannot_leave_their_strings() -> None:
-    bad = '"""\nimport os  # \\'
+    bad = '"""\nimport os  # \\ \N{GRINNING FACE} \udc80'
     script = train_script(
         replace(FACTS, model=bad, target=bad, location=bad, label_names=(bad, "pos")), Recipe()
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_text_model
+from tiny import tiny_byte_level_model, tiny_text_model
 
 from hf_select.errors import InputError, ModelError
 from hf_select.locations import demo_folder
@@ -94,26 +94,12 @@ def test_too_short_a_length_is_refused(target: TargetData) -> None:
 
 
 def test_a_byte_level_tokenizer_gets_a_space_before_each_word(tmp_path: Path) -> None:
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import RobertaConfig, RobertaModel, RobertaTokenizerFast
-
-    bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(["the cat sat on the mat"] * 9, vocab_size=280, special_tokens=[])
-    bpe.add_special_tokens(["<s>", "</s>", "<pad>", "<unk>", "<mask>"])
-    (tmp_path / "plain").mkdir()
-    bpe.save_model(str(tmp_path / "plain"))
-    RobertaTokenizerFast.from_pretrained(tmp_path / "plain").save_pretrained(tmp_path / "m")
-    RobertaModel(
-        RobertaConfig(
-            vocab_size=300, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-            intermediate_size=8, max_position_embeddings=40,
-        )
-    ).save_pretrained(tmp_path / "m")  # fmt: skip
+    tiny_byte_level_model(tmp_path / "m")
     processor = TASK.load_processor(tmp_path / "m")
-    encoded = processor(["the", "cat"], is_split_into_words=True)
+    encoded = processor(["the", "film"], is_split_into_words=True)
     assert processor.decode(encoded["input_ids"], skip_special_tokens=True).split() == [
         "the",
-        "cat",
+        "film",
     ]
     model, trained = TASK.load_checkpoint(tmp_path / "m")
     assert type(model).__name__ == "RobertaForTokenClassification"
