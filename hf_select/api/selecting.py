@@ -79,7 +79,8 @@ def select(
         tolerance: points that don't matter (0.5).
         confidence: how sure it must be that a candidate has lost before it is dropped (0.95).
         policy: how candidates are dropped: `"trend"` unless `preset` says otherwise.
-        top: models to recall; without it as few as hold the best one with 95 %.
+        top: models to recall; without it at most 10 (15 for data that are unlike all benchmarks),
+            fewer where they hold the best one with 95 %.
         method: how to recall: `"hybrid"` unless `preset` says otherwise.
         proxy: proxy scores to look by; chosen if not given.
         looks: models to look at, at most (64).

@@ -52,10 +52,12 @@ def target_of(target: Target, options: Mapping[str, Any]) -> Iterator[TargetData
     if isinstance(target, str | Path | TargetData):
         yield as_target(target, options)
         return
+    rows_given = _as_dataset(target)
+    _check_rows(rows_given)
     with tempfile.TemporaryDirectory(prefix="hf-select-", ignore_cleanup_errors=True) as folder:
         rows = Path(folder) / IN_MEMORY
         with _no_bars():
-            _as_dataset(target).save_to_disk(rows)
+            rows_given.save_to_disk(rows)
         yield as_target(rows, options)
 
 
@@ -82,6 +84,18 @@ def _as_dataset(target: Any) -> Any:
             f"the table can't be read: {error}",
             hint="a column must hold values of one kind: texts, or numbers",
         ) from error
+
+
+def _check_rows(given: Any) -> None:
+    """`DataError` for a table without rows, which `datasets` can't read again once written."""
+    tables = given if isinstance(given, dict) else {"": given}
+    for split, table in tables.items():
+        if not table.num_rows:
+            where = f"the {split} split" if split else "the table"
+            raise DataError(
+                f"{where} is empty: no rows",
+                hint="it needs rows, and columns such as text and label",
+            )
 
 
 @contextmanager

@@ -56,7 +56,7 @@ VALUES: dict[str, Callable[[], list[str]]] = {
 }
 """Flag -> the values that it takes; of flags that take several, by commas, each."""
 
-OF_THE_DEMO: dict[str, Callable[[], list[str]]] = {"task": lambda: ["image", "text"]}
+OF_THE_DEMO: dict[str, Callable[[], list[str]]] = {"task": _names("demo.targets", "DEMO_TASKS")}
 """Those of `demo`, whose `--task` is another one."""
 
 FOLDERS = frozenset(["results", "out", "record", "catalog", "where", "target", "figures"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from hf_select.cli import options
@@ -34,7 +36,8 @@ def command(shell: str, output: Output) -> None:
     from hf_select.cli.app import cli
 
     script = script_of(shell, cli)
-    output.message(WHERE[shell])
+    if sys.stdout.isatty():  # not within eval "$(...)", at every start of a shell
+        output.message(WHERE[shell])
     output.data({"shell": shell, "script": script}, lambda o: o.line(script))
 
 

@@ -255,8 +255,8 @@ def recalling(function: Command) -> Command:
             "--top",
             "-k",
             type=int,
-            help="Models to recall. If not given 10, or with `hybrid` as few as hold the best "
-            "model with 95 %.",
+            help="Models to recall. If not given 10; with `hybrid` at most 10 (15 for data that "
+            "are unlike all benchmarks), fewer where they hold the best model with 95 %.",
         ),
         click.option(
             "--method",

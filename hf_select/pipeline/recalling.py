@@ -147,11 +147,12 @@ def recall(
     """Phase one: the models of the record that look best for the target.
 
     `method` is a row of `recall.RECALL_METHODS`; without one it is `hybrid`, or `paper` with
-    `preset="paper"`. `top`: how many; without it 10, and with `hybrid` as few as hold the best one
-    with 95 %. `proxy`: one or more of `proxies.PROXIES`; chosen by what the record and the models
-    offer when none is named. `looks`: models to look at, at most (`recall.waves.LIMIT`), for
-    `hybrid`. With a `catalog`, its models that the record doesn't know are candidates for `hybrid`,
-    too, by their kin. Only train rows of the target are used.
+    `preset="paper"`. `top`: how many; without it 10, and with `hybrid` at most 10 (15 for data that
+    are unlike all benchmarks), fewer where they hold the best one with 95 %. `proxy`: one or more
+    of `proxies.PROXIES`; chosen by what the record and the models offer when none is named.
+    `looks`: models to look at, at most (`recall.waves.LIMIT`), for `hybrid`. With a `catalog`, its
+    models that the record doesn't know are candidates for `hybrid`, too, by their kin. Only train
+    rows of the target are used.
 
     Limits, which rule models out before anything is fetched: `max_params` (a number, or `50M`);
     `max_memory` (bytes, or `8GB`) that fine-tuning may take; `license`, `language` and

@@ -23,11 +23,13 @@ from hf_select.pipeline.base import (
 from hf_select.report.document import SCHEMA
 from hf_select.report.page import render
 from hf_select.results.manifest import MANIFEST
-from hf_select.selection.folder import DOCUMENT
+from hf_select.selection.folder import DOCUMENT, STATE
 
 if TYPE_CHECKING:
     from hf_select.records import Clustering, PerformanceMatrix
     from hf_select.report.record_document import TaskRecord
+
+GOES_ON = "the selection there isn't finished: the same command goes on"
 
 CHEAP_CELLS = 1000
 """Measured cells of a task up to which a record's page replays policies without being asked."""
@@ -98,7 +100,9 @@ def is_selection(where: str | Path) -> bool:
         return False
     raise InputError(
         f"{where} holds no finished selection (no {DOCUMENT}), and no record (no {MANIFEST})",
-        hint="make one with `hf-select select` or `hf-select demo`, or name a record: a folder, "
+        hint=GOES_ON
+        if (path / STATE).is_dir()
+        else "make one with `hf-select select` or `hf-select demo`, or name a record: a folder, "
         "OWNER/NAME on the Hub, or `demo`",
     )
 
@@ -140,7 +144,9 @@ def finished_document(folder: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise InputError(
             f"{folder} holds no finished selection (no {DOCUMENT})",
-            hint="make one with `hf-select select` or `hf-select demo`",
+            hint=GOES_ON
+            if (file.parent / STATE).is_dir()
+            else "make one with `hf-select select` or `hf-select demo`",
         )
     try:
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from hf_select.launched import is_main_process, launched_processes
 from hf_select.metrics import get_metric
 from hf_select.pipeline.base import OnRung
 from hf_select.records import LearningCurve, Rung
-from hf_select.report.document import clean
+from hf_select.report.document import clean, epochs_text
 from hf_select.selection.folder import SO_FAR, SelectionFolder
 from hf_select.selection.state import EPS
 
@@ -109,13 +109,13 @@ def hand_over_so_far(
         trial.save_pretrained(place)
         trial.close()
         write_atomic(place / "so-far.json", json.dumps(clean(answer), indent=1).encode())
-        where = f" It is in {place}, as it was after {answer['trained']:.3g} epochs."
+        where = f" It is in {place}, as it was after {epochs_text(answer['trained'])}."
     except (HfSelectError, OSError) as problem:
         where = f" It could not be saved: {problem}."
     found = StoppedError(
         error.message,
         hint=f"The best so far is {answer['model']}, validation {answer['val']:.4f} after "
-        f"{answer['epochs']:g} epochs{_chance(answer)}.{where} The same command goes on.",
+        f"{epochs_text(answer['epochs'])}{_chance(answer)}.{where} The same command goes on.",
     )
     found.so_far = clean(answer)
     return found

@@ -73,6 +73,7 @@ def record_document(
             "revision": revision,
             "newest": max((run.created for part in tasks for run in part.runs), default=""),
             "version": version,
+            "models": len({model for part in tasks for model in part.matrix.models}),
             "tasks": [_task(part) for part in tasks],
         }
     )

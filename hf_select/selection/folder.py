@@ -26,6 +26,11 @@ SO_FAR = "best-so-far"
 DOCUMENT = "selection.json"
 REPLACED = "replaced.json"
 
+UNREADABLE = frozenset(["target", "recipe", "record", "excluded", "offered", "revision"])
+"""Settings whose values are digests: that they differ says more than what they are."""
+SHORT = 24
+"""Characters of a value that a message shows."""
+
 
 class SelectionFolder:
     """An output folder, bound to the settings that decide what is put into it.
@@ -105,7 +110,7 @@ class SelectionFolder:
             if file.is_file():
                 file.chmod(0o644)  # safetensors writes 0600, and a winner is there to be shared
         write_atomic(self.path / "report.html", report.encode())
-        document = {**document, "settings_digest": self.digest}
+        document = {**document, "asked": self.settings, "settings_digest": self.digest}
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(self.path / DOCUMENT, text.encode())
         shutil.rmtree(self.state, ignore_errors=True)
@@ -114,11 +119,15 @@ class SelectionFolder:
 
     def _check_owner(self) -> None:
         """Refuse a folder that holds another selection, or anything that isn't ours."""
-        owner = None
-        for file, key in ((self.path / DOCUMENT, "settings_digest"), (self._settings, "digest")):
+        owner, asked = None, None
+        for file, key, settings in (
+            (self.path / DOCUMENT, "settings_digest", "asked"),
+            (self._settings, "digest", "settings"),
+        ):
             if file.is_file():
                 try:
-                    owner = json.loads(file.read_text(encoding="utf-8")).get(key)
+                    found = json.loads(file.read_text(encoding="utf-8"))
+                    owner, asked = found.get(key), found.get(settings)
                 except ValueError as error:
                     raise InputError(f"{file} is not valid JSON: {error}") from error
                 break
@@ -132,10 +141,49 @@ class SelectionFolder:
             return
         if owner != self.digest:
             raise InputError(
-                f"{self.path} holds a selection with other settings or another target",
+                f"{self.path} holds a selection with other settings or another target"
+                f"{_differences(asked, self.settings)}",
                 hint="name another folder with --out, or remove that one",
             )
 
     @property
     def _settings(self) -> Path:
         return self.state / "settings.json"
+
+
+def _differences(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> str:
+    """In which settings two selections differ, with both values where they are short.
+
+    >>> _differences({"target": "ab", "seed": 0}, {"target": "ac", "seed": 1})
+    ': target; seed is 0 there, 1 here'
+    """
+    if not there:  # an older version didn't keep them
+        return ""
+    # As they are once written: a tuple is a list then.
+    old, new = _flat(there), _flat(json.loads(json.dumps(here)))
+    said = []
+    for key in dict.fromkeys((*new, *old)):
+        mine, its = new.get(key), old.get(key)
+        if mine == its:
+            continue
+        words = key.replace("_", "-")
+        shown = [_shown(its), _shown(mine)]
+        if key not in UNREADABLE and max(map(len, shown)) <= SHORT:
+            words += f" is {shown[0]} there, {shown[1]} here"
+        said.append(words)
+    return f": {'; '.join(said)}" if said else ""
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with those of the budget one by one."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = value if isinstance(value, dict) else {"": value}
+        found |= {f"{key} {name}".strip(): each for name, each in inner.items()}
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "not given"
+    return "not given" if value is None else str(value)

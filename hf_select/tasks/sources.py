@@ -21,6 +21,9 @@ from hf_select.tasks.pictures import file_at, has_metadata, read_pictures
 from hf_select.tasks.splitnames import ALIASES, SPLITS, split_in, split_origins
 from hf_select.tasks.textfile import Reading
 
+LIKE = 0.7
+"""From which likeness on, 0 to 1, a name may be one that was meant, whatever it ends in."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -75,7 +78,12 @@ def _near(path: Path) -> str:
     if not parent.is_dir():
         return f"there is no folder {parent} either"
     names = {child.name.lower(): child.name for child in parent.iterdir()}
-    near = get_close_matches(path.name.lower(), names, n=1)
+    near = [
+        name
+        for name in get_close_matches(path.name.lower(), names, n=5)
+        # that both end in .csv is no likeness
+        if get_close_matches(stem(Path(name)), [stem(path).lower()], n=1, cutoff=LIKE)
+    ]
     return f"did you mean {str(parent / names[near[0]])!r}?" if near else ""
 
 
@@ -105,7 +113,7 @@ def with_parts(
                 raise DataError(f"{path} has no {role} split", hint=f"splits: {_names(other)}")
             key = str(path)
             splits[key], where[key] = _absolute(other, inner), other.where[inner]
-            notes += other.notes
+            notes = tuple(dict.fromkeys((*notes, *other.notes)))  # each is said once
         else:
             raise DataError(
                 f"{part} is to be the {role} split, but it is neither a file or folder nor a split "

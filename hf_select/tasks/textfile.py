@@ -6,6 +6,7 @@ import codecs
 import gzip
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,8 @@ NO_TEXT = "was the file cut off or damaged? look at that line, and save the file
 
 
 def _as_utf8(path: Path, data: bytes, encoding: str | None) -> tuple[bytes, tuple[str, ...]]:
+    if encoding is not None:
+        _check_encoding(encoding)  # where the file's first bytes overrule it, too
     for mark, name in MARKS:
         if data.startswith(mark):
             return _recoded(path, data[len(mark) :], name), _told(name, "by its first bytes")
@@ -115,14 +118,20 @@ def _told(name: str, why: str) -> tuple[str, ...]:
     return () if name == "utf-8" else (f"encoding: {name[:6].upper()}, {why}",)
 
 
-def _recoded(path: Path, data: bytes, encoding: str) -> bytes:
+def _check_encoding(encoding: str) -> None:
     try:
-        return data.decode(encoding).encode("utf-8")
+        with suppress(UnicodeError):  # a byte need not be text in it
+            b" ".decode(encoding)  # of no bytes Python doesn't look the codec up
     except LookupError as error:  # no such codec, or one that makes no text
         raise InputError(
             f"there is no text encoding {encoding!r}",
             hint="for example utf-8, cp1252, latin-1, utf-16, gb18030, shift_jis",
         ) from error
+
+
+def _recoded(path: Path, data: bytes, encoding: str) -> bytes:
+    try:
+        return data.decode(encoding).encode("utf-8")
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         raise DataError(

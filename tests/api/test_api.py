@@ -128,6 +128,12 @@ def test_what_is_no_target_is_refused(target: object) -> None:
         inspect(target)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("columns", [[], ["text", "label"]])
+def test_an_empty_table_is_refused_as_an_empty_file_is(columns: list[str]) -> None:
+    with pytest.raises(DataError, match="the table is empty: no rows"):
+        inspect(pd.DataFrame({name: [] for name in columns}))
+
+
 def test_a_column_of_several_kinds_is_refused_with_a_hint(nouns: pd.DataFrame) -> None:
     mixed = nouns.assign(label=[1, "a"] * (len(nouns) // 2))
     with pytest.raises(DataError) as caught:

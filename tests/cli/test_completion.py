@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hf_select.cli.app import cli, run
-from hf_select.cli.completing import FILES, FOLDERS, SEVERAL, VALUES
+from hf_select.cli.completing import FILES, FOLDERS, OF_THE_DEMO, SEVERAL, VALUES
 from hf_select.cli.completion import VARIABLE, WHERE
 from hf_select.cli.settings import commands_of, options_of
 
@@ -70,7 +70,7 @@ def test_the_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", shell]) == 0
     told = capsys.readouterr()
     assert f"{VARIABLE}={shell}_complete" in told.out
-    assert "hf-select" in told.err
+    assert not told.err  # what `eval` reads is no terminal: each shell would begin with a message
     assert run(["completion", shell, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["script"].strip() == told.out.strip()
 
@@ -104,3 +104,17 @@ def test_the_tables_name_real_options_and_registries() -> None:
         found = values()
         assert found, key
         assert len(set(found)) == len(found), key
+
+
+def test_what_to_do_with_the_script_is_told_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run(["completion", "bash"]) == 0
+    assert "~/.bashrc" in capsys.readouterr().err
+
+
+def test_the_demo_completes_all_its_tasks() -> None:
+    from hf_select.demo.targets import DEMO_TASKS
+
+    assert OF_THE_DEMO["task"]() == sorted(DEMO_TASKS)

@@ -10,6 +10,8 @@ from hub.record.records import grow
 from report.conftest import make_document
 
 from hf_select.cli.app import run
+from hf_select.errors import InputError
+from hf_select.pipeline import finished_document
 
 
 @pytest.fixture
@@ -92,6 +94,16 @@ def test_refusals(line, words, say, chosen):
     code, out, err = say(line)
     assert (code, out) == (2, "")
     assert words in " ".join(err.split())
+
+
+def test_a_selection_that_was_stopped_goes_on(say, tmp_path):
+    (tmp_path / "stopped" / ".select").mkdir(parents=True)
+    code, _, err = say("report stopped")
+    assert code == 2
+    assert "the same command goes on" in " ".join(err.split())
+    with pytest.raises(InputError) as caught:
+        finished_document(tmp_path / "stopped")
+    assert "the same command goes on" in caught.value.hint
 
 
 def test_png_without_its_extra(say, chosen, monkeypatch):

@@ -13,6 +13,7 @@ from report.contract import with_everything
 
 from hf_select.report.efficiency import charts, efficiency_svg, front_of
 from hf_select.report.page import render
+from hf_select.report.sections.efficiency import _caption
 from hf_select.report.words import bytes_text, millions, milliseconds
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,6 +57,23 @@ def test_the_front_by_hand():
     }
     assert spots["c"][0] < spots["a"][0] < spots["b"][0]
     assert spots["a"][1] < spots["b"][1] < spots["c"][1]
+
+
+def test_the_caption_is_of_what_is_drawn():
+    both = measured(
+        ("a", 0.9, 400e6, 20.0, 100e6, "validation"),
+        ("b", 0.8, 40e6, 30.0, 10e6, "forecast"),
+    )
+    told = _caption(both, ["size", "latency"])
+    assert "On the dashed line" in told
+    assert "the gap to it that was expected" in told
+    alone = measured(
+        ("a", 0.9, 40e6, 2.0, 10e6, "validation"),
+        ("b", 0.8, 400e6, 30.0, 100e6, "validation"),
+    )
+    told = _caption(alone, ["size", "latency"])
+    assert "dashed" not in told
+    assert "Hollow" not in told
 
 
 def test_models_of_about_one_size_look_like_that():

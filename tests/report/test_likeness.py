@@ -16,6 +16,7 @@ from hf_select.report import likeness
 from hf_select.report.clustermap import cluster_map_svg
 from hf_select.report.dendrogram import MAX_LEAVES, dendrogram_svg
 from hf_select.report.record_document import record_document
+from hf_select.report.record_page import render_record
 from hf_select.report.sections.benchmarks import strips_of
 from hf_select.report.shapes import mark
 from hf_select.report.strips import Strip, strips_svg
@@ -235,3 +236,10 @@ def test_what_the_heat_map_has_no_room_for_is_counted(document, monkeypatch):
     rows = re.findall(r'<tr[^>]*><th scope="row"><span>([^<]+)</span></th><td class="group">', text)
     assert len(rows) == 12
     assert document["winner"]["model"] in rows
+
+
+def test_a_model_of_two_tasks_is_counted_once():
+    document = record_document("r", [made_task(), made_task(task="text-regression")])
+    count = document["tasks"][0]["counts"]["models"]
+    assert document["models"] == count
+    assert f"{count} models fine-tuned on" in render_record(document)

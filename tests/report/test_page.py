@@ -187,6 +187,7 @@ def test_learning_rates_are_named_where_several_ran():
 def test_what_others_found_out_is_told(document):
     full = with_everything(document)
     words = Page(render(full)).words
+    assert "<li>12 test rows are also in the train split" in render(full)
     start = words.index("Look at the data first. 12 test rows are also in the train split")
     assert start < 500
     assert "within the limits 5 ruled out by what was asked" in words

@@ -41,11 +41,28 @@ def test_same_settings_resume_and_finish(tmp_path: Path) -> None:
 def test_other_settings_are_refused_before_and_after_the_end(tmp_path: Path) -> None:
     folder = SelectionFolder(tmp_path / "out", SETTINGS)
     folder.start()
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match=r"other settings.*: seed is 0 there, 1 here$"):
         SelectionFolder(tmp_path / "out", {**SETTINGS, "seed": 1})
     folder.finish({}, save_nothing, "")
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match=r"other settings.*: seed is 0 there, 1 here$"):
         SelectionFolder(tmp_path / "out", {**SETTINGS, "seed": 1})
+    with pytest.raises(InputError, match=r"another target: target$"):
+        SelectionFolder(tmp_path / "out", {**SETTINGS, "target": "def"})
+
+
+def test_what_differs_is_named_though_json_has_no_tuples(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "budget": {"epochs": None, "price": 2.0}, "proxy": ("a",)}
+    SelectionFolder(tmp_path / "out", settings).start()
+    SelectionFolder(tmp_path / "out", settings)
+    other = {**settings, "budget": {"epochs": 3.0, "price": 2.0}}
+    with pytest.raises(InputError, match=r": budget epochs is not given there, 3.0 here$"):
+        SelectionFolder(tmp_path / "out", other)
+
+
+def test_a_folder_of_an_older_version_is_refused_without_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "selection.json").write_text('{"settings_digest": "0"}')
+    with pytest.raises(InputError, match=r"another target$"):
+        SelectionFolder(tmp_path, SETTINGS)
 
 
 def test_somebody_elses_folder_is_refused_untouched(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import datasets
 import pytest
 from tiny import tiny_image_folder
 
-from hf_select.errors import DataError
+from hf_select.errors import DataError, InputError
 from hf_select.tasks.hubdata import quiet_datasets
-from hf_select.tasks.sources import read_source
+from hf_select.tasks.sources import read_source, with_parts
+from hf_select.tasks.textfile import Reading
 
 
 def test_a_single_file_is_not_split(tmp_path: Path) -> None:
@@ -115,3 +116,26 @@ def test_progress_bars_are_as_before() -> None:
     with quiet_datasets():
         assert datasets.are_progress_bars_disabled()
     assert not datasets.are_progress_bars_disabled()
+
+
+def test_that_both_end_in_csv_is_no_likeness(tmp_path: Path) -> None:
+    (tmp_path / "onecl.csv").write_text("text,label\na,1\n")
+    with pytest.raises(DataError) as caught:
+        read_source(tmp_path / "nosuch.csv")
+    assert "did you mean" not in str(caught.value.hint)
+    with pytest.raises(DataError) as caught:
+        read_source(tmp_path / "onecll.tsv")
+    assert "onecl.csv" in str(caught.value.hint)
+
+
+def test_a_note_on_two_files_is_told_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("text;label\na b;1\nc d;2\n")
+    source = with_parts(read_source(tmp_path / "a.csv"), {"test": tmp_path / "b.csv"})
+    assert source.notes == ("columns are separated by semicolons",)
+
+
+def test_an_unknown_encoding_is_refused_though_the_file_tells_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,1\n", encoding="utf-8-sig")
+    with pytest.raises(InputError, match="no text encoding 'latin99'"):
+        read_source(tmp_path / "a.csv", reading=Reading("latin99"))

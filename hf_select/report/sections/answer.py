@@ -88,7 +88,8 @@ def _warnings(document: Mapping[str, Any]) -> str:
     said = [name(check.get("text", "")) for check in checks if check.get("level") == "warning"]
     if not said:
         return ""
-    return f'<p class="ended"><b>Look at the data first.</b> {" ".join(said[:3])}</p>\n'
+    lines = "".join(f"<li>{text}</li>" for text in said[:3])
+    return f'<div class="ended"><b>Look at the data first.</b><ul>{lines}</ul></div>\n'
 
 
 def _oracle(document: Mapping[str, Any], metric: str) -> str:

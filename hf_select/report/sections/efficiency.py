@@ -38,9 +38,7 @@ def efficiency(document: Mapping[str, Any], sheet: Sheet) -> str:
         figure = (
             f'<figure class="points pair" id="{sheet.id("efficiency-charts")}">'
             f'<div class="side">{pictures}</div>\n<p class="keys">{KEYS}</p>\n'
-            "<figcaption>Up is better, left is smaller or faster. On the dashed line are those "
-            "that no other model beats on both counts; hollow points were not trained to a "
-            "validation score, theirs is forecast.</figcaption></figure>\n"
+            f"<figcaption>{_caption(document, drawn)}</figcaption></figure>\n"
         )
     heads = ["model", metric_text(metric), "parameters", "size", "latency", "rows a second", ""]
     body = "".join(_row(row, document, metric) for row in rows)
@@ -52,6 +50,19 @@ def efficiency(document: Mapping[str, Any], sheet: Sheet) -> str:
         figure,
         f'<table class="fates sizes">{head(heads)}<tbody>{body}</tbody></table>\n',
     )
+
+
+def _caption(document: Mapping[str, Any], drawn: list[str]) -> str:
+    """How to read the charts: of what is drawn in them only."""
+    said = ["Up is better, left is smaller or faster."]
+    if any(len(front_of(document, chart)) > 1 for chart in drawn):  # one point is no line
+        said.append("On the dashed line are those that no other model beats on both counts.")
+    if any(row.get("score_is") == "forecast" for row in document["efficiency"]["models"]):
+        said.append(
+            "Hollow points were not trained to a validation score, theirs is forecast: the "
+            "winner’s score and the gap to it that was expected when both were last looked at."
+        )
+    return " ".join(said)
 
 
 def _words(document: Mapping[str, Any], drawn: list[str]) -> str:

@@ -24,6 +24,8 @@ def summary(document: Mapping[str, Any], sheet: Sheet) -> str:
     if len(label) > 48:
         long = ' class="long"'
     total = {key: sum(counts[key] for counts in parts) for key in parts[0]}
+    # One that was fine-tuned for several tasks is one model.
+    total["models"] = document.get("models", total["models"])
     numbers = (
         (f"{total['models']:,}", "models"),
         (f"{total['datasets']:,}", "benchmarks"),
