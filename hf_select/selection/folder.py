@@ -28,6 +28,17 @@ REPLACED = "replaced.json"
 
 UNREADABLE = frozenset(["target", "recipe", "record", "excluded", "offered", "revision"])
 """Settings whose values are digests: that they differ says more than what they are."""
+NAMES = {
+    "budget seconds": "budget (seconds)",
+    "budget epochs": "max-epochs",
+    "budget price": "max-cost",
+    "target": "the target's rows",
+    "record": "the record",
+    "proxies": "the record's proxy scores",
+    "offered": "the models on offer",
+    "excluded": "the models that are ruled out",
+}
+"""Settings that are called otherwise where they are asked for, or not asked for by name."""
 SHORT = 24
 """Characters of a value that a message shows."""
 
@@ -155,7 +166,7 @@ def _differences(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> st
     """In which settings two selections differ, with both values where they are short.
 
     >>> _differences({"target": "ab", "seed": 0}, {"target": "ac", "seed": 1})
-    ': target; seed is 0 there, 1 here'
+    ": the target's rows; seed is 0 there, 1 here"
     """
     if not there:  # an older version didn't keep them
         return ""
@@ -166,7 +177,7 @@ def _differences(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> st
         mine, its = new.get(key), old.get(key)
         if mine == its:
             continue
-        words = key.replace("_", "-")
+        words = NAMES.get(key, key.replace("_", "-"))
         shown = [_shown(its), _shown(mine)]
         if key not in UNREADABLE and max(map(len, shown)) <= SHORT:
             words += f" is {shown[0]} there, {shown[1]} here"

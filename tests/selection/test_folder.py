@@ -46,7 +46,7 @@ def test_other_settings_are_refused_before_and_after_the_end(tmp_path: Path) -> 
     folder.finish({}, save_nothing, "")
     with pytest.raises(InputError, match=r"other settings.*: seed is 0 there, 1 here$"):
         SelectionFolder(tmp_path / "out", {**SETTINGS, "seed": 1})
-    with pytest.raises(InputError, match=r"another target: target$"):
+    with pytest.raises(InputError, match=r"another target: the target's rows$"):
         SelectionFolder(tmp_path / "out", {**SETTINGS, "target": "def"})
 
 
@@ -55,7 +55,7 @@ def test_what_differs_is_named_though_json_has_no_tuples(tmp_path: Path) -> None
     SelectionFolder(tmp_path / "out", settings).start()
     SelectionFolder(tmp_path / "out", settings)
     other = {**settings, "budget": {"epochs": 3.0, "price": 2.0}}
-    with pytest.raises(InputError, match=r": budget epochs is not given there, 3.0 here$"):
+    with pytest.raises(InputError, match=r": max-epochs is not given there, 3.0 here$"):
         SelectionFolder(tmp_path / "out", other)
 
 
