@@ -399,6 +399,7 @@ def select(
             locations,
             target,
             max_length=recipe.max_length,
+            untrained=not result.ended,  # what was allowed is spent
             should_stop=should_stop,
             say=say,
         )
