@@ -112,22 +112,25 @@ def data_checks(target: TargetData) -> list[Check]:
 
 
 def left_out(
-    kept: NDArray[np.int64], total: int, labelled: NDArray[np.int64], where: str, column: str
+    kept: NDArray[np.int64],
+    every: NDArray[np.int64],
+    labelled: NDArray[np.int64],
+    where: str,
+    column: str,
 ) -> list[Check]:
-    """Rows of a split that have no label or no input.
+    """Rows of a split that have no label or no input, by their numbers in the source.
 
-    kept (N,): numbers, from 1, of the rows that have both; labelled (M,): places, from 0, of those
-    that have a label.
+    kept (N,): the rows that have both; every (T,): all rows; labelled (M,): those with a label.
     """
     found = []
     for check, what, rows in (
-        ("missing-labels", f"no label in column {column!r}", np.delete(np.arange(total), labelled)),
-        ("missing-inputs", "no input", np.setdiff1d(labelled, kept - 1)),
+        ("missing-labels", f"no label in column {column!r}", np.setdiff1d(every, labelled)),
+        ("missing-inputs", "no input", np.setdiff1d(labelled, kept)),
     ):
         if len(rows):
-            some = f"{_count(len(rows), 'row')} of {total} in {where}"
+            some = f"{_count(len(rows), 'row')} of {len(every)} in {where}"
             have = "has" if len(rows) == 1 else "have"
-            text = f"{some} {have} {what} and {_be(rows)} left out (the first: row {rows[0] + 1})"
+            text = f"{some} {have} {what} and {_be(rows)} left out (the first: row {rows[0]})"
             found.append(Check(check, "warning", text))
     return found
 

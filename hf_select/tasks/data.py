@@ -27,7 +27,7 @@ from hf_select.tasks.checks import Check, data_checks, left_out, other_columns
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
 from hf_select.tasks.contents import Contents, look_at
 from hf_select.tasks.encoded import Answers, label_array, reference_array
-from hf_select.tasks.frames import Split, is_a
+from hf_select.tasks.frames import Split, is_a, row_numbers
 from hf_select.tasks.hubdata import HubData
 from hf_select.tasks.labels import (
     Labels,
@@ -328,9 +328,11 @@ def _load(
     read: list[Check] = []
     for split in labels.values:
         inputs = _inputs(splits[split], columns, source.folder, where[split])
-        inputs, values[split], numbers[split] = _complete(inputs, labels, split)
+        inputs, values[split], kept = _complete(inputs, labels, split)
+        every = row_numbers(splits[split])
+        numbers[split] = every[kept]
         read += left_out(
-            numbers[split], len(splits[split]), labels.rows[split], where[split], columns.label
+            numbers[split], every, every[labels.rows[split]], where[split], columns.label
         )
         what = where[split] if len(splits) == 1 else f"{where[split]}: the {split} split"
         check_split(values[split], names=labels.names, what=what, column=columns.label)
@@ -436,7 +438,7 @@ def _of_lists(
             what = f"{what}: the {split} split"
         check_split(reference_array(table), names=rows.names, what=what, column=rows.label)
     labels = {split: label_array(table) for split, table in tables.items()}
-    numbers = {split: np.arange(1, len(table) + 1) for split, table in tables.items()}
+    numbers = dict(rows.numbers)
     made = _make_missing(tables, labels, hashes, numbers, seed)
     values = {split: reference_array(table) for split, table in tables.items()}
     for split in made:
@@ -569,6 +571,7 @@ def _labels(
         where=where,
         class_names=tuple(first.names) if classes else None,
         regression=regression,
+        numbers={split: row_numbers(dataset) for split, dataset in splits.items()},
     )
 
 
@@ -623,7 +626,7 @@ def _inputs(
 def _complete(
     inputs: Mapping[str, pa.ChunkedArray], labels: Labels, split: str
 ) -> tuple[dict[str, pa.ChunkedArray], NDArray, NDArray[np.int64]]:
-    """Inputs, labels (N,) and row numbers from 1 (N,) of the rows that have both."""
+    """Inputs, labels (N,) and places from 0 (N,) of the rows that have both."""
     import pyarrow as pa
 
     rows, values = labels.rows[split], labels.values[split]
@@ -635,7 +638,7 @@ def _complete(
     values, rows = values[there[rows]], rows[there[rows]]
     if len(rows) < total:
         inputs = {name: cells.take(pa.array(rows)) for name, cells in inputs.items()}
-    return dict(inputs), values, rows + 1
+    return dict(inputs), values, rows
 
 
 def _hashes(
