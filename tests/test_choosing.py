@@ -66,7 +66,11 @@ def test_the_chosen_one_takes_the_winners_place(zoo: Path, tmp_path: Path) -> No
     assert before["winner"]["candidate"] in card
     assert ModelCard(card).data.eval_results[0].metric_value == after["winner"]["test"]
     assert "was looked at once" not in card
-    assert other in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "you took <em>" in page
+    assert "Taken by hand." in page
+    assert after["ranking"][0]["predicted"] is None  # forecast before it was trained on
+    assert after["command"] == f"{before['command']} --choose {other}"
 
     # Asked again nothing is trained, nor where the first one's command is given again.
     said: list[str] = []

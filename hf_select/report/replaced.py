@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,7 +84,12 @@ def with_other_winner(
         "seconds": round((document["seconds"] or 0.0) + seconds, 3),
         "settings": {**(document.get("settings") or {}), "choose": chosen},
     }
+    if document.get("command"):
+        plain = str(document["command"]).split(" --choose ")[0]
+        changed["command"] = f"{plain} --choose {shlex.quote(chosen)}"
     if chosen == first["instead_of"]:
+        if document.get("command"):
+            changed["command"] = plain
         del changed["chosen"], changed["settings"]["choose"]
     changed["funnel"] = {
         **document["funnel"],
@@ -137,6 +143,8 @@ def _ranking(
         "reason": f"Chosen by hand instead of {winner} (validation {score}); trained for {done}, "
         f"validation {score_text(result.val, metric)}.",
     }
+    # What was forecast before it was trained on says nothing any more.
+    first |= {"predicted": None, "interval": None, "p_best": None}
     if chosen == winner:
         after = "" if old == winner else f", after {old} had been chosen instead"
         first["reason"] = (
