@@ -200,7 +200,7 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
     A local one whose content is not what was catalogued raises `DataError`: its runs would stand
     in the record under the wrong revision. What says nothing about the data raises `HubError`: no
     network, offline mode, a wrong token, a metric of `evaluate` that this machine may not run or
-    can't load.
+    can't load, or that can't score such labels.
     """
     try:
         check_allowed(entry.metric, entry.repo_id)
@@ -236,6 +236,10 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
             f"{target.fingerprint}, the catalog says {entry.revision}",
             hint="restore the data, or catalogue it again under its new revision",
         )
+    try:
+        _check_scorable(target)
+    except InputError as error:
+        raise HubError(error.message, hint=error.hint) from error
     return target
 
 

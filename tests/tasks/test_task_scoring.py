@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_a_target_scores_by_all_metrics_of_its_kind(misses, tmp_path):
     assert set(found) == {"accuracy", "f1", "matthews_correlation"}
 
 
-def test_one_that_can_t_score_these_classes_is_refused_with_the_data(tmp_path):
+def test_one_that_can_t_score_these_classes_is_refused_with_the_data(tmp_path, monkeypatch):
     pair = metric_module(
         tmp_path / "pair",
         result='{"pair": 1 / (len(set(references)) < 3) - sum(misses) / len(misses)}',
@@ -112,6 +113,10 @@ def test_one_that_can_t_score_these_classes_is_refused_with_the_data(tmp_path):
     (tmp_path / "three.csv").write_text("\n".join(["text,label", *rows]))
     with pytest.raises(InputError, match="can't score these rows"):
         load_target(tmp_path / "three.csv", metric=name)
+    entry = replace(dataset_entry(load_target(tmp_path / "three.csv")), metric=name)
+    monkeypatch.setenv(ALLOW, "1")
+    with pytest.raises(HubError, match="can't score these rows"):  # no run of the models either
+        load_benchmark(entry, tmp_path / "three.csv")
 
 
 def test_a_folder_here_is_not_taken_for_a_metric_of_the_hub(tmp_path, monkeypatch):
