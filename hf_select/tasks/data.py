@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import AccessError, DataError, HubError, InputError
+from hf_select.foreign_metrics import PREFIX
 from hf_select.metrics import METRICS
 from hf_select.records import DatasetEntry
 from hf_select.spans import are_span_tags
@@ -170,7 +171,7 @@ def load_target(
     and nothing is written but the Hub's cache. Raises `DataError`, `InputError` or
     `UnknownNameError`; `HubError` without a network.
     """
-    return _load(
+    target = _load(
         source,
         task=task,
         config=config,
@@ -189,6 +190,8 @@ def load_target(
         seed=seed,
         name=name,
     )
+    _check_scorable(target)
+    return target
 
 
 def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
@@ -196,9 +199,15 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
 
     A local one whose content is not what was catalogued raises `DataError`: its runs would stand
     in the record under the wrong revision. What says nothing about the data raises `HubError`: no
-    network, offline mode, a wrong token.
+    network, offline mode, a wrong token, a metric of `evaluate` that this machine may not run or
+    can't load, or that can't score such labels.
     """
-    check_allowed(entry.metric, entry.repo_id)
+    try:
+        check_allowed(entry.metric, entry.repo_id)
+        if entry.metric.startswith(PREFIX):
+            scorer(entry.metric)
+    except InputError as error:  # this machine's set-up
+        raise HubError(error.message, hint=error.hint) from error
     is_image = get_task(entry.task).input_columns == ("image",)
     choices: tuple[str, ...] = ()
     inputs: tuple[str | None, ...] = (*entry.input_columns, None, None)
@@ -227,7 +236,18 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
             f"{target.fingerprint}, the catalog says {entry.revision}",
             hint="restore the data, or catalogue it again under its new revision",
         )
+    try:
+        _check_scorable(target)
+    except InputError as error:
+        raise HubError(error.message, hint=error.hint) from error
     return target
+
+
+def _check_scorable(target: TargetData) -> None:
+    """Refuse an `evaluate` metric that can't score these labels: one of two classes, of three."""
+    if target.metric.startswith(PREFIX):
+        for split in ("validation", "test"):
+            target.trivial(split)
 
 
 def dataset_entry(

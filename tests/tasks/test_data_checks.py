@@ -51,11 +51,16 @@ def test_copies_within_train_and_between_splits(tmp_path: Path) -> None:
     found = checks(load_target(tmp_path / "d"))
     (copies,), (leak,) = found["duplicates"], found["leakage"]
     assert copies.level == "note"
-    assert "1 of 401 train rows repeats another one (row 4 and row 401: 'a film" in copies.text
+    assert "1 of 401 train rows repeats another one (row 4 and row 401)" in copies.text
+    assert copies.example.startswith("'a film of its own, number 3")
     assert leak.level == "warning"
-    assert "10 of 310 validation rows are in train, too (row 1 is row 391 of train" in leak.text
+    assert "10 of 310 validation rows are in train, too (row 1 is row 391 of train)" in leak.text
     assert "1 of 201 test rows are in validation, too (row 201 is row 310" in leak.text
     assert "test rows are in train" not in leak.text
+    for check in (copies, leak):
+        assert "a film" not in check.text
+        assert check.told == f"{check.text} (for example {check.example})"
+        assert check.to_dict()["example"] == check.example
 
 
 def test_rows_keep_their_numbers_where_some_were_left_out(tmp_path: Path) -> None:
@@ -99,6 +104,8 @@ def test_one_input_with_two_labels(tmp_path: Path) -> None:
     assert found.level == "note"
     assert found.text.startswith("3 rows share 1 input with other labels: row 1 of ")
     assert "row 301 of" in found.text
+    assert "a film" not in found.text
+    assert "a film" in found.example
 
 
 def test_conflicts_of_numbers(tmp_path: Path) -> None:
@@ -172,7 +179,8 @@ def test_images_and_numbers_have_the_checks_that_apply(tmp_path: Path) -> None:
     copy.write_bytes(picture.read_bytes())
     (copies,) = checks(load_target(tmp_path / "i"))["duplicates"]
     assert copies.level == "note"
-    assert picture.name in copies.text
+    assert picture.name in copies.example
+    assert picture.name not in copies.text
     rated = checks(load_target(tiny_text_csv(tmp_path / "r.csv", 80, regression=True)))
     assert "class-balance" not in rated
 
@@ -182,7 +190,7 @@ def test_words_with_tags_and_choices_are_checked_too(tmp_path: Path) -> None:
     (tmp_path / "a.conll").write_text("\n".join([*words, words[7]]))
     found = checks(load_target(tmp_path / "a.conll"))
     assert "1 of" in found["duplicates"][0].text
-    assert "'w7 Paris x..." in found["duplicates"][0].text
+    assert "'w7 Paris x..." in found["duplicates"][0].example
     assert "train words: 'B-PER' (1)" in found["class-balance"][0].text
     rows = [(f"question {i}?", "one", "two", "AB"[i % 2]) for i in range(60)]
     with (tmp_path / "b.csv").open("w", newline="") as file:
