@@ -62,7 +62,7 @@ def show(out: Output, document: dict[str, Any]) -> None:
     out.line("\nChecks:")
     for check in document["checks"]:
         style = "yellow" if check["level"] == "warning" else ""
-        example = f" (for example {check['example']})" if check.get("example") else ""
+        example = f"; for example {check['example']}" if check.get("example") else ""
         out.line(f"  {MARKS[check['level']]} {check['text']}{example}", style=style)
 
 

@@ -57,7 +57,7 @@ class Check:
     @property
     def told(self) -> str:
         """The text with its example, for whoever has the data."""
-        return f"{self.text} (for example {self.example})" if self.example else self.text
+        return f"{self.text}; for example {self.example}" if self.example else self.text
 
     def to_dict(self) -> dict[str, str]:
         """As it stands in `selection.json`."""

@@ -59,7 +59,7 @@ def test_copies_within_train_and_between_splits(tmp_path: Path) -> None:
     assert "test rows are in train" not in leak.text
     for check in (copies, leak):
         assert "a film" not in check.text
-        assert check.told == f"{check.text} (for example {check.example})"
+        assert check.told == f"{check.text}; for example {check.example}"
         assert check.to_dict()["example"] == check.example
 
 

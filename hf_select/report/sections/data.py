@@ -60,4 +60,4 @@ def _checks(checks: list[Mapping[str, Any]]) -> str:
 
 def _example(check: Mapping[str, Any]) -> str:
     """What a check quotes of the rows; a document that is for others has none."""
-    return f" (for example {name(check['example'])})" if check.get("example") else ""
+    return f"; for example {name(check['example'])}" if check.get("example") else ""
