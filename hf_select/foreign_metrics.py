@@ -23,6 +23,10 @@ from typing import Any
 from hf_select.errors import InputError
 
 PREFIX = "evaluate:"
+ALLOW = "HF_SELECT_ALLOW_METRIC_CODE"
+"""Environment variable: 1 = metrics that a catalog or a record names may be loaded and run."""
+FROM = "HF_SELECT_METRICS_FROM"
+"""Environment variable of a job elsewhere: the folder that relative names of metrics start from."""
 _INF = float("inf")
 _KINDS = ("classification", "regression")
 
@@ -49,7 +53,14 @@ class Foreign:
     @property
     def is_folder(self) -> bool:
         """Whether it lies on this machine; the others come from the Hub."""
-        return self.path.startswith((".", "/", "~")) or self.path.endswith(".py")
+        return _is_folder(self.path)
+
+    @property
+    def family(self) -> str:
+        """Our metric whose noise it has, "" where none is known."""
+        if self.path == "mse" and self.arguments.get("squared") is False:
+            return "rmse"
+        return FAMILIES.get(self.path, "")
 
 
 _RATE = {"better": "higher", "perfect": "1", "low": "0", "for": "classification"}
@@ -69,6 +80,33 @@ def plain_metric(name: str) -> str:
     return path.rstrip("/").rpartition("/")[2].removesuffix(".py")
 
 
+def _is_folder(path: str) -> bool:
+    return path.startswith((".", "/", "~")) or path.endswith(".py")
+
+
+def lies_here(name: str) -> bool:
+    """Whether it is an `evaluate` metric in a folder of this machine."""
+    return name.startswith(PREFIX) and _is_folder(name.removeprefix(PREFIX).partition(":")[0])
+
+
+def is_absolute(name: str) -> bool:
+    """Whether it says where on this machine such a folder lies."""
+    return name.removeprefix(PREFIX).startswith(("/", "~")) and lies_here(name)
+
+
+def public_metric(name: str) -> str:
+    """A metric's name without where on this machine its folder lies.
+
+    >>> public_metric("evaluate:/srv/secret/misses:better=lower"), public_metric("evaluate:mape")
+    ('evaluate:./misses:better=lower', 'evaluate:mape')
+    """
+    if not lies_here(name):
+        return name
+    path, colon, said = name.removeprefix(PREFIX).partition(":")
+    last = path.rstrip("/").rpartition("/")[2]
+    return f"{PREFIX}./{last}{colon}{said}"
+
+
 KNOWN: dict[str, dict[str, str]] = {
     "accuracy": _RATE,
     "f1": _RATE,
@@ -85,6 +123,21 @@ KNOWN: dict[str, dict[str, str]] = {
     "r_squared": {"better": "higher", "perfect": "1", "for": "regression"},
 }
 """What needn't be said of metrics of the organisation `evaluate-metric`."""
+
+FAMILIES = {
+    "accuracy": "accuracy",
+    "exact_match": "accuracy",
+    "f1": "f1",
+    "matthews_correlation": "matthews_correlation",
+    "mae": "mae",
+    "mape": "mae",
+    "smape": "mae",
+    "mse": "mse",
+    "pearsonr": "pearson",
+    "spearmanr": "spearman",
+    "r_squared": "r2",
+}
+"""Which of ours they are, or are as noisy as."""
 
 NEED_SCORES = ("roc_auc", "brier_score", "perplexity", "ece", "poseval", "mase")
 """Metrics that take something else than one prediction and one reference a row."""

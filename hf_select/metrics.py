@@ -35,7 +35,7 @@ class Metric:
 
     `kind` is that of the tasks that it fits, "classification" or "regression"; "any" of an
     `evaluate` metric of which nothing is said. One of `sequences` takes the tags of words as text,
-    "" between two sentences.
+    "" between two sentences. `family`: the metric of ours whose noise it has, "" = its own name.
     """
 
     name: str
@@ -45,11 +45,16 @@ class Metric:
     bounds: tuple[float, float]
     function: Callable[[NDArray, NDArray], float]
     sequences: bool = False
+    family: str = ""
 
     @property
     def direction(self) -> int:
         """+1 where higher is better, -1 where lower is."""
         return 1 if self.higher_is_better else -1
+
+    @property
+    def _family(self) -> str:
+        return self.family or self.name
 
     def fits(self, kind: str) -> bool:
         """Whether it can score a task of that kind."""
@@ -118,13 +123,13 @@ class Metric:
         """
         skill = np.asarray(skill, dtype=np.float64)
         if self.kind == "classification" or (self.kind == "any" and self.bounds == (0.0, 1.0)):
-            base = trivial if np.isfinite(trivial) and self.name == "accuracy" else 0.0
+            base = trivial if np.isfinite(trivial) and self._family == "accuracy" else 0.0
             share = np.clip(base + (1 - base) * skill, 0.03, 0.97)
             return share * (1 - share) / (1 - base) ** 2
         left = np.maximum(1 - skill, 0.03)
-        if self.name in ("pearson", "spearman"):
+        if self._family in ("pearson", "spearman"):
             return np.maximum(left * (2 - left), 0.03) ** 2
-        return left**2 * (0.5 if self.name in ("rmse", "mae") else 2.0)
+        return left**2 * (0.5 if self._family in ("rmse", "mae") else 2.0)
 
     def skill_variance(self, skill: float | Array, trivial: float) -> Array:
         """The same of skill, where models are compared on the same rows.
@@ -133,10 +138,10 @@ class Metric:
         cancels: the variance is that of R2 for normal errors, 4 R2 (1 - R2)^2 / n, hardly any where
         hardly anything is explained. Of other metrics it is `row_variance`.
         """
-        if self.perfect != 0.0 and self.name != "r2":
+        if self.perfect != 0.0 and self._family != "r2":
             return self.row_variance(skill, trivial)
         left = np.maximum(1 - np.asarray(skill, dtype=np.float64), 0.03)
-        root = self.name not in ("mse", "r2")
+        root = self._family not in ("mse", "r2")
         unexplained = left**2 if root else left
         explained = np.maximum(np.abs(1 - unexplained), 0.03)
         of_r2 = 4 * explained * np.minimum(unexplained, 1.0) ** 2
@@ -257,4 +262,12 @@ def _foreign(said: Foreign) -> Metric:
         )
 
     bounds = (said.low, said.perfect) if said.higher_is_better else (said.perfect, said.high)
-    return Metric(said.name, said.kind, said.higher_is_better, said.perfect, bounds, compute)
+    return Metric(
+        said.name,
+        said.kind,
+        said.higher_is_better,
+        said.perfect,
+        bounds,
+        compute,
+        family=said.family,
+    )

@@ -442,7 +442,7 @@ class CurveSet:
 
     val (M, D, S, T) and seconds (M, D, S, T), NaN-padded; test (M, D, S); epochs (T,);
     baselines (D,). val_rows, test_rows: dataset -> rows that its scores rest on, where that is
-    known.
+    known; `task`, too.
     """
 
     val: Array
@@ -456,6 +456,7 @@ class CurveSet:
     baselines: Array
     val_rows: Mapping[str, int] = field(default_factory=dict)
     test_rows: Mapping[str, int] = field(default_factory=dict)
+    task: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.models), len(self.datasets), len(self.seeds), len(self.epochs))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from foreign_metric import metric_module
 from huggingface_hub import ModelCard
 from tinyzoo import RECIPE, benchmarked_zoo
 
@@ -65,7 +66,11 @@ def test_the_chosen_one_takes_the_winners_place(zoo: Path, tmp_path: Path) -> No
     assert before["winner"]["candidate"] in card
     assert ModelCard(card).data.eval_results[0].metric_value == after["winner"]["test"]
     assert "was looked at once" not in card
-    assert other in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "you took <em>" in page
+    assert "Taken by hand." in page
+    assert after["ranking"][0]["predicted"] is None  # forecast before it was trained on
+    assert after["command"] == f"{before['command']} --choose {other}"
 
     # Asked again nothing is trained, nor where the first one's command is given again.
     said: list[str] = []
@@ -78,6 +83,59 @@ def test_the_chosen_one_takes_the_winners_place(zoo: Path, tmp_path: Path) -> No
     assert (tmp_path / "fresh" / "model.safetensors").read_bytes() == (
         out / "model.safetensors"
     ).read_bytes()
+
+
+def reasons(document: dict[str, Any]) -> dict[str, str]:
+    return {row["candidate"]: row["reason"] for row in document["ranking"]}
+
+
+def test_chosen_twice_the_first_winner_is_still_the_winner(zoo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = select(zoo, out)
+    won = first["winner"]["candidate"]
+    one, other = (row["candidate"] for row in first["ranking"] if row["candidate"] != won)
+    assert "looked at once, by this model alone" in (out / "README.md").read_text()
+    select(zoo, out, choose=one)
+    twice = select(zoo, out, choose=other)
+    assert twice["chosen"]["instead_of"] == won
+    assert twice["chosen"]["test"] == first["winner"]["test"]
+    assert twice["tested"] == [won, one, other]
+    said = reasons(twice)
+    assert said[other].startswith(f"Chosen by hand instead of {won} ")
+    assert said[won].startswith("Won the selection")
+    assert f"but {other} was chosen instead" in said[won]
+    assert "Won" not in said[one]
+    assert [row["status"] for row in twice["ranking"]].count("winner") == 1
+    assert (
+        f"was looked at by this model, by {one} and by {won}, which had won"
+        in (out / "README.md").read_text()
+    )
+
+    back = select(zoo, out, choose=won)
+    assert "chosen" not in back
+    assert "choose" not in back["settings"]
+    assert back["tested"] == [one, other, won]
+    assert back["winner"]["test"] == first["winner"]["test"]
+    said = reasons(back)
+    assert said[won].startswith("Won the selection")
+    assert not any("Chosen by hand instead of" in reason for reason in said.values())
+    card = (out / "README.md").read_text()
+    assert "then taken instead" not in card
+    assert f"was looked at by this model, by {one} and by {other};" in card
+
+
+def test_a_winner_without_a_script_is_said(zoo: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    metric = f"evaluate:{metric_module(tmp_path / 'misses')}:better=lower"
+    out = tmp_path / "out"
+    document = select(zoo, out, metric=metric, top=2, say=said.append)
+    assert not (out / "train.py").exists()
+    (line,) = [one for one in said if "train.py" in one]
+    assert line.startswith("no train.py: ")
+    assert line.endswith(f"by the metric {metric}")
+    other = document["ranking"][1]["candidate"]
+    select(zoo, out, metric=metric, top=2, choose=other, say=said.append)
+    assert sum("no train.py" in one for one in said) == 2
 
 
 def test_cut_off_anywhere_it_goes_on(

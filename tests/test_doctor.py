@@ -124,6 +124,9 @@ def test_settings_are_shown_and_a_variable_that_nobody_reads_is_noted(
     found = findings(capsys)
     assert found["variables"]["level"] == "note"
     assert found["variables"]["todo"] == "did you mean HF_SELECT_SELECT_BUDGET?"
+    monkeypatch.delenv("HF_SELECT_SELECT_BUGDET")
+    monkeypatch.setenv("HF_SELECT_ALLOW_METRIC_CODE", "1")  # read, though it is no option's
+    assert findings(capsys)["variables"]["level"] == "ok"
 
 
 def test_findings_are_added_up() -> None:

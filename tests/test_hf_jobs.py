@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from foreign_metric import metric_module
 from tiny import tiny_text_csv, tiny_text_model
 
 from hf_select import pipeline
 from hf_select.catalog import Catalog, local_model
 from hf_select.demo.hub_server.jobs import _time_out
 from hf_select.errors import AccessError, InputError, SetupError, StoppedError
+from hf_select.foreign_metrics import ALLOW
 from hf_select.pipeline import job_checks, remote
 from hf_select.pipeline.in_job import Publisher
 from hf_select.pipeline.job_spec import LIMIT, VARIABLE, Spec
@@ -473,6 +475,34 @@ def test_what_is_on_this_disk_only_is_refused(world, tmp_path):
     names = {"models": ["lab/m0", str(tmp_path / "mine")], "datasets": [str(tmp_path / "own.csv")]}
     error = refused(world, InputError, "this disk only: mine, own", task=TASK, **names)
     assert "push it to the Hub" in error.hint
+
+
+def test_a_metric_in_a_folder_here_is_refused(world, monkeypatch, tmp_path):
+    hub, path, results = world
+    folder = metric_module(tmp_path / "misses", kind="int64")
+    catalog = Catalog.load(path)
+    metric = f"evaluate:{folder}:better=lower"
+    sets = tuple(replace(entry, metric=metric) for entry in catalog.datasets)
+    replace(catalog, datasets=sets).save(path)
+    monkeypatch.setenv(ALLOW, "1")
+    error = refused((hub, path, results), InputError, "can't see the metric of")
+    assert "evaluate:OWNER/misses" in error.hint
+
+
+def test_jobs_may_run_the_metrics_that_the_driver_may(world, monkeypatch):
+    asked = []
+
+    def submit(hub, request):
+        asked.append(request.environment)
+        raise StoppedError("that is all")
+
+    monkeypatch.setattr("hf_select.hub.jobs.submit", submit)
+    for value in (None, "1"):
+        if value:
+            monkeypatch.setenv(ALLOW, value)
+        with pytest.raises(StoppedError):
+            benchmark(world)
+        assert asked[-1].get(ALLOW) == value
 
 
 def test_a_public_dataset_does_not_become_private(world):

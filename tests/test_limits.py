@@ -348,3 +348,64 @@ def test_what_a_batch_keeps_counts_against_the_memory(
         error, _ = asked(zoo, capsys, command, "--max-memory", most, *more, code=2)
         assert "training each of 5 takes more memory" in error["error"]["message"]
     assert not (tmp_path / "none").exists()
+
+
+def too_large(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """From now on training these models takes 1 GB, and 1 kB that of the others."""
+    from hf_select.training import footprint
+
+    def found(location: Path, *_: object) -> footprint.Footprint:
+        return footprint.Footprint(10**9 if f"tiny/{Path(location).name}" in names else 1000, 0)
+
+    monkeypatch.setattr(footprint, "footprint", found)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("--method", "mean"),
+        ("--method", "paper"),
+        ("--method", "random"),
+        ("--method", "hybrid", "--looks", "2"),
+        ("--method", "hybrid"),
+    ],
+)
+def test_the_next_ones_that_fit_take_the_place_of_those_too_large(
+    zoo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, how: tuple
+) -> None:
+    free, _ = asked(zoo, capsys, "recall", "--top", "9", *how)
+    order = [row["model"] for row in free["candidates"]]
+    assert len(order) >= len(MODELS)
+    for gone in (order[:1], order[:2], order[1:3]):
+        too_large(monkeypatch, *gone)
+        left = [name for name in order if name not in gone]
+        document, _ = asked(zoo, capsys, "recall", "--max-memory", "10MB", "--top", "2", *how)
+        candidates = [row["model"] for row in document["candidates"]]
+        assert len(candidates) == 2
+        assert not set(candidates) & set(gone)
+        if "hybrid" not in how:  # what it hasn't looked at yet, it may judge otherwise
+            assert candidates == left[:2]
+            assert {row["model"] for row in document["excluded"]} <= set(gone)
+        assert all("more than 10 MB" in row["reason"] for row in document["excluded"])
+    too_large(monkeypatch, *order)
+    error, _ = asked(zoo, capsys, "recall", "--max-memory", "10MB", "--top", "1", *how, code=2)
+    assert f"training each of {len(order)} takes more memory" in error["error"]["message"]
+
+
+def test_recall_and_select_agree_on_whom_memory_rules_out(
+    zoo: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    how = ("--method", "mean", "--top", "1")
+    document, _ = asked(zoo, capsys, "recall", *how)
+    (first,) = (row["model"] for row in document["candidates"])
+    too_large(monkeypatch, first)
+    recalled, _ = asked(zoo, capsys, "recall", *how, "--max-memory", "10MB")
+    selected, _ = asked(
+        zoo, capsys, "select", *how, "--max-memory", "10MB", "--out", str(tmp_path / "out")
+    )
+    assert [row["model"] for row in recalled["excluded"]] == [first]
+    assert selected["excluded"] == recalled["excluded"]
+    assert [row["model"] for row in recalled["candidates"]] == [selected["winner"]["model"]]

@@ -180,3 +180,23 @@ def test_noise_is_finite_and_positive_whatever_the_skill(metric):
     for variance in (metric.row_variance(skills, 0.5), metric.skill_variance(skills, 0.5)):
         assert np.isfinite(variance).all()
         assert (variance > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ours"),
+    [
+        ("evaluate:mae", "mae"),
+        ("evaluate:mse", "mse"),
+        ("evaluate:mse:squared=False", "rmse"),
+        ("evaluate:pearsonr", "pearson"),
+        ("evaluate:spearmanr", "spearman"),
+        ("evaluate:r_squared", "r2"),
+        ("evaluate:accuracy", "accuracy"),
+        ("evaluate:matthews_correlation", "matthews_correlation"),
+    ],
+)
+def test_the_same_metric_of_evaluate_is_as_noisy_as_ours(foreign, ours):
+    skills = np.array([-0.2, 0.1, 0.5, 0.9])
+    for name in ("row_variance", "skill_variance"):
+        got = getattr(get_metric(foreign), name)(skills, 0.4)
+        np.testing.assert_array_equal(got, getattr(get_metric(ours), name)(skills, 0.4))

@@ -110,5 +110,5 @@ def inspect(
             fingerprint=data.fingerprint,
             revision=data.revision or None,
             notes=tuple(data.notes),
-            checks=tuple((check.check, check.level, check.text) for check in data.checks),
+            checks=tuple((check.check, check.level, check.told) for check in data.checks),
         )

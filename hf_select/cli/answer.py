@@ -12,6 +12,8 @@ from hf_select.cli.words import count, params
 from hf_select.metrics import METRICS
 from hf_select.report.document import candidate_name, epochs_text, metric_text, score_text
 
+NOISE = 2.0
+"""Standard errors below which a winner's advance over no model at all may be chance."""
 REASONS = 3
 """Candidates of which the terminal says why they lost; the page says it of all."""
 
@@ -53,7 +55,7 @@ def _table(output: Output, document: Mapping[str, Any]) -> None:
             ),
             params(row.get("num_parameters")),
             *([row.get("license") or "-"] if known else []),
-            epochs_text(row["epochs"]) if row["epochs"] else "-",
+            _cost(row, metric),
         )
         for rank, row in enumerate(rows, 1)
     ]
@@ -72,6 +74,7 @@ def _table(output: Output, document: Mapping[str, Any]) -> None:
         output.line(f"licence of {'all' if len(rows) > 1 else 'it'}: {licenses.pop()}")
     if forecast:
         output.line("predicted: the score in the end (with 95 %); of a dropped one, as seen then")
+        output.line("cost: what it was trained for, and its validation score then")
     for row in document["recall"]["candidates"]:
         if row.get("tuned_on_target"):
             output.line(f"note: {row['model']}: {row['tuned_on_target']}", style="yellow")
@@ -92,6 +95,14 @@ def _end(value: float, metric: str) -> str:
     how = METRICS.get(metric)
     unit = how is not None and how.perfect == 1.0
     return (f"{value:.2f}" if unit else f"{value:.3g}").replace("-", "−")
+
+
+def _cost(row: Mapping[str, Any], metric: str) -> str:
+    """How far a candidate was trained, and what it scored then."""
+    if not row["epochs"]:
+        return "-"
+    score = "" if row["val"] is None else f": {score_text(row['val'], metric)}"
+    return f"{epochs_text(row['epochs'])}{score}"
 
 
 def _chance(chance: float | None) -> str:
@@ -118,7 +129,7 @@ def short_reason(reason: str) -> str:
 def _winner(output: Output, document: Mapping[str, Any]) -> None:
     winner, metric = document["winner"], document["metric"]
     error = winner.get("test_error")
-    give = "" if error is None else f" ± {score_text(error, metric)}"
+    give = "" if error is None else f" ± {error:.2g}"
     rows = document["data"]["rows"].get("test")
     of = f" on {rows:,} test rows" if rows else ""
     output.line(
@@ -143,8 +154,11 @@ def _winner(output: Output, document: Mapping[str, Any]) -> None:
     if trivial is None:
         return
     said = f"no model at all (the trivial predictor) gets {score_text(trivial, metric)}"
-    if (winner["test"] - trivial) * direction <= 0:
+    gain = (winner["test"] - trivial) * direction
+    if gain <= 0:
         output.line(f"That is no better than nothing: {said}", style="bold red")
+    elif error is not None and gain < NOISE * error:
+        output.line(f"That may be chance: {said}", style="bold red")
     else:
         output.line(f"  {said}")
 

@@ -9,13 +9,14 @@ import click
 
 from hf_select.cli import options, settings
 from hf_select.cli.output import Output
+from hf_select.foreign_metrics import ALLOW, FROM
 
 if TYPE_CHECKING:
     from hf_select.pipeline.doctor import Finding
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
-INTERNAL = ("HF_SELECT_JOB", settings.FILE)
-"""Variables that a job's own processes get, and that of the file itself."""
+OTHERS = ("HF_SELECT_JOB", FROM, ALLOW, settings.FILE)
+"""Variables that a job's own processes get, the leave to run metrics, and that of the file."""
 
 
 @click.command("doctor", epilog="Example: hf-select doctor --json")
@@ -49,7 +50,7 @@ def _settings(file: str | None) -> list[Finding]:
     if mine:
         found.append(Finding("variables", "ok", ", ".join(mine)))
     for name in set_ones:
-        if name not in known and not name.startswith(INTERNAL):
+        if name not in known and not name.startswith(OTHERS):
             text = f"{name} is set, but no option has that variable"
             found.append(Finding("variables", "note", text, settings.nearest(name, known)))
     return found

@@ -62,7 +62,8 @@ def show(out: Output, document: dict[str, Any]) -> None:
     out.line("\nChecks:")
     for check in document["checks"]:
         style = "yellow" if check["level"] == "warning" else ""
-        out.line(f"  {MARKS[check['level']]} {check['text']}", style=style)
+        example = f"; for example {check['example']}" if check.get("example") else ""
+        out.line(f"  {MARKS[check['level']]} {check['text']}{example}", style=style)
 
 
 def _classes(classes: dict[str, dict[str, int]]) -> str:

@@ -24,8 +24,8 @@ OURS = b'<meta name="generator" content="hf-select">'
 MARK = "<!-- Made by hf-select; publish writes it anew as long as this line is here. -->"
 """The line of a card that nobody has taken over."""
 
-TEMPLATE = b"static Space"
-"""What the Hub puts into the index.html of a new static Space ("Welcome to your static Space!")."""
+TEMPLATE = b"Welcome to your static Space!"
+"""What the Hub puts into the index.html of a new static Space; a page about one lacks it."""
 
 _FRONT = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 

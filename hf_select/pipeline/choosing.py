@@ -12,7 +12,7 @@ from hf_select.errors import InputError, ModelError, UnknownNameError
 from hf_select.locations import locate
 from hf_select.metrics import get_metric
 from hf_select.pipeline.base import OnRung, Record, Say
-from hf_select.pipeline.handing_over import write_card, write_script
+from hf_select.pipeline.handing_over import save_winner
 from hf_select.pipeline.limits import fill_gaps
 from hf_select.records import ModelEntry, Recipe, Rung, digest
 from hf_select.report.document import candidate_name
@@ -116,22 +116,22 @@ def choose_instead(
         seconds=time.perf_counter() - started,
     )
 
-    def save_winner(path: Path) -> None:
+    def save(path: Path) -> None:
         folder.make_way(model_files(path))
-        winner.save_pretrained(path)
-        write_card(path, document, entry, on_hub=locations.location(entry.repo_id) is None)
-        write_script(
+        save_winner(
             path,
+            winner,
+            document,
+            result,
             entry,
             target,
             recipe,
             locations=locations,
             seed=seed,
-            epochs=float(result.curves[chosen].epochs[-1]),
-            test=result.test,
+            say=say,
         )
 
-    document = folder.finish(document, save_winner, render(document))
+    document = folder.finish(document, save, render(document))
     winner.close()
     return document
 

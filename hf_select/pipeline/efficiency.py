@@ -37,12 +37,14 @@ def measure_candidates(
     target: TargetData,
     *,
     max_length: int,
+    untrained: bool = True,
     should_stop: Callable[[], bool],
     say: Say,
 ) -> dict[str, Any]:
     """The `efficiency` of a document: of every candidate that is on this machine.
 
-    Those that were trained come first; of the others only as many as there is time for. Models of
+    Those that were trained come first; of the others, where `untrained`, only as many as there is
+    time for. Models of
     one shape are measured once, so that none of them seems faster by chance. One that can't be
     measured is left without numbers.
     """
@@ -54,13 +56,15 @@ def measure_candidates(
     trained: dict[str, bool] = {}
     for row in document["ranking"]:
         trained[row["model"]] = trained.get(row["model"], False) or row["epochs"] > 0
-    say(f"measuring size and latency of {len(trained)} candidates")
+    count = len(trained) if untrained else sum(trained.values())
+    say(f"measuring size and latency of {count} candidates")
     began = time.monotonic()
     by_shape: dict[str, Latency] = {}
     measured: dict[str, Measured] = {}
     for name in sorted(trained, key=lambda name: not trained[name]):
         late = time.monotonic() - began > LONG
-        if should_stop() or (late and not trained[name]) or not is_here(entries[name], catalog):
+        skipped = not trained[name] and (late or not untrained)
+        if should_stop() or skipped or not is_here(entries[name], catalog):
             continue
         try:
             folder = locate(entries[name], catalog)

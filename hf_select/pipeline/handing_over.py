@@ -1,4 +1,4 @@
-"""What a selection leaves beside the winner, so that its training can be repeated without us."""
+"""The winner as a selection hands it over: weights, card, and a script that trains it again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,46 @@ from typing import TYPE_CHECKING, Any
 from hf_select.catalog import Catalog, local_model
 from hf_select.files import write_atomic
 from hf_select.locations import locate
+from hf_select.pipeline.base import Say
 from hf_select.pipeline.limits import is_unknown_license
-from hf_select.records import ModelEntry, Recipe
+from hf_select.records import ModelEntry, Recipe, SelectionResult
 from hf_select.report.script import DATA, SCRIPT, Facts, can_write, train_script
 from hf_select.training.sampling import steps_in_epoch, stratified_rows
 
 if TYPE_CHECKING:
     from hf_select.tasks.data import TargetData
+    from hf_select.training.live import CheckpointedTrial
+    from hf_select.training.shared import SharedTrial
+
+
+def save_winner(
+    folder: Path,
+    winner: CheckpointedTrial | SharedTrial,
+    document: Mapping[str, Any],
+    result: SelectionResult,
+    entry: ModelEntry,
+    target: TargetData,
+    recipe: Recipe,
+    *,
+    locations: Catalog,
+    seed: int,
+    say: Say,
+) -> None:
+    """Write the weights, the card and `train.py`; what can't be written of these is said."""
+    winner.save_pretrained(folder)
+    write_card(folder, document, entry, on_hub=locations.location(entry.repo_id) is None)
+    written = write_script(
+        folder,
+        entry,
+        target,
+        recipe,
+        locations=locations,
+        seed=seed,
+        epochs=float(result.curves[result.winner].epochs[-1]),
+        test=result.test,
+    )
+    if not written:
+        say(f"no {SCRIPT}: it can't be written for {target.task} by the metric {target.metric}")
 
 
 def write_card(

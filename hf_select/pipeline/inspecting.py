@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hf_select.foreign_metrics import public_metric
 from hf_select.pipeline.base import Say, as_target
 
 if TYPE_CHECKING:
@@ -67,12 +68,14 @@ def class_counts(data: TargetData) -> dict[str, dict[str, int]] | None:
 
 
 def told_options(data_options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as a card may tell them: of files the name only, not where they lie."""
+    """The options as a card may tell them: of files, and of a metric's folder, the name only."""
     parts = {
         name: Path(part).name if Path(part).expanduser().exists() else str(part)
         for name, part in data_options.items()
         if name in SPLITS and part is not None
     }
+    if data_options.get("metric"):
+        parts["metric"] = public_metric(str(data_options["metric"]))
     return {**data_options, **parts}
 
 
@@ -89,4 +92,4 @@ def tell_target(data: TargetData, say: Say) -> None:
         say(f"  - {note}")
     for check in data.checks:
         if check.level == "warning":
-            say(f"  ! {check.text}")
+            say(f"  ! {check.told}")

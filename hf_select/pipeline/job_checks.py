@@ -17,6 +17,7 @@ from hf_select.errors import (
     SetupError,
     UnknownNameError,
 )
+from hf_select.foreign_metrics import lies_here, plain_metric
 from hf_select.pipeline.job_spec import PUBLISH_EVERY
 from hf_select.records import DatasetEntry, ModelEntry, Recipe
 from hf_select.results.repo import ResultsRepo
@@ -111,13 +112,21 @@ def check_jobs(
     """Refuse what no job could run, by `InputError`, before anything is written or started.
 
     Bad options; offline, no token, or one without the right to publish to `to`; an unknown flavor;
-    models or data that are on this disk only; a `recipe` that `to` would refuse.
+    models, data or metrics that are on this disk only; a `recipe` that `to` would refuse.
     """
     from hf_select.hub.client import Hub
     from hf_select.hub.jobs import flavors
     from hf_select.hub.record.rights import check_can_publish
 
     read = JobOptions.read(options)
+    for entry in chosen.datasets:
+        if lies_here(entry.metric):
+            raise InputError(
+                f"a job on the Hub can't see the metric of {entry.repo_id}, which is a folder on "
+                f"this disk: {entry.metric}",
+                hint="push it to the Hub as a Space and name it evaluate:OWNER/"
+                f"{plain_metric(entry.metric)}",
+            )
     hub = hub or Hub()
     check_can_publish(hub, read.to)
     read = replace(read, namespace=read.namespace or hub.user())

@@ -369,8 +369,6 @@ def recall_with(
     entries = phase.entries
     missing = [c.model for c in result.candidates if c.model not in entries]
     entries |= phase.entries_of(missing)
-    if must_load:
-        result = phase.only_within(result)
     result = replace(
         result,
         candidates=tuple(replace(c, revision=entries[c.model].revision) for c in result.candidates),
@@ -518,13 +516,23 @@ class _Phase:
         self.know(names)
         return self.memory.only(names, self.entries)
 
-    def only_within(self, result: RecallResult) -> RecallResult:
-        """The recall without candidates that would take too much memory; an error if all would."""
-        kept = set(self.within([c.model for c in result.candidates]))
-        if not kept:
-            assert self.memory is not None
-            raise none_within_memory(tuple(self.memory.beyond.values()))
-        return replace(result, candidates=tuple(c for c in result.candidates if c.model in kept))
+    @property
+    def beyond(self) -> Mapping[str, Excluded]:
+        """The models that were found to take too much memory."""
+        return {} if self.memory is None else self.memory.beyond
+
+    def first_within(self, result: RecallResult) -> list[str]:
+        """As many models as there are candidates, from the top of the ranking down, without those
+        that take too much memory. Raises `InputError` if none is left."""
+        found: list[str] = []
+        rest = list(result.ranking)
+        while rest and len(found) < len(result.candidates):
+            missing = len(result.candidates) - len(found)
+            found += self.within(rest[:missing])
+            rest = rest[missing:]
+        if not found:
+            raise none_within_memory(tuple(self.beyond.values()))
+        return found
 
     def look(self, names: Sequence[str], proxies: Sequence[str]) -> Looked:
         """One forward pass of each of these models."""
@@ -558,18 +566,27 @@ class _Phase:
             skipped, seconds = looked.skipped, looked.spent
             if len(skipped) == len(wanted):
                 raise _none_loaded(skipped[0].reason, len(wanted))
-        result = recall_models(
-            settings.method,
-            target=self.target.name,
-            task=self.target.task,
-            matrix=known.matrix,
-            clustering=known.clustering,
-            proxies=scores,
-            sizes=known.sizes,
-            top=settings.top,
-            raw=settings.raw,
-            seed=settings.seed,
-        )
+
+        def ranked(top: int | None) -> RecallResult:
+            return recall_models(
+                settings.method,
+                target=self.target.name,
+                task=self.target.task,
+                matrix=known.matrix,
+                clustering=known.clustering,
+                proxies=scores,
+                sizes=known.sizes,
+                top=top,
+                raw=settings.raw,
+                seed=settings.seed,
+            )
+
+        result = ranked(settings.top)
+        kept = self.first_within(result)
+        if self.beyond:
+            result = ranked(result.ranking.index(kept[-1]) + 1)
+            candidates = tuple(c for c in result.candidates if c.model in kept)
+            result = replace(result, candidates=candidates)
         result = replace(result, skipped=(*result.skipped, *skipped))
         return result, seconds, known.matrix
 
@@ -593,10 +610,17 @@ class _Phase:
         found: dict[str, dict[str, float]] = {name: {} for name in proxies}
         failed: dict[str, str] = {}
         seconds = 0.0
+
+        def refilled(result: RecallResult) -> RecallResult:
+            """The same, with others in the place of candidates that take too much memory."""
+            while set(self.first_within(result)) != {c.model for c in result.candidates}:
+                result = self._forecast(matrix, cold, found, recorded, failed)
+            return result
+
         result = self._forecast(matrix, cold, found, recorded, failed)
         if not proxies:
             self.say(f"{self._why_no_proxy(recorded)}: recalled by its benchmarks alone")
-            return result, 0.0, matrix
+            return refilled(result), 0.0, matrix
         place = {name: i for i, name in enumerate(result.ranking)}
         free = [name for name in matrix.models if name not in self.known.out]
         strength = np.array([-place.get(name, len(place)) for name in free], dtype=float)
@@ -604,20 +628,18 @@ class _Phase:
         wave = first_wave(free, strength, self.known.clustering, limit)
         while wave:
             fitting = self.within(wave)
-            if self.memory is not None:
-                failed |= {name: one.reason for name, one in self.memory.beyond.items()}
-            if len(failed) == len(free) and self.memory is not None and self.memory.beyond:
-                raise none_within_memory(tuple(self.memory.beyond.values()))
+            if len({*failed, *self.beyond}) == len(free) and self.beyond:
+                raise none_within_memory(tuple(self.beyond.values()))
             looked = self.look(fitting, proxies)
             seconds += looked.spent
             failed |= {bad.repo_id: bad.reason for bad in looked.skipped}
             for name, scores in looked.scores.items():
                 values = zip(scores.models, scores.values.tolist(), strict=True)
                 found[name] |= {model: value for model, value in values if model not in failed}
-            if len(failed) == len(free):
+            if len({*failed, *self.beyond}) == len(free):
                 break
             result = self._forecast(matrix, cold, found, recorded, failed)
-            tried = {*found[proxies[0]], *failed}
+            tried = {*found[proxies[0]], *failed}  # whom there is no memory for wasn't looked at
             wave = next_wave(result.p_best, tried, min(limit, len(free)))
         if failed and not any(found.values()):
             first = next(iter(failed.values()))
@@ -627,11 +649,13 @@ class _Phase:
                 f"none of {len(failed)} models could be looked at (the first: {first}): recalled "
                 "by the benchmarks alone"
             )
-            return self._forecast(matrix, cold, found, recorded, {}), seconds, matrix
-        beyond = self.memory.beyond if self.memory is not None else {}
-        rejected = tuple(Rejected(name, why) for name, why in failed.items() if name not in beyond)
+            failed.clear()
+            result = self._forecast(matrix, cold, found, recorded, failed)
+            return refilled(result), seconds, matrix
+        result = refilled(result)
+        rejected = tuple(Rejected(name, why) for name, why in failed.items())
         result = replace(result, skipped=(*result.skipped, *rejected))
-        return result, seconds, matrix.only_models([m for m in matrix.models if m not in failed])
+        return result, seconds, self._without(matrix, failed)
 
     def _why_no_proxy(self, recorded: Mapping[tuple[str, str], ProxyScores]) -> str:
         """What there is too little of to learn what a proxy is worth."""
@@ -670,7 +694,7 @@ class _Phase:
         """What the hybrid makes of the looks so far."""
         from hf_select.recall import ProxyEvidence, recall_models
 
-        kept = [m for m in matrix.models if m not in failed]
+        kept = self._without(matrix, failed)
         own = {
             name: ProxyScores(name, tuple(values), np.array(list(values.values())))
             for name, values in found.items()
@@ -680,18 +704,23 @@ class _Phase:
             "hybrid",
             target=self.target.name,
             task=self.target.task,
-            matrix=matrix.only_models(kept),
+            matrix=kept,
             clustering=self.known.clustering,
             looks=ProxyEvidence(
                 own, {k: s for k, s in recorded.items() if k[0] in found}, self.twins
             ),
-            cold=None if cold is None else cold.only(matrix.models, kept),
+            cold=None if cold is None else cold.only(matrix.models, kept.models),
             sizes=self.known.sizes,
             top=self.settings.top,
             raw=self.settings.raw,
             seed=self.settings.seed,
             out=self.known.out,
         )
+
+    def _without(self, matrix: PerformanceMatrix, failed: Collection[str]) -> PerformanceMatrix:
+        """The matrix without the models that failed, or that take too much memory."""
+        gone = {*failed, *self.beyond}
+        return matrix.only_models([name for name in matrix.models if name not in gone])
 
     def _with_strangers(self) -> tuple[PerformanceMatrix, ColdStart | None]:
         """The matrix with a row for every model that nobody has measured, and what those may be."""

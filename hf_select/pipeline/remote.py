@@ -11,6 +11,7 @@ as the last one got anywhere.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_select.catalog import Catalog
 from hf_select.errors import HfSelectError, InputError, MissingError, StoppedError
+from hf_select.foreign_metrics import ALLOW
 from hf_select.pipeline.base import Say, silent
 from hf_select.pipeline.job_checks import Checked
 from hf_select.pipeline.job_spec import VARIABLE, Spec
@@ -346,6 +348,8 @@ class _Run:
         environment = {VARIABLE: spec.encode(), "PYTHONUNBUFFERED": "1"}
         if hub.endpoint != OWN_HUB:
             environment["HF_ENDPOINT"] = hub.endpoint
+        if ALLOW in os.environ:
+            environment[ALLOW] = os.environ[ALLOW]
         labels = {LABEL: label_of(options.to), WORK: spec.work_id()}
         token = hub.secret()
         job = jobs.submit(

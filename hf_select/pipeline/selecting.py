@@ -44,7 +44,7 @@ from hf_select.pipeline.base import (
 )
 from hf_select.pipeline.choosing import choose_instead, named_candidate
 from hf_select.pipeline.efficiency import measure_candidates
-from hf_select.pipeline.handing_over import write_card, write_script
+from hf_select.pipeline.handing_over import save_winner
 from hf_select.pipeline.inspecting import tell_target, told_options
 from hf_select.pipeline.limits import as_limits
 from hf_select.pipeline.rates import (
@@ -399,26 +399,27 @@ def select(
             locations,
             target,
             max_length=recipe.max_length,
+            untrained=not result.ended,  # what was allowed is spent
             should_stop=should_stop,
             say=say,
         )
         document["seconds"] = round(time.perf_counter() - started, 3)
 
-        def save_winner(path: Path) -> None:
-            winner.save_pretrained(path)
-            write_card(path, document, entry, on_hub=locations.location(entry.repo_id) is None)
-            write_script(
+        def save(path: Path) -> None:
+            save_winner(
                 path,
+                winner,
+                document,
+                result,
                 entry,
                 target,
                 field[result.winner].recipe,
                 locations=locations,
                 seed=seed,
-                epochs=float(result.curves[result.winner].epochs[-1]),
-                test=result.test,
+                say=say,
             )
 
-        document = folder.finish(document, save_winner, render(document))
+        document = folder.finish(document, save, render(document))
     else:
         winner.save_pretrained(folder.path)  # a step that all processes take together
     winner.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,8 +31,9 @@ def with_other_winner(
 ) -> dict[str, Any]:
     """The document with `chosen`, trained as `result` says, in the place of its winner.
 
-    What its training took is added to cost, price and `seconds`; `chosen` says whom it took the
-    place of. Decisions and forecasts stay as they were.
+    What its training took is added to cost, price and `seconds`; `chosen` says who had won the
+    selection, and is gone where that one is taken again; `tested` names all whose test score was
+    made, in that order. Decisions and forecasts stay as they were.
     """
     old, metric = document["winner"], document["metric"]
     trivial = document["trivial"].get("test")
@@ -63,24 +65,32 @@ def with_other_winner(
         "seconds": round((document["cost"]["seconds"] or 0.0) + result.seconds, 3),
     }
     horizon = float(document["horizon"])
+    before = document.get("chosen") or {"instead_of": old["candidate"], **old}
+    first = {key: before[key] for key in ("instead_of", "val", "test")}
     changed = {
         **document,
         "winner": winner,
         "chosen": {
-            "instead_of": old["candidate"],
-            "val": old["val"],
-            "test": old["test"],
+            **first,
             "epochs": result.epochs,
             "seconds": round(result.seconds, 3),
         },
+        "tested": [*(one for one in tested(document) if one != chosen), chosen],
         "cost": cost,
         "price": round((cost["epochs"] + cost["proxy_epochs"]) / horizon, 6),
-        "ranking": _ranking(document, chosen, result),
+        "ranking": _ranking(document, chosen, result, first),
         "curves": {**document["curves"], chosen: curve.to_dict()},
         "recipe": {**recipe.to_dict(), "digest": recipe.digest()},
         "seconds": round((document["seconds"] or 0.0) + seconds, 3),
         "settings": {**(document.get("settings") or {}), "choose": chosen},
     }
+    if document.get("command"):
+        plain = str(document["command"]).split(" --choose ")[0]
+        changed["command"] = f"{plain} --choose {shlex.quote(chosen)}"
+    if chosen == first["instead_of"]:
+        if document.get("command"):
+            changed["command"] = plain
+        del changed["chosen"], changed["settings"]["choose"]
     changed["funnel"] = {
         **document["funnel"],
         "trained": len(
@@ -100,6 +110,14 @@ def with_other_winner(
     return cleaned
 
 
+def tested(document: Mapping[str, Any]) -> list[str]:
+    """The candidates that have looked at the test split, the one that lies there as the last."""
+    if document.get("tested"):
+        return list(document["tested"])
+    before = [document["chosen"]["instead_of"]] if document.get("chosen") else []
+    return [*before, document["winner"]["candidate"]]
+
+
 def _measured(row: Mapping[str, Any]) -> Measured:
     return Measured(
         row["num_parameters"], row["size_bytes"], row["latency_ms"], row["rows_per_second"]
@@ -107,10 +125,11 @@ def _measured(row: Mapping[str, Any]) -> Measured:
 
 
 def _ranking(
-    document: Mapping[str, Any], chosen: str, result: SelectionResult
+    document: Mapping[str, Any], chosen: str, result: SelectionResult, won: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The rows with the chosen candidate first; the others keep their order."""
-    metric, old = document["metric"], document["winner"]
+    """The rows with the chosen candidate first; the others keep their order. `won`: who did."""
+    metric, old = document["metric"], document["winner"]["candidate"]
+    score, winner = score_text(won["val"], metric), won["instead_of"]
     done = epochs_text(float(result.curves[chosen].epochs[-1]))
     rows = {candidate_name(row): dict(row) for row in document["ranking"]}
     first = rows.pop(chosen)
@@ -121,14 +140,25 @@ def _ranking(
         "val": result.val,
         "cost_epochs": round(first.get("cost_epochs", 0.0) + result.epochs, 6),
         "cost_seconds": round((first.get("cost_seconds") or 0.0) + result.seconds, 3),
-        "reason": f"Chosen by hand instead of {old['candidate']} (validation "
-        f"{score_text(old['val'], metric)}); trained for {done}, validation "
-        f"{score_text(result.val, metric)}.",
+        "reason": f"Chosen by hand instead of {winner} (validation {score}); trained for {done}, "
+        f"validation {score_text(result.val, metric)}.",
     }
-    if old["candidate"] in rows:
-        rows[old["candidate"]] |= {
+    # What was forecast before it was trained on says nothing any more.
+    first |= {"predicted": None, "interval": None, "p_best": None}
+    if chosen == winner:
+        after = "" if old == winner else f", after {old} had been chosen instead"
+        first["reason"] = (
+            f"Won the selection with validation {score}; trained again for {done}{after}."
+        )
+    if old in rows:
+        rows[old] |= {
             "status": "finished",
-            "reason": f"Won the selection with validation {score_text(old['val'], metric)}, but "
-            f"{chosen} was chosen instead.",
+            "reason": f"Was chosen by hand instead of {winner} for a while, but then {chosen} was.",
+        }
+    if winner in rows:
+        rows[winner] |= {
+            "status": "finished",
+            "reason": f"Won the selection with validation {score}, but {chosen} was chosen "
+            "instead.",
         }
     return [first, *rows.values()]

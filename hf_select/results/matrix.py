@@ -157,6 +157,7 @@ class _Grid:
             seeds,
             self.columns.metrics,
             self.columns.baselines,
+            task=self.runs[0][2].task if self.runs else "",
         )
 
 

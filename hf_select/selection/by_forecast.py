@@ -194,7 +194,6 @@ class _View:
         """The sentence of an elimination."""
         model, lead = self.live[i], self.live.index(leader)
         epoch, show = reached(self.state, model), self.state.show
-        low, high = self._interval()
         if epoch:
             score = show(float(self.state.curves[model].val[-1]))
             seen = f"At epoch {epoch:g}, with {score} so far"
@@ -205,12 +204,17 @@ class _View:
                 else "Never trained, and unknown to recall"
             )
         return (
-            f"{seen}, {show(self.finals.mean[i])} is expected in the end ({show(low[i])} to "
-            f"{show(high[i])}): the best with {_percent(self.p_best[i])}, within "
+            f"{seen}, {show(self.finals.mean[i])} is expected in the end ({self._range(i)}): "
+            f"the best with {_percent(self.p_best[i])}, within "
             f"{self.points:g} points of the best with {_percent(self.p_within[i])}. Lost to "
-            f"{leader}, of which {show(self.finals.mean[lead])} is expected ({show(low[lead])} to "
-            f"{show(high[lead])})."
+            f"{leader}, of which {show(self.finals.mean[lead])} is expected "
+            f"({self._range(lead)})."
         )
+
+    def _range(self, i: int) -> str:
+        """The interval of a forecast in the metric's own units, the smaller end first."""
+        ends = [self.state.show(float(bound[i])) for bound in self._interval()]
+        return " to ".join(sorted(ends, key=float))
 
     def _known(self, model: str) -> bool:
         return self.state.expected is None or model in self.state.expected.models

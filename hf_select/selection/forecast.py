@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.metrics import get_metric
-from hf_select.records import NAN, Array, CurveSet, Expectation
+from hf_select.records import NAN, TASK_KINDS, Array, CurveSet, Expectation
 
 FEWEST_DATASETS = 3
 """Datasets with curves and expectations that it takes to learn from."""
@@ -261,8 +261,7 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
     all models count as equally promising.
     """
     hoped = _hoped(record, expected)  # (M, D)
-    kinds = {get_metric(name).kind for name in record.metrics}
-    floor = FLOOR if "regression" in kinds else 0.0
+    floor = FLOOR if "regression" in _kinds(record) else 0.0
     everything = np.concatenate([_finals(record)[..., None], np.maximum(record.val, floor)], axis=3)
     good = np.isfinite(everything[..., 0]) & np.isfinite(hoped)[:, :, None]
     everything = np.where(good[..., None], everything, np.nan)
@@ -306,6 +305,13 @@ def learn(record: CurveSet, expected: Expectation | None) -> Forecaster | None:
         datasets=int(known[..., 0].any(axis=(0, 2)).sum()),
         floor=floor,
     )
+
+
+def _kinds(record: CurveSet) -> set[str]:
+    """Of a task's metrics some may fit any kind, so the task itself says it where it is known."""
+    if record.task in TASK_KINDS:
+        return {TASK_KINDS[record.task]}
+    return {get_metric(name).kind for name in record.metrics}
 
 
 def _hoped(record: CurveSet, expected: Expectation | None) -> Array:

@@ -43,15 +43,26 @@ OTHER_BYTES = 3.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `level`: "ok", "note" (good to know) or "warning" (serious)."""
+    """One thing that was looked at. `level`: "ok", "note" (good to know) or "warning" (serious).
+
+    `example` quotes rows of the data, "" for none: it stays apart from the text, as it must not
+    leave this machine.
+    """
 
     check: str
     level: Level
     text: str
+    example: str = ""
+
+    @property
+    def told(self) -> str:
+        """The text with its example, for whoever has the data."""
+        return f"{self.text}; for example {self.example}" if self.example else self.text
 
     def to_dict(self) -> dict[str, str]:
         """As it stands in `selection.json`."""
-        return {"check": self.check, "level": self.level, "text": self.text}
+        found = {"check": self.check, "level": self.level, "text": self.text}
+        return {**found, "example": self.example} if self.example else found
 
 
 class _Seen:
@@ -112,22 +123,25 @@ def data_checks(target: TargetData) -> list[Check]:
 
 
 def left_out(
-    kept: NDArray[np.int64], total: int, labelled: NDArray[np.int64], where: str, column: str
+    kept: NDArray[np.int64],
+    every: NDArray[np.int64],
+    labelled: NDArray[np.int64],
+    where: str,
+    column: str,
 ) -> list[Check]:
-    """Rows of a split that have no label or no input.
+    """Rows of a split that have no label or no input, by their numbers in the source.
 
-    kept (N,): numbers, from 1, of the rows that have both; labelled (M,): places, from 0, of those
-    that have a label.
+    kept (N,): the rows that have both; every (T,): all rows; labelled (M,): those with a label.
     """
     found = []
     for check, what, rows in (
-        ("missing-labels", f"no label in column {column!r}", np.delete(np.arange(total), labelled)),
-        ("missing-inputs", "no input", np.setdiff1d(labelled, kept - 1)),
+        ("missing-labels", f"no label in column {column!r}", np.setdiff1d(every, labelled)),
+        ("missing-inputs", "no input", np.setdiff1d(labelled, kept)),
     ):
         if len(rows):
-            some = f"{_count(len(rows), 'row')} of {total} in {where}"
+            some = f"{_count(len(rows), 'row')} of {len(every)} in {where}"
             have = "has" if len(rows) == 1 else "have"
-            text = f"{some} {have} {what} and {_be(rows)} left out (the first: row {rows[0] + 1})"
+            text = f"{some} {have} {what} and {_be(rows)} left out (the first: row {rows[0]})"
             found.append(Check(check, "warning", text))
     return found
 
@@ -156,10 +170,10 @@ def _duplicates(seen: _Seen) -> Check:
     if not copies:
         return Check("duplicates", "ok", "no two train rows are the same")
     level: Level = "warning" if copies > 0.1 * len(rows) else "note"
-    example = f"row {rows[first]} and row {rows[again]}: {_shown(seen, 'train', first)}"
+    which = f"row {rows[first]} and row {rows[again]}"
     what = "repeats" if copies == 1 else "repeat"
-    text = f"{copies} of {len(rows)} train rows {what} another one ({example})"
-    return Check("duplicates", level, text)
+    text = f"{copies} of {len(rows)} train rows {what} another one ({which})"
+    return Check("duplicates", level, text, _shown(seen, "train", first))
 
 
 def _repeats(hashes: NDArray[np.void]) -> tuple[int, int, int]:
@@ -173,7 +187,7 @@ def _repeats(hashes: NDArray[np.void]) -> tuple[int, int, int]:
 
 def _leakage(seen: _Seen) -> Check:
     """Rows of one split whose input is also in another: they make a score too good."""
-    said = []
+    said, shown = [], []
     for known, split in (("train", "validation"), ("train", "test"), ("validation", "test")):
         there = {row: i for i, row in enumerate(seen.hashes[known].tolist())}
         copies = [i for i, row in enumerate(seen.hashes[split].tolist()) if row in there]
@@ -182,12 +196,13 @@ def _leakage(seen: _Seen) -> Check:
             at = there[seen.hashes[split][one].tobytes()]
             said.append(
                 f"{len(copies)} of {len(seen.hashes[split])} {split} rows are in {known}, too "
-                f"(row {seen.rows[split][one]} is row {seen.rows[known][at]} of {known}: "
-                f"{_shown(seen, split, one)})"
+                f"(row {seen.rows[split][one]} is row {seen.rows[known][at]} of {known})"
             )
+            shown.append(_shown(seen, split, one))
     if not said:
         return Check("leakage", "ok", "no row is in two splits")
-    return Check("leakage", "warning", f"{'; '.join(said)}: scores come out too good")
+    text, example = f"{'; '.join(said)}: scores come out too good", ", ".join(dict.fromkeys(shown))
+    return Check("leakage", "warning", text, example)
 
 
 def _conflicts(seen: _Seen) -> Check:
@@ -210,10 +225,10 @@ def _conflicts(seen: _Seen) -> Check:
     text = (
         f"{rows} rows share {_count(len(bad), 'input')} with other labels: row "
         f"{seen.rows[split][i]} of {split} is {names[0]}, row "
-        f"{seen.rows[places[other][0]][places[other][1]]} of {places[other][0]} is {names[1]}: "
-        f"{_shown(seen, split, i)}"
+        f"{seen.rows[places[other][0]][places[other][1]]} of {places[other][0]} is {names[1]}"
     )
-    return Check("conflicting-labels", "warning" if rows > 0.01 * len(labels) else "note", text)
+    level: Level = "warning" if rows > 0.01 * len(labels) else "note"
+    return Check("conflicting-labels", level, text, _shown(seen, split, i))
 
 
 def _label(seen: _Seen, value: float) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import string
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import DataError
+from hf_select.tasks.choice_labels import LETTERS, NUMBERED, Kind, read_answers
 from hf_select.tasks.columns import is_text_feature
-from hf_select.tasks.frames import Split
+from hf_select.tasks.frames import Split, row_numbers
 from hf_select.tasks.rows import (
     Rows,
     check_named,
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 TASK = "multiple-choice"
 LISTS = ("choices", "endings", "options", "candidates", "answers", "alternatives")
-NUMBERED = re.compile(
-    r"(ending|choice|option|opt|answer|sol|solution|candidate|alternative|mc)[_ -]?([0-9]+|[a-z])",
-    re.IGNORECASE,
-)
-LETTERS = string.ascii_uppercase
 PAIRS = (
     *(("sent1", "sent2"), ("article", "question"), ("passage", "question")),
     *(("context", "question"), ("premise", "question"), ("story", "question")),
@@ -212,9 +207,10 @@ def read_choices(
     texts: dict[str, list[str]] = {}
     choices: dict[str, list[list[str]]] = {}
     keys: dict[str, list[list[str]] | None] = {}
+    numbers: dict[str, NDArray[np.int64]] = {}
     labels: dict[str, list[str]] = {}
     for split, dataset in splits.items():
-        here = where[split]
+        here, rows_in = where[split], row_numbers(dataset)
         answers = _answers(dataset, columns.label)
         missing = [not answer or answer == "-1" for answer in answers]
         if all(missing) and split not in ("train", "all"):
@@ -222,16 +218,16 @@ def read_choices(
             continue
         if any(missing):
             raise DataError(
-                f"{here}: no label in row {missing.index(True) + 1}, column {columns.label!r} "
+                f"{here}: no label in row {rows_in[missing.index(True)]}, column {columns.label!r} "
                 f"({sum(missing)} of {len(missing)} rows)",
                 hint="remove these rows or give them a label",
             )
-        labels[split] = answers
+        labels[split], numbers[split] = answers, rows_in
         texts[split] = _column(dataset, columns.text, here)
         choices[split], keys[split] = _lists(dataset, columns, here)
     count = len(next(iter(choices.values()))[0])
     for split, rows in choices.items():
-        for number, row in enumerate(rows, start=1):
+        for number, row in zip(numbers[split], rows, strict=True):
             if len(row) != count:
                 others = sum(len(r) != count for r in rows)
                 raise DataError(
@@ -243,7 +239,17 @@ def read_choices(
         raise DataError(
             f"{next(iter(where.values()))}: row 1 has {count} choice, but two are needed at least"
         )
-    names, ids, how = _resolved(labels, choices, keys, columns, where, count)
+    feature = splits[next(iter(labels))].features[columns.label]
+    names, ids, how = read_answers(
+        labels,
+        choices,
+        keys,
+        choice_columns=columns.choices,
+        label=columns.label,
+        kind=Kind.of(feature),
+        where=where,
+        numbers=numbers,
+    )
     notes.append(how)
     tables, hashes = {}, {}
     for split, rows in choices.items():
@@ -261,6 +267,7 @@ def read_choices(
         "accuracy",
         {split: where[split] for split in tables},
         tuple(notes),
+        numbers,
     )
 
 
@@ -271,9 +278,12 @@ def _answers(dataset: Split, column: str) -> list[str]:
 
 
 def _number(cell: Any) -> str:
-    """2.0 as "2": a column of whole numbers with a gap in it is read as decimals."""
-    if isinstance(cell, float) and cell == int(cell):
-        cell = int(cell)
+    """2.0 as "2": a column of whole numbers with a gap in it is read as decimals; NaN as none."""
+    if isinstance(cell, float):
+        if math.isnan(cell):
+            return ""
+        if cell.is_integer():
+            cell = int(cell)
     return str(cell).strip()
 
 
@@ -283,7 +293,8 @@ def _column(dataset: Split, column: str, where: str) -> list[str]:
     cells: list[str | None] = whole(dataset.data.column(column)).to_pylist()
     found = [cell for cell in cells if cell is not None]
     if len(found) < len(cells):
-        raise DataError(f"{where}: nothing in row {cells.index(None) + 1}, column {column!r}")
+        row = row_numbers(dataset)[cells.index(None)]
+        raise DataError(f"{where}: nothing in row {row}, column {column!r}")
     return found
 
 
@@ -306,7 +317,7 @@ def _lists(
         if _is_keyed(feature):
             keys = [[str(key) for key in (cell or {}).get("label") or ()] for cell in cells]
             cells = [(cell or {}).get("text") for cell in cells]
-        for number, cell in enumerate(cells, start=1):
+        for number, cell in zip(row_numbers(dataset), cells, strict=True):
             if not cell or None in cell:
                 raise DataError(f"{where}: a choice is missing in row {number}, column {name!r}")
         rows = cells
@@ -316,69 +327,6 @@ def _lists(
             [f"{start} {c}".strip() for c in row] for start, row in zip(starts, rows, strict=True)
         ]
     return rows, keys
-
-
-def _resolved(
-    labels: Mapping[str, list[str]],
-    choices: Mapping[str, list[list[str]]],
-    keys: Mapping[str, list[list[str]] | None],
-    columns: ChoiceColumns,
-    where: Mapping[str, str],
-    count: int,
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], str]:
-    """Names of the places, the right place of each row, and how the labels were read.
-
-    A label is a place counted from 0 or from 1, a letter, a column's name, the row's own key, or
-    the text of the right choice: whichever reading fits all rows. Where both kinds of places fit,
-    the columns' own numbers tell.
-    """
-    zero = [str(i) for i in range(count)]
-    places = [
-        ("by its place, counted from 0", zero),
-        ("by its place, counted from 1", [str(i + 1) for i in range(count)]),
-    ]
-    if len(columns.choices) > 1 and columns.choices[0].endswith("1"):
-        places.reverse()
-    readings: list[tuple[str, Sequence[str]]] = [
-        *places,
-        ("by its letter", LETTERS[:count]),
-        ("by its letter", LETTERS[:count].lower()),
-    ]
-    if len(columns.choices) > 1:
-        readings.append(("by the name of its column", columns.choices))
-    tried: list[tuple[int, str, tuple[str, ...], dict[str, list[int]]]] = []
-
-    def consider(how: str, names: Sequence[str], read: dict[str, list[int]]) -> None:
-        fits = sum(place >= 0 for row in read.values() for place in row)
-        tried.append((fits, how, tuple(names), read))
-
-    if all(keys.values()):
-        own = {split: _places(labels[split], keys[split] or []) for split in labels}
-        consider("by its key in the row", zero, own)
-    for how, names in readings:
-        place = {name: i for i, name in enumerate(names)}
-        consider(how, names, {s: [place.get(one, -1) for one in labels[s]] for s in labels})
-    by_text = {split: _places(labels[split], choices[split]) for split in labels}
-    consider("by its text", zero, by_text)
-    fits, how, names, read = max(tried, key=lambda reading: reading[0])
-    if fits < sum(map(len, labels.values())):
-        split = next(split for split, found in read.items() if -1 in found)
-        row = read[split].index(-1)
-        raise DataError(
-            f"{where[split]}: {labels[split][row]!r} in row {row + 1}, column {columns.label!r}, "
-            f"names none of the {count} choices",
-            hint="a label is a place (0, 1, ...), a letter or the right text; state the task if "
-            f"{_named(columns.choices)} holds no choices",
-        )
-    ids = {split: np.asarray(found, dtype=np.int64) for split, found in read.items()}
-    return names, ids, f"label: the right choice {how}"
-
-
-def _places(labels: list[str], rows: list[list[str]]) -> list[int]:
-    """Where each label stands in its row; -1 if it doesn't, or more than once."""
-    return [
-        row.index(one) if row.count(one) == 1 else -1 for one, row in zip(labels, rows, strict=True)
-    ]
 
 
 def _table(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import AccessError, DataError, HubError, InputError
+from hf_select.foreign_metrics import PREFIX
 from hf_select.metrics import METRICS
 from hf_select.records import DatasetEntry
 from hf_select.spans import are_span_tags
@@ -27,7 +28,7 @@ from hf_select.tasks.checks import Check, data_checks, left_out, other_columns
 from hf_select.tasks.columns import Columns, choose_columns, is_image_feature
 from hf_select.tasks.contents import Contents, look_at
 from hf_select.tasks.encoded import Answers, label_array, reference_array
-from hf_select.tasks.frames import Split, is_a
+from hf_select.tasks.frames import Split, is_a, row_numbers
 from hf_select.tasks.hubdata import HubData
 from hf_select.tasks.labels import (
     Labels,
@@ -170,7 +171,7 @@ def load_target(
     and nothing is written but the Hub's cache. Raises `DataError`, `InputError` or
     `UnknownNameError`; `HubError` without a network.
     """
-    return _load(
+    target = _load(
         source,
         task=task,
         config=config,
@@ -189,6 +190,8 @@ def load_target(
         seed=seed,
         name=name,
     )
+    _check_scorable(target)
+    return target
 
 
 def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
@@ -196,9 +199,15 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
 
     A local one whose content is not what was catalogued raises `DataError`: its runs would stand
     in the record under the wrong revision. What says nothing about the data raises `HubError`: no
-    network, offline mode, a wrong token.
+    network, offline mode, a wrong token, a metric of `evaluate` that this machine may not run or
+    can't load, or that can't score such labels.
     """
-    check_allowed(entry.metric, entry.repo_id)
+    try:
+        check_allowed(entry.metric, entry.repo_id)
+        if entry.metric.startswith(PREFIX):
+            scorer(entry.metric)
+    except InputError as error:  # this machine's set-up
+        raise HubError(error.message, hint=error.hint) from error
     is_image = get_task(entry.task).input_columns == ("image",)
     choices: tuple[str, ...] = ()
     inputs: tuple[str | None, ...] = (*entry.input_columns, None, None)
@@ -227,7 +236,18 @@ def load_benchmark(entry: DatasetEntry, location: Path | None) -> TargetData:
             f"{target.fingerprint}, the catalog says {entry.revision}",
             hint="restore the data, or catalogue it again under its new revision",
         )
+    try:
+        _check_scorable(target)
+    except InputError as error:
+        raise HubError(error.message, hint=error.hint) from error
     return target
+
+
+def _check_scorable(target: TargetData) -> None:
+    """Refuse an `evaluate` metric that can't score these labels: one of two classes, of three."""
+    if target.metric.startswith(PREFIX):
+        for split in ("validation", "test"):
+            target.trivial(split)
 
 
 def dataset_entry(
@@ -328,9 +348,11 @@ def _load(
     read: list[Check] = []
     for split in labels.values:
         inputs = _inputs(splits[split], columns, source.folder, where[split])
-        inputs, values[split], numbers[split] = _complete(inputs, labels, split)
+        inputs, values[split], kept = _complete(inputs, labels, split)
+        every = row_numbers(splits[split])
+        numbers[split] = every[kept]
         read += left_out(
-            numbers[split], len(splits[split]), labels.rows[split], where[split], columns.label
+            numbers[split], every, every[labels.rows[split]], where[split], columns.label
         )
         what = where[split] if len(splits) == 1 else f"{where[split]}: the {split} split"
         check_split(values[split], names=labels.names, what=what, column=columns.label)
@@ -436,7 +458,7 @@ def _of_lists(
             what = f"{what}: the {split} split"
         check_split(reference_array(table), names=rows.names, what=what, column=rows.label)
     labels = {split: label_array(table) for split, table in tables.items()}
-    numbers = {split: np.arange(1, len(table) + 1) for split, table in tables.items()}
+    numbers = dict(rows.numbers)
     made = _make_missing(tables, labels, hashes, numbers, seed)
     values = {split: reference_array(table) for split, table in tables.items()}
     for split in made:
@@ -569,6 +591,7 @@ def _labels(
         where=where,
         class_names=tuple(first.names) if classes else None,
         regression=regression,
+        numbers={split: row_numbers(dataset) for split, dataset in splits.items()},
     )
 
 
@@ -623,7 +646,7 @@ def _inputs(
 def _complete(
     inputs: Mapping[str, pa.ChunkedArray], labels: Labels, split: str
 ) -> tuple[dict[str, pa.ChunkedArray], NDArray, NDArray[np.int64]]:
-    """Inputs, labels (N,) and row numbers from 1 (N,) of the rows that have both."""
+    """Inputs, labels (N,) and places from 0 (N,) of the rows that have both."""
     import pyarrow as pa
 
     rows, values = labels.rows[split], labels.values[split]
@@ -635,7 +658,7 @@ def _complete(
     values, rows = values[there[rows]], rows[there[rows]]
     if len(rows) < total:
         inputs = {name: cells.take(pa.array(rows)) for name, cells in inputs.items()}
-    return dict(inputs), values, rows + 1
+    return dict(inputs), values, rows
 
 
 def _hashes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hf_select.errors import DataError
@@ -130,9 +131,10 @@ def read_file(path: Path, reading: Reading | None = None) -> FileRows:
         columns = [
             c.cast(pa.string()) if pa.types.is_null(c.type) else c for c in rows.table.columns
         ]
-        rows = FileRows(pa.table(columns, names=rows.table.column_names), rows.notes)
+        rows = replace(rows, table=pa.table(columns, names=rows.table.column_names))
     if reader is not named:
-        return FileRows(rows.table, (f"{path.name} is {WORDS[reader]} by its content", *rows.notes))
+        said = f"{path.name} is {WORDS[reader]} by its content"
+        return replace(rows, notes=(said, *rows.notes))
     return rows
 
 

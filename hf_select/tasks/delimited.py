@@ -277,7 +277,8 @@ def _named(path: Path, table: pa.Table, notes: tuple[str, ...], header: bool | N
         else:
             columns[f"column {i}"] = column
             notes += (f"column {i} has no name: it is called 'column {i}'",)
-    return FileRows(pa.table(columns), notes)
+    numbers = (np.flatnonzero(left_out) + 1).tolist()
+    return FileRows(pa.table(columns), notes, tuple(numbers))
 
 
 def _useless(table: pa.Table, cells: Sequence[str]) -> NDArray[np.bool_]:

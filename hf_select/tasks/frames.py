@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -36,10 +39,14 @@ class Plain:
 
 
 class Frame:
-    """A table as a split. Its features are those of `datasets` where they say more than a type."""
+    """A table as a split. Its features are those of `datasets` where they say more than a type.
 
-    def __init__(self, table: pa.Table) -> None:
+    numbers (N,): those of its rows in the source, from 1, where some were left out.
+    """
+
+    def __init__(self, table: pa.Table, numbers: NDArray[np.int64] | None = None) -> None:
         self.data = table
+        self.numbers = numbers
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -61,6 +68,12 @@ class Frame:
 
             return datasets.Features.from_arrow_schema(schema)
         return {field.name: Plain(str(field.type)) for field in schema}
+
+
+def row_numbers(split: Split) -> NDArray[np.int64]:
+    """The number of each row (N,) of a split in its source, from 1, for messages."""
+    numbers = split.numbers if isinstance(split, Frame) else None
+    return np.arange(1, len(split) + 1) if numbers is None else numbers
 
 
 def is_a(feature: Any, *kinds: str) -> bool:

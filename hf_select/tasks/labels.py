@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,14 +52,32 @@ def read_labels(
     where: Mapping[str, str],
     class_names: tuple[str, ...] | None = None,
     regression: bool | None = None,
+    numbers: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> Labels:
     """Label columns by split, as classes or as values.
 
-    `class_names`: ids are given and -1 stands for a missing one. `regression`: None to decide by
+    `class_names`: ids are given and -1 stands for a missing one. numbers (N,): those of a split's
+    rows in its source, for messages; 1 to N without them. `regression`: None to decide by
     what is found. Rows without a label are left out; a split that has no label at all (as
     published test sets) is left out as a whole, with a note. Raises `DataError` that names file,
     column and row.
     """
+    if numbers is None:
+        numbers = {split: np.arange(1, len(values) + 1) for split, values in columns.items()}
+    found = _read(columns, column, where, class_names, regression, numbers)
+    places = {split: np.searchsorted(numbers[split], rows) for split, rows in found.rows.items()}
+    return replace(found, rows=places)
+
+
+def _read(
+    columns: Mapping[str, pa.ChunkedArray],
+    column: str,
+    where: Mapping[str, str],
+    class_names: tuple[str, ...] | None,
+    regression: bool | None,
+    row_numbers: Mapping[str, NDArray[np.int64]],
+) -> Labels:
+    """As `read_labels`, but `rows` are the numbers of the rows in their source."""
     notes: list[str] = []
     cells: dict[str, pa.ChunkedArray] = {}
     rows: dict[str, NDArray[np.int64]] = {}
@@ -74,7 +92,7 @@ def read_labels(
                 f"{where[split]}: column {column!r} has no label in any of its {len(values)} rows",
                 hint="state another --label-column, or fill it",
             )
-        rows[split] = np.flatnonzero(~missing)
+        rows[split] = row_numbers[split][~missing]
         cells[split] = values.filter(_mask(~missing)) if missing.any() else values
     if class_names is not None and not regression:
         ids = {split: np.asarray(values, dtype=np.int64) for split, values in cells.items()}
@@ -83,7 +101,7 @@ def read_labels(
             if wrong.any():
                 at = int(np.argmax(wrong))
                 raise DataError(
-                    f"{where[split]}: class {array[at]} in row {rows[split][at] + 1}, column "
+                    f"{where[split]}: class {array[at]} in row {rows[split][at]}, column "
                     f"{column!r}, but there are {len(class_names)}"
                 )
         return Labels(ids, class_names, tuple(notes), rows)
@@ -256,7 +274,7 @@ def _numbers(
         if not fits.all():
             at = int(np.argmin(fits))
             raise DataError(
-                f"{where[split]}: {array[at]} in row {rows[split][at] + 1}, column {column!r}, is "
+                f"{where[split]}: {array[at]} in row {rows[split][at]}, column {column!r}, is "
                 "no finite 32-bit number",
                 hint="correct it, or leave the cell empty: rows without a label are left out",
             )
@@ -270,7 +288,7 @@ def _numbers(
         split = next(split for split, array in words.items() if array.any())
         at = int(np.argmax(words[split]))
         raise DataError(
-            f"{where[split]}: {cells[split][at].as_py()!r} in row {rows[split][at] + 1}, column "
+            f"{where[split]}: {cells[split][at].as_py()!r} in row {rows[split][at]}, column "
             f"{column!r}, is not a number ({bad} of {total} rows)",
             hint="write a number, or leave the cell empty: rows without a label are left out",
         )
@@ -292,7 +310,7 @@ def _check_commas(
         at = next(i for i, cell in enumerate(texts[split]) if "," in cell)
         cell = texts[split][at]
         raise DataError(
-            f"{where[split]}: {cell!r} in row {rows[split][at] + 1}, column {column!r}, may be "
+            f"{where[split]}: {cell!r} in row {rows[split][at]}, column {column!r}, may be "
             f"{cell.replace(',', '')} or {cell.replace(',', '.')}",
             hint="write numbers with a decimal point, and nothing between thousands",
         )
@@ -310,7 +328,7 @@ def _check_dates(
         split = next(iter(cells))
         raise DataError(
             f"{where[split]}: column {column!r} holds dates ({every[0]!r} in row "
-            f"{rows[split][0] + 1}), which are neither classes nor numbers",
+            f"{rows[split][0]}), which are neither classes nor numbers",
             hint="state another --label-column, or --task text-classification",
         )
 

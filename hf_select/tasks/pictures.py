@@ -205,7 +205,7 @@ def _with_metadata(path: Path, reading: Reading | None) -> _Metadata:
             hint=f"columns: {', '.join(names)}",
         )
     cells = rows.table.column(column).to_pylist()
-    for number, cell in enumerate(cells, start=1):
+    for number, cell in zip(rows.numbers, cells, strict=True):
         if not isinstance(cell, str) or not cell.strip():
             raise DataError(
                 f"{path}: row {number} names no file in column {column!r}",

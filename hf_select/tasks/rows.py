@@ -26,6 +26,7 @@ class Rows:
     `tables` have the task's own columns and `label` (N,), by which rows are sampled. hashes (N,):
     20 bytes that name a row's input. `names` of the classes; `inputs` and `label` are the source's
     columns; `metric` is the one that fits if none was stated; `where` names a split in messages.
+    numbers (N,): those of a split's rows in the source, from 1.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Rows:
     metric: str
     where: Mapping[str, str]
     notes: tuple[str, ...]
+    numbers: Mapping[str, NDArray[np.int64]]
 
 
 def check_named(features: datasets.Features, stated: Iterable[str | None], where: str) -> None:
@@ -76,11 +78,6 @@ def whole(cells: pa.ChunkedArray) -> pa.Array:
     if isinstance(found, pa.ChunkedArray):  # a column without a row has no chunk
         found = pa.array([], cells.type)
     return found
-
-
-def first_row(wrong: NDArray[np.bool_]) -> int:
-    """The number of the first row like that, counted from 1."""
-    return int(np.argmax(wrong)) + 1
 
 
 def hashes_of(rows: Iterable[Iterable[str]]) -> NDArray[np.void]:

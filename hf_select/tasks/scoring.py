@@ -17,11 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_select.errors import InputError
-from hf_select.foreign_metrics import PREFIX, Foreign, parse_foreign
+from hf_select.foreign_metrics import ALLOW, FROM, PREFIX, Foreign, parse_foreign
 from hf_select.metrics import Metric, get_metric
-
-ALLOW = "HF_SELECT_ALLOW_METRIC_CODE"
-"""Environment variable: 1 = metrics that a catalog or a record names may be loaded and run."""
 
 
 @lru_cache(maxsize=64)
@@ -56,7 +53,14 @@ def check_allowed(name: str, where: str) -> None:
 
 def _load(said: Foreign) -> Any:
     """The `evaluate` module. Its code is run."""
-    path = str(Path(said.path).expanduser()) if said.is_folder else said.path
+    path = said.path
+    if said.is_folder:
+        path = str(Path(os.environ.get(FROM, "")) / Path(said.path).expanduser())
+    elif Path(path, f"{Path(path).name}.py").is_file():
+        raise InputError(
+            f"{path!r} is a metric of the Hub and also a folder here, which would be taken for it",
+            hint=f"say {PREFIX}./{path} for the folder, or run this elsewhere",
+        )
     if said.is_folder and not Path(path).exists():
         raise InputError(
             f"there is no metric at {said.path}",

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hf_select.errors import DataError, HfSelectError, HubError, InputError
 from hf_select.tasks.contents import holds_paths
 from hf_select.tasks.datafiles import EXPECTED, FILES, ONLY_BY_NAME, ending, read_file, stem
@@ -19,7 +22,7 @@ from hf_select.tasks.frames import Frame, Split
 from hf_select.tasks.hubdata import HubData, hub_id, load_hub_data
 from hf_select.tasks.pictures import file_at, has_metadata, read_pictures
 from hf_select.tasks.splitnames import ALIASES, SPLITS, split_in, split_origins
-from hf_select.tasks.textfile import Reading
+from hf_select.tasks.textfile import FileRows, Reading
 
 LIKE = 0.7
 """From which likeness on, 0 to 1, a name may be one that was meant, whatever it ends in."""
@@ -146,7 +149,7 @@ def _absolute(source: Source, split: str) -> Split:
                 for path in table.column(name).to_pylist()
             ]
             table = table.set_column(place, name, pa.array(paths, pa.string()))
-    return Frame(table)
+    return Frame(table, rows.numbers)
 
 
 def named_on_hub(source: str | Path) -> HubData | None:
@@ -185,12 +188,21 @@ def _from_tables(
         notes |= dict.fromkeys(note for rows in opened[split] for note in rows.notes)
         where[split] = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
         try:
-            frame = Frame(tables[0] if len(tables) == 1 else pa.concat_tables(tables))
+            table = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+            frame = Frame(table, _numbers(opened[split]))
             _ = frame.features  # those that a file states may be damaged
         except (pa.ArrowInvalid, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{where[split]}: {error}") from error
         splits[split] = frame
     return Source(name, splits, where, folder, tuple(notes))
+
+
+def _numbers(files: list[FileRows]) -> NDArray[np.int64] | None:
+    """The numbers of the shards' rows (N,), counted through; None if no row was left out."""
+    if not any(rows.left_out for rows in files):
+        return None
+    before = np.cumsum([0, *(rows.total for rows in files)])
+    return np.concatenate([rows.numbers + n for rows, n in zip(files, before, strict=False)])
 
 
 # --------------------------------------------------------------------------------- folders

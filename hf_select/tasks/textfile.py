@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hf_select.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -42,10 +45,25 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class FileRows:
-    """What a file holds, and what was inferred to read it."""
+    """What a file holds, and what was inferred to read it.
+
+    `left_out`: the numbers, from 1, of rows that are not in the table.
+    """
 
     table: pa.Table
     notes: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The number of each row (N,) in the file, from 1."""
+        every = np.arange(1, self.total + 1)
+        return np.delete(every, np.array(self.left_out, dtype=np.int64) - 1)
+
+    @property
+    def total(self) -> int:
+        """How many rows the file has, with those that were left out."""
+        return int(self.table.num_rows) + len(self.left_out)
 
 
 def first_bytes(path: Path, count: int = 4096) -> bytes:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from hf_select.errors import DataError
 from hf_select.spans import are_span_tags
-from hf_select.tasks.frames import Split
+from hf_select.tasks.frames import Split, row_numbers
 from hf_select.tasks.rows import (
     Rows,
     check_named,
-    first_row,
     hashes_of,
     is_list_of_text,
     list_of,
@@ -37,6 +36,8 @@ TAGS = (
 MANY = 1000
 """Above this many different tags a column holds no tags."""
 OUTSIDE = "O"
+IGNORED = "-100"
+"""What stands for a word that a training is to leave out; here each word is scored."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def read_tokens(
     """
     words: dict[str, pa.Array] = {}
     tags: dict[str, pa.Array] = {}
+    numbers: dict[str, NDArray[np.int64]] = {}
     notes = list(columns.notes)
     for split, dataset in splits.items():
         found = _lists(dataset, columns, where[split])
@@ -131,10 +133,11 @@ def read_tokens(
                 raise DataError(f"{where[split]}: column {columns.tags!r} holds no tag at all")
             notes.append(f"the {split} split has no tags, so it is not used")
             continue
-        words[split], tags[split], empty = found
+        words[split], tags[split], numbers[split] = found
+        empty = len(dataset) - len(numbers[split])
         if empty:
             notes.append(f"{empty} rows of {where[split]} without a word left out")
-    names, ids = _classes(splits, tags, columns.tags, where)
+    names, ids = _classes(splits, tags, columns.tags, where, numbers)
     counts = np.bincount(np.concatenate(list(ids.values())), minlength=len(names))
     tables, hashes = {}, {}
     for split, cells in words.items():
@@ -151,13 +154,14 @@ def read_tokens(
         metric,
         {split: where[split] for split in tables},
         (*notes, why),
+        numbers,
     )
 
 
 def _lists(
     dataset: Split, columns: TokenColumns, where: str
-) -> tuple[pa.Array, pa.Array, int] | None:
-    """Both columns, of rows that have words, and how many have none; None if nothing is tagged."""
+) -> tuple[pa.Array, pa.Array, NDArray[np.int64]] | None:
+    """Both columns, of rows that have words, and these rows' numbers; None if nothing is tagged."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
@@ -183,25 +187,32 @@ def _lists(
     ]
     if len(tags) and not sizes[1].any():
         return None
+    numbers = row_numbers(dataset)
     wrong = sizes[0] != sizes[1]
     if wrong.any():
-        row = first_row(wrong)
+        at = int(np.argmax(wrong))
         raise DataError(
-            f"{where}: row {row} has {sizes[0][row - 1]} words in column {columns.tokens!r}, but "
-            f"{sizes[1][row - 1]} tags in column {columns.tags!r}",
+            f"{where}: row {numbers[at]} has {sizes[0][at]} words in column {columns.tokens!r}, "
+            f"but {sizes[1][at]} tags in column {columns.tags!r}",
             hint="each word needs one tag",
         )
     filled = sizes[0] > 0
     if not filled.all():
         kept = pa.array(np.flatnonzero(filled))
-        words, tags = words.take(kept), tags.take(kept)
+        words, tags, numbers = words.take(kept), tags.take(kept), numbers[filled]
     for cells, name in ((words, columns.tokens), (tags, columns.tags)):
         missing = np.asarray(pc.is_null(cells.flatten()))
         if missing.any():
             at = int(np.argmax(missing))
-            row = int(np.searchsorted(np.cumsum(sizes[0]), at, side="right")) + 1
+            row = _row_of(at, cells, numbers)
             raise DataError(f"{where}: nothing in a list of row {row}, column {name!r}")
-    return words, tags, int((~filled).sum())
+    return words, tags, numbers
+
+
+def _row_of(at: int, lists: pa.Array, numbers: NDArray[np.int64]) -> int:
+    """The number of the row in whose list the cell at that place of all cells is."""
+    ends = np.cumsum(np.asarray(lists.value_lengths(), dtype=np.int64))
+    return int(numbers[np.searchsorted(ends, at, side="right")])
 
 
 def _classes(
@@ -209,6 +220,7 @@ def _classes(
     tags: Mapping[str, pa.Array],
     column: str,
     where: Mapping[str, str],
+    numbers: Mapping[str, NDArray[np.int64]],
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """The names of the tags, and the ids (W,) of each split's words."""
     import datasets
@@ -227,14 +239,24 @@ def _classes(
             wrong = (array < 0) | (array >= len(names))
             if wrong.any():
                 at = int(np.argmax(wrong))
-                sizes = np.cumsum(np.asarray(tags[split].value_lengths()))
-                row = int(np.searchsorted(sizes, at, side="right")) + 1
+                row = _row_of(at, tags[split], numbers[split])
                 raise DataError(
                     f"{where[split]}: tag {array[at]} in row {row}, column {column!r}, but there "
                     f"are {len(names)} classes"
                 )
     else:
         plain: dict[str, Any] = {s: np.array(cells.to_pylist()) for s, cells in flat.items()}
+        for split, array in plain.items():
+            ignored = array.astype(str) == IGNORED
+            if ignored.any():
+                row = _row_of(int(np.argmax(ignored)), tags[split], numbers[split])
+                raise DataError(
+                    f"{where[split]}: tag {IGNORED} in row {row}, column {column!r} "
+                    f"({int(ignored.sum())} of {len(array)} words): that is no class, but marks "
+                    "what a training leaves out",
+                    hint="give each word its own tag; pieces of words and special tokens are "
+                    "marked while a model is trained",
+                )
         distinct = np.unique(np.concatenate(list(plain.values())))
         if len(distinct) > MANY:
             raise DataError(

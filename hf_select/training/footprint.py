@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,11 @@ import torch
 from hf_select.launched import place
 from hf_select.records import Recipe
 from hf_select.tasks.base import Task, get_task
+from hf_select.tasks.columns import is_image_feature
 
 if TYPE_CHECKING:
+    import datasets
+
     from hf_select.tasks.data import TargetData
 
 ROWS = 2
@@ -65,7 +69,8 @@ def footprint(location: str | Path, target: TargetData, recipe: Recipe) -> Footp
     if task.kind == "regression":
         batch["labels"] = batch["labels"].float()
     kept = kept_for_backward(module, batch, own)
-    share = math.ceil(recipe.global_batch_size / max(1, place().world))
+    world = 1 if place().apart else place().world  # one that trains alone has whole batches
+    share = math.ceil(recipe.global_batch_size / world)
     return Footprint(weights, math.ceil(TRANSIENT * kept / rows * share))
 
 
@@ -90,16 +95,24 @@ def kept_for_backward(
 def _longest(
     task: Task, location: str | Path, target: TargetData, recipe: Recipe
 ) -> dict[str, torch.Tensor]:
-    """A batch of the train rows that are longest by their characters, or their parts."""
-    lengths = np.zeros(len(target.train), dtype=np.int64)
-    for name, feature in target.train.features.items():
-        listed = type(feature).__name__ in ("List", "LargeList", "Sequence")
-        if listed or getattr(feature, "dtype", "") == "string":  # no image is decoded for this
-            lengths += np.array([len(value or ()) for value in target.train[name]])
-    rows = np.argsort(-lengths, kind="stable")[:ROWS]
+    """A batch of the longest train rows."""
+    rows = longest_rows(task, target.train)
     encoded = task.encode(
-        task.load_processor(location),
-        target.train.select(rows.tolist()),
-        max_length=recipe.max_length,
+        task.load_processor(location), target.train.select(rows), max_length=recipe.max_length
     )
     return encoded.batch(np.arange(len(rows)))
+
+
+def longest_rows(task: Task, split: datasets.Dataset) -> list[int]:
+    """The rows whose input has the most characters, at most `ROWS`; of images the first ones."""
+    lengths = np.zeros(len(split), dtype=np.int64)
+    for name in task.input_columns:
+        if name in split.features and not is_image_feature(split.features[name]):  # none is decoded
+            lengths += np.array([_characters(value) for value in split[name]], dtype=np.int64)
+    found: list[int] = np.argsort(-lengths, kind="stable")[:ROWS].tolist()
+    return found
+
+
+def _characters(value: str | Sequence[str] | None) -> int:
+    """Those of a text, or of all texts of a list."""
+    return len(value) if isinstance(value, str) else sum(len(text or "") for text in value or ())

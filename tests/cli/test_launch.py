@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from tiny import tiny_text_csv
-from tinyzoo import RECIPE, tiny_catalog
+from tinyzoo import MODELS, RECIPE, tiny_catalog
 
 from hf_select import pipeline
+from hf_select.tasks.data import load_target
+from hf_select.training.footprint import footprint
 
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -78,6 +80,23 @@ def test_processes_that_train_each_candidate_together(record: Path, tmp_path: Pa
     assert two["num_processes"] == 2
     assert (tmp_path / "two" / "model.safetensors").exists()
     assert two["winner"]["test"] == pytest.approx(one["winner"]["test"], abs=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mean", "hybrid"])
+def test_processes_rule_the_same_models_out_for_want_of_memory(
+    record: Path, tmp_path: Path, method: str
+) -> None:
+    target = load_target(record / "target.csv")
+    takes = [footprint(record / "models" / name, target, RECIPE).total for name in MODELS]
+    limit = ("--method", method, "--max-memory", str((min(takes) + max(takes)) // 2))
+    one = select(record, tmp_path / "one", *limit, "--policy", "halving")
+    two = select(record, tmp_path / "two", *limit, "--policy", "halving", launcher=LAUNCHER)
+    assert {row["limit"] for row in two["excluded"]} == {"max-memory"}
+    for key in ("model", "val", "test"):
+        assert two["winner"][key] == one["winner"][key]
+    ruled_out = [sorted(row["model"] for row in document["excluded"]) for document in (one, two)]
+    assert ruled_out[0] == ruled_out[1]
 
 
 @pytest.mark.slow

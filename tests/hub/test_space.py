@@ -94,7 +94,7 @@ def test_a_run_that_ended_after_making_the_space_goes_on(hub, client):
 def test_the_template_of_a_new_space_gives_way(hub, client):
     api = client(hub).api
     api.create_repo(SPACE, repo_type="space", space_sdk="static")
-    assert b"static Space" in hub.files("space", SPACE)["index.html"]
+    assert b"<h1>Welcome to your static Space!</h1>" in hub.files("space", SPACE)["index.html"]
     done = put(client(hub))
     assert set(done.files) == {"index.html", "README.md"}
     assert not done.created
@@ -107,6 +107,7 @@ def test_the_template_of_a_new_space_gives_way(hub, client):
             {"index.html": b"<p>my own page</p>"},
             "index.html",
         ),
+        ({"index.html": b"<p>How I made a static Space of my poems</p>"}, "index.html"),
         ({"app.py": b"", "README.md": b"---\nsdk: gradio\n---\n"}, "app.py"),
         ({"README.md": b"---\nsdk: gradio\n---\n"}, "gradio"),
     ],

@@ -108,6 +108,7 @@ def test_nothing_to_make_a_matrix_of():
 def test_curves_lie_on_the_union_of_their_points():
     short, fine = LearningCurve.of([1, 2], [0.3, 0.4]), LearningCurve.of([0.1, 2], [0.2, 0.5])
     curves = curve_set([run("a", curve=short), run("b", curve=fine, seed=3)])
+    assert curves.task == TASK
     assert curves.epochs.tolist() == [0.1, 1.0, 2.0]
     assert curves.seeds == (0, 3)
     np.testing.assert_array_equal(curves.val[0, 0, 0], [NAN, 0.3, 0.4])

@@ -712,3 +712,17 @@ def test_errors_are_forecast_in_their_own_units():
             assert 0 <= low <= rung.forecast[model] <= high
     last = result.rungs[-1]
     assert last.forecast[result.winner] <= min(last.forecast.values()) + 0.1
+
+
+def test_an_interval_names_its_smaller_end_first_where_errors_count() -> None:
+    """Of errors the worse end is the larger number."""
+    from types import SimpleNamespace
+
+    from hf_select.selection import by_forecast
+
+    seen = SimpleNamespace(
+        state=SimpleNamespace(show=lambda score: f"{10 * (1 - score):.4f}"),
+        _interval=lambda: (np.array([0.2]), np.array([0.7])),
+    )
+    view = next(c for c in vars(by_forecast).values() if hasattr(c, "_range"))
+    assert view._range(seen, 0) == "3.0000 to 8.0000"

@@ -595,3 +595,15 @@ def test_errors_worse_than_those_of_the_mean_say_something_too():
     classes = learn(as_skill(curve_set(1 - val / 2, 1 - finals / 2, epochs=(1.0, 2.0))), None)
     assert classes is not None
     assert classes.floor == 0.0
+
+
+def test_a_metric_that_fits_any_task_has_the_floor_of_the_task():
+    rng = np.random.default_rng(3)
+    finals = 1.15 + rng.normal(0, 0.1, (5, 6))
+    val = np.stack([1 + 0.5 * (finals - 1), finals], axis=-1)
+    metric = "evaluate:./mine:better=lower"
+    errors = curve_set(val, finals, epochs=(1.0, 2.0), metric=metric, baselines=1.0)
+    for task, floor in (("text-regression", FLOOR), ("text-classification", 0.0)):
+        found = learn(as_skill(dataclasses.replace(errors, task=task)), None)
+        assert found is not None
+        assert found.floor == floor

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
+import numpy as np
 import pytest
 
 from hf_select.errors import DataError, InputError
@@ -143,6 +145,8 @@ def test_where_places_could_be_counted_either_way_the_columns_tell(
         ([None, ["a", "b", "c"], 0], "nothing in row 4, column 'question'"),
         (["what?", ["a", "b", "c"], 3], "'3' in row 4, column 'label', names none of the 3"),
         (["what?", ["a", "b", "c"], None], "no label in row 4"),
+        (["what?", ["a", "b", "c"], float("nan")], "no label in row 4"),
+        (["what?", ["a", "b", "c"], float("inf")], "'inf' in row 4, column 'label', names none"),
     ],
 )
 def test_what_does_not_fit_is_an_error_with_its_row(tmp_path: Path, row: list, said: str) -> None:
@@ -153,6 +157,97 @@ def test_what_does_not_fit_is_an_error_with_its_row(tmp_path: Path, row: list, s
     path = lines(tmp_path / "x.jsonl", [dict(zip(names, r, strict=True)) for r in rows])
     with pytest.raises(DataError, match=said):
         load_target(path)
+
+
+def test_places_that_may_begin_at_0_or_1_are_not_guessed(tmp_path: Path) -> None:
+    rows = [
+        {"question": q, "choices": c, "label": 1 + i % 2} for i, (q, c, _) in enumerate(questions())
+    ]
+    rows[0] |= {"choices": ["x", "y", "z"], "label": 1}
+    path = lines(tmp_path / "x.jsonl", rows)
+    with pytest.raises(DataError, match="'1' in row 1, column 'label', may be 'y'") as caught:
+        load_target(path)
+    assert "'y' (by its place, counted from 0) or 'x' (by its place, counted from 1)" in str(
+        caught.value.message
+    )
+    assert "letters" in (caught.value.hint or "")
+    for other in (0, 3):  # one row tells
+        rows[5]["label"] = other
+        target = load_target(lines(tmp_path / "y.jsonl", rows))
+        assert f"label: the right choice by its place, counted from {other // 3}" in target.notes
+
+
+def test_class_ids_are_counted_from_0(tmp_path: Path) -> None:
+    features = datasets.Features(
+        {
+            "question": datasets.Value("string"),
+            "choices": datasets.List(datasets.Value("string")),
+            "label": datasets.ClassLabel(names=["a", "b", "c"]),
+        }
+    )
+    rows = [
+        {"question": q, "choices": c, "label": 1 + i % 2} for i, (q, c, _) in enumerate(questions())
+    ]
+    datasets.Dataset.from_list(rows, features=features).save_to_disk(tmp_path / "saved")
+    target = load_target(tmp_path / "saved")
+    assert "label: the right choice by its place, counted from 0" in target.notes
+
+
+def test_texts_that_are_also_places_are_not_guessed(tmp_path: Path) -> None:
+    sums = [(f"how much is {i} and {i}?", ["1", "2", "3", "0"], i % 4) for i in range(40)]
+
+    def load(name: str, labels: list[Any]) -> Any:
+        rows = [
+            {"question": q, "choices": c, "answer": label}
+            for (q, c, _), label in zip(sums, labels, strict=True)
+        ]
+        return load_target(lines(tmp_path / name, rows))
+
+    with pytest.raises(DataError, match=r"'1' in row 1, .* may be '2' \(by its place, counted"):
+        load("text.jsonl", [c[right] for _, c, right in sums])
+    by_letter = load("letter.jsonl", ["ABCD"[right] for *_, right in sums])
+    by_place = load("place.jsonl", [right for *_, right in sums])
+    assert by_letter.fingerprint == by_place.fingerprint
+    more = [(q, ["7", "2", "9", "0"], right) for q, _, right in sums]
+    sums = more  # 9 is no place
+    assert (
+        "label: the right choice by its text" in load("9.jsonl", [c[r] for _, c, r in sums]).notes
+    )
+
+
+def test_a_letter_that_is_also_a_text_is_not_guessed(tmp_path: Path) -> None:
+    rows = [
+        {"question": q, "choices": ["B", "A", "C"], "answer": "ABC"[right]}
+        for q, _, right in questions()
+    ]
+    with pytest.raises(DataError, match=r"'A' in row 1, .*'B' \(by its letter\) or 'A'") as caught:
+        load_target(lines(tmp_path / "x.jsonl", rows))
+    assert "places counted from 0" in (caught.value.hint or "")
+
+
+def test_a_stated_columns_name_counts_before_its_place(tmp_path: Path) -> None:
+    rows = [[q, *c, "ABC"[right]] for q, c, right in questions()]
+    path = table(tmp_path / "x.csv", ["question", "A", "B", "C", "answer"], rows)
+    turned = load_target(
+        path, text_column="question", choice_columns=["C", "B", "A"], label_column="answer"
+    )
+    by_text = {q: c[right] for q, c, right in questions()}
+    assert all(row["choices"][row["label"]] == by_text[row["text"]] for row in turned.train)
+
+
+def test_rows_keep_their_numbers_behind_empty_ones(tmp_path: Path) -> None:
+    header = ["question", "A", "B", "C", "answer"]
+    rows = [[q, *c, "ABC"[right]] for q, c, right in questions()]
+    rows.insert(1, [""] * 5)
+    target = load_target(table(tmp_path / "x.csv", header, rows))
+    numbers = np.concatenate(list(target.rows.values()))
+    assert sorted(numbers.tolist()) == [1, *range(3, 32)]
+    rows[9][-1] = "D"
+    with pytest.raises(DataError, match="'D' in row 10"):
+        load_target(table(tmp_path / "y.csv", header, rows))
+    rows[9][-1] = ""
+    with pytest.raises(DataError, match="no label in row 10"):
+        load_target(table(tmp_path / "z.csv", header, rows))
 
 
 def test_a_test_split_without_labels_is_replaced(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tiny import tiny_image_folder, tiny_text_csv
 
+from hf_select.errors import DataError
 from hf_select.tasks.checks import Check, as_dicts
 from hf_select.tasks.data import TargetData, load_target
 
@@ -50,11 +51,51 @@ def test_copies_within_train_and_between_splits(tmp_path: Path) -> None:
     found = checks(load_target(tmp_path / "d"))
     (copies,), (leak,) = found["duplicates"], found["leakage"]
     assert copies.level == "note"
-    assert "1 of 401 train rows repeats another one (row 4 and row 401: 'a film" in copies.text
+    assert "1 of 401 train rows repeats another one (row 4 and row 401)" in copies.text
+    assert copies.example.startswith("'a film of its own, number 3")
     assert leak.level == "warning"
-    assert "10 of 310 validation rows are in train, too (row 1 is row 391 of train" in leak.text
+    assert "10 of 310 validation rows are in train, too (row 1 is row 391 of train)" in leak.text
     assert "1 of 201 test rows are in validation, too (row 201 is row 310" in leak.text
     assert "test rows are in train" not in leak.text
+    for check in (copies, leak):
+        assert "a film" not in check.text
+        assert check.told == f"{check.text}; for example {check.example}"
+        assert check.to_dict()["example"] == check.example
+
+
+def test_rows_keep_their_numbers_where_some_were_left_out(tmp_path: Path) -> None:
+    rows: list[tuple] = list(GOOD[:300])
+    rows[2] = ("", "")  # says nothing
+    rows[10] = ("text", "label")  # the header again
+    rows[20] = ("a film", "")
+    rows[30] = (GOOD[0][0], "neg")
+    rows[40] = (GOOD[39][0], GOOD[39][1])
+    target = load_target(write(tmp_path / "a.csv", rows))
+    for split in ("train", "validation", "test"):
+        assert target.split(split)["text"][:] == [rows[n - 1][0] for n in target.rows[split]]
+    found = checks(target)
+    assert "1 row of 298 in " in found["missing-labels"][0].text
+    assert "(the first: row 21)" in found["missing-labels"][0].text
+    assert "row 1 of " in found["conflicting-labels"][0].text
+    assert "row 31 of " in found["conflicting-labels"][0].text
+    copies = found["duplicates"][0].text + found["leakage"][0].text
+    assert "row 40" in copies
+    assert "row 41" in copies
+    values = [(text, i / 7) for i, (text, _) in enumerate(GOOD[:60])]
+    values[5], values[50] = ("", ""), (GOOD[50][0], "many")
+    with pytest.raises(DataError, match="'many' in row 51"):
+        load_target(write(tmp_path / "b.csv", values))
+
+
+def test_shards_are_counted_through(tmp_path: Path) -> None:
+    first, second = list(GOOD[:100]), list(GOOD[100:200])
+    first[-1] = second[3] = ("", "")
+    write(tmp_path / "d" / "train-00000-of-00002.csv", first)
+    write(tmp_path / "d" / "train-00001-of-00002.csv", second)
+    target = load_target(tmp_path / "d")
+    both = [*first, *second]
+    for split in ("train", "validation", "test"):
+        assert target.split(split)["text"][:] == [both[n - 1][0] for n in target.rows[split]]
 
 
 def test_one_input_with_two_labels(tmp_path: Path) -> None:
@@ -63,6 +104,8 @@ def test_one_input_with_two_labels(tmp_path: Path) -> None:
     assert found.level == "note"
     assert found.text.startswith("3 rows share 1 input with other labels: row 1 of ")
     assert "row 301 of" in found.text
+    assert "a film" not in found.text
+    assert "a film" in found.example
 
 
 def test_conflicts_of_numbers(tmp_path: Path) -> None:
@@ -136,7 +179,8 @@ def test_images_and_numbers_have_the_checks_that_apply(tmp_path: Path) -> None:
     copy.write_bytes(picture.read_bytes())
     (copies,) = checks(load_target(tmp_path / "i"))["duplicates"]
     assert copies.level == "note"
-    assert picture.name in copies.text
+    assert picture.name in copies.example
+    assert picture.name not in copies.text
     rated = checks(load_target(tiny_text_csv(tmp_path / "r.csv", 80, regression=True)))
     assert "class-balance" not in rated
 
@@ -146,7 +190,7 @@ def test_words_with_tags_and_choices_are_checked_too(tmp_path: Path) -> None:
     (tmp_path / "a.conll").write_text("\n".join([*words, words[7]]))
     found = checks(load_target(tmp_path / "a.conll"))
     assert "1 of" in found["duplicates"][0].text
-    assert "'w7 Paris x..." in found["duplicates"][0].text
+    assert "'w7 Paris x..." in found["duplicates"][0].example
     assert "train words: 'B-PER' (1)" in found["class-balance"][0].text
     rows = [(f"question {i}?", "one", "two", "AB"[i % 2]) for i in range(60)]
     with (tmp_path / "b.csv").open("w", newline="") as file:

@@ -109,3 +109,5 @@ def test_a_card_names_files_but_not_where_they_lie(tmp_path: Path) -> None:
     path = tiny_text_csv(tmp_path / "held.csv", 10)
     stated = {"test": path, "train": "full", "header": False, "task": "text-classification"}
     assert told_options(stated) == {**stated, "test": "held.csv"}
+    told = told_options({"metric": f"evaluate:{tmp_path}/mine:better=lower"})
+    assert told == {"metric": "evaluate:./mine:better=lower"}

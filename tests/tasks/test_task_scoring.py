@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from foreign_metric import metric_module
 from tiny import tiny_text_csv
 
-from hf_select.errors import InputError
+from hf_select.errors import HubError, InputError
+from hf_select.foreign_metrics import FROM
 from hf_select.metrics import METRICS, get_metric
 from hf_select.tasks import load_benchmark, load_target
 from hf_select.tasks.data import dataset_entry
@@ -77,8 +79,8 @@ def test_a_target_takes_it_and_a_catalog_needs_leave(misses, tmp_path, monkeypat
     assert target.trivial() == load_target(path, metric="mae").trivial()
     entry = dataset_entry(target)
     assert entry.metric == name
-    with pytest.raises(InputError, match="a program that would be run here") as raised:
-        load_benchmark(entry, path)
+    with pytest.raises(HubError, match="a program that would be run here") as raised:
+        load_benchmark(entry, path)  # no fault of the data: a job leaves its cell undone
     assert ALLOW in raised.value.hint
     check_allowed("rmse", "x")
     monkeypatch.setenv(ALLOW, "1")
@@ -98,3 +100,40 @@ def test_a_target_scores_by_all_metrics_of_its_kind(misses, tmp_path):
     found = classes.scores(Answers(np.array([0, 1]), np.array([0, 0])))
     assert found["accuracy"] == 0.5
     assert set(found) == {"accuracy", "f1", "matthews_correlation"}
+
+
+def test_one_that_can_t_score_these_classes_is_refused_with_the_data(tmp_path, monkeypatch):
+    pair = metric_module(
+        tmp_path / "pair",
+        result='{"pair": 1 / (len(set(references)) < 3) - sum(misses) / len(misses)}',
+    )
+    name = f"evaluate:{pair}:better=higher"
+    assert load_target(tiny_text_csv(tmp_path / "two.csv", 60), metric=name).metric == name
+    rows = [f"text {i},{'abc'[i % 3]}" for i in range(60)]
+    (tmp_path / "three.csv").write_text("\n".join(["text,label", *rows]))
+    with pytest.raises(InputError, match="can't score these rows"):
+        load_target(tmp_path / "three.csv", metric=name)
+    entry = replace(dataset_entry(load_target(tmp_path / "three.csv")), metric=name)
+    monkeypatch.setenv(ALLOW, "1")
+    with pytest.raises(HubError, match="can't score these rows"):  # no run of the models either
+        load_benchmark(entry, tmp_path / "three.csv")
+
+
+def test_a_folder_here_is_not_taken_for_a_metric_of_the_hub(tmp_path, monkeypatch):
+    metric_module(tmp_path / "accuracy")
+    metric_module(tmp_path / "lab" / "misses")
+    monkeypatch.chdir(tmp_path)
+    for name in ("evaluate:accuracy", "evaluate:lab/misses:better=lower"):
+        with pytest.raises(InputError, match="also a folder here") as raised:
+            scorer(name)
+        assert f"evaluate:./{name.split(':')[1]}" in raised.value.hint
+
+
+def test_a_relative_folder_starts_where_the_driver_is(tmp_path, monkeypatch):
+    metric_module(tmp_path / "ours" / "gaps")
+    monkeypatch.chdir(tmp_path)
+    name = "evaluate:./gaps:better=lower"
+    with pytest.raises(InputError, match="no metric at"):
+        scorer(name)
+    monkeypatch.setenv(FROM, str(tmp_path / "ours"))
+    assert scorer(name)(np.ones(2), np.zeros(2)) == 1

@@ -168,3 +168,41 @@ def test_a_test_split_without_tags_is_replaced(tmp_path: Path) -> None:
     target = folder_of(tmp_path, train=ROWS, test=[(words, []) for words, _ in ROWS])
     assert any("test split has no tags" in note for note in target.notes)
     assert len(target.test) == 6
+
+
+def test_rows_keep_their_numbers_behind_those_without_a_word(tmp_path: Path) -> None:
+    rows = [ROWS[0], ([], []), *ROWS[1:]]
+    target = load_target(jsonl(tmp_path / "x.jsonl", rows))
+    for split in ("train", "validation", "test"):
+        words = [rows[number - 1][0] for number in target.rows[split]]
+        assert target.split(split)["tokens"][:] == words
+    bad = [*rows, (["one", None], ["O", "O"])]
+    with pytest.raises(DataError, match=f"nothing in a list of row {len(bad)}, column 'tokens'"):
+        load_target(jsonl(tmp_path / "y.jsonl", bad))
+
+
+def test_a_class_id_beyond_the_names_is_told_by_its_own_row(tmp_path: Path) -> None:
+    features = datasets.Features(
+        {
+            "tokens": datasets.List(datasets.Value("string")),
+            "tags": datasets.List(datasets.ClassLabel(names=["O", "B-x"])),
+        }
+    )
+    data = datasets.Dataset.from_dict(
+        {"tokens": [["a", "b"], [], ["c"]], "tags": [[0, 1], [], [-1]]}, features=features
+    )
+    data.save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataError, match="tag -1 in row 3, column 'tags'"):
+        load_target(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_what_a_training_leaves_out_is_no_class(tmp_path: Path, as_text: bool) -> None:
+    rows = [(words, [int(t != "O") for t in tags]) for words, tags in ROWS]
+    rows.insert(1, ([], []))
+    rows[4] = (["so", "what"], [0, -100])
+    if as_text:
+        rows = [(words, [str(tag) for tag in tags]) for words, tags in rows]
+    path = jsonl(tmp_path / "x.jsonl", rows)
+    with pytest.raises(DataError, match=r"tag -100 in row 5, column 'ner_tags' \(1 of \d+ words\)"):
+        load_target(path)

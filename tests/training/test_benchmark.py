@@ -18,6 +18,7 @@ import torch
 
 from hf_select.errors import HubError, InputError, RecordError, StoppedError
 from hf_select.files import claimed
+from hf_select.foreign_metrics import ALLOW, FROM
 from hf_select.records import LearningCurve, Recipe, RunRecord
 from hf_select.results.repo import ResultsRepo
 from hf_select.training import benchmark, cell_job, machine
@@ -25,7 +26,10 @@ from hf_select.training.benchmark import run_benchmark
 from hf_select.training.cell_job import record_from_dict, record_to_dict, run_cell
 from hf_select.training.cells import Cell, check_arguments, check_timeout, missing_cells
 from hf_select.training.events import BenchmarkEvent, EventTail
+from hf_select.training.executors.base import Job
+from hf_select.training.executors.board import Board
 from hf_select.training.executors.engine import Engine
+from hf_select.training.executors.job import remote_job
 
 SCRIPT = Path(__file__).with_name("benchmark_script.py")
 RECIPE = tinytrial.RECIPE
@@ -706,3 +710,35 @@ def test_a_time_out_in_which_no_epoch_fits_is_refused_by_what_is_known(catalog, 
     assert f"{cells[0].model.repo_id} on {cells[0].dataset.repo_id}" in error.value.message
     with pytest.raises(InputError, match="and 2 more such cells"):  # no less than what was run
         check_timeout(cells[1:], [run], epoch / 10)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_metric_that_may_not_run_or_is_not_there_is_no_failure_of_the_model(
+    catalog, repo, allowed, monkeypatch, tmp_path
+):
+    if allowed:
+        monkeypatch.setenv(ALLOW, "1")
+    cell = missing_cells(catalog, repo, RECIPE)[0]
+    entry = replace(cell.dataset, metric=f"evaluate:{tmp_path}/none:better=higher")
+    (repo.path / ".work").mkdir(exist_ok=True)
+    cell_job.run_job(replace(cell, dataset=entry).to_dict(), lambda: False)
+    assert not cell.finished_file.exists()
+    (event,) = events(repo.path)
+    assert event.kind == "undone"
+    assert ("there is no metric" if allowed else "a program that would be run") in event.reason
+
+
+def test_jobs_on_other_machines_get_the_leave_and_the_place_of_metrics(tmp_path, monkeypatch):
+    board = Board.beside(tmp_path / "logs")
+    board.make()
+
+    def sent():
+        how = {"board": board, "logs": tmp_path, "threads": 1, "gpu": False}
+        return remote_job(cell_job.run_job, Job("a", {}), **how).environment
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(ALLOW, raising=False)
+    assert ALLOW not in sent()
+    monkeypatch.setenv(ALLOW, "1")
+    assert (sent()[ALLOW], sent()[FROM]) == ("1", str(tmp_path))
+    board.remove()

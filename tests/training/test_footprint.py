@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
+from datasets import Features, List, Value
 from tiny import tiny_image_folder, tiny_image_model, tiny_text_csv, tiny_text_model
 
 from hf_select.errors import ModelError
+from hf_select.launched import Place
 from hf_select.records import Recipe
+from hf_select.tasks.base import get_task
 from hf_select.tasks.data import load_target
-from hf_select.training.footprint import footprint, kept_for_backward
+from hf_select.training import footprint as module
+from hf_select.training.footprint import footprint, kept_for_backward, longest_rows
 
 RECIPE = Recipe(global_batch_size=4, max_length=16)
 
@@ -67,6 +72,58 @@ def test_the_longest_rows_count(tmp_path: Path) -> None:
     path.write_text("\n".join(lines * 3) + "\n")  # three times, so that it is among the train rows
     after = footprint(model, load_target(path), replace(RECIPE, max_length=64))
     assert after.activations > 1.5 * before.activations
+
+
+LONG = "a text of many letters"
+SPLIT = {  # task -> a split of four rows, of which the last two are the longest
+    "text-classification": (
+        {
+            "text": ["a", "b", LONG, "c"],
+            "text_pair": ["", "no", "", LONG * 2],
+            "label": [0, 1, 0, 1],
+            "note": [LONG * 9, "", "", ""],  # nothing that a model sees
+        },
+        {"text": Value("large_string"), "text_pair": Value("string")},
+    ),
+    "token-classification": (
+        {
+            "tokens": [list("abcdef"), list("abcdefg"), [LONG], [LONG, "b"]],
+            "tags": [[0] * 6, [0] * 7, [0], [0, 1]],
+            "label": [0, 0, 0, 1],
+        },
+        {"tokens": List(Value("string")), "tags": List(Value("int64"))},
+    ),
+    "multiple-choice": (
+        {
+            "text": ["why", "who", "a", "b"],
+            "choices": [["a", "b", "c"], ["a", "b", "c"], [LONG, "b", "c"], [LONG, LONG, "c"]],
+            "label": [0, 1, 2, 0],
+        },
+        {"text": Value("string"), "choices": List(Value("large_string"))},
+    ),
+}
+
+
+@pytest.mark.parametrize("task", SPLIT)
+def test_the_longest_rows_are_those_whose_input_has_most_letters(task: str) -> None:
+    rows, features = SPLIT[task]
+    kinds = {n: features.get(n, Value("string" if n == "note" else "int64")) for n in rows}
+    split = datasets.Dataset.from_dict(rows, features=Features(kinds))
+    assert longest_rows(get_task(task), split) == [3, 2]
+
+
+def test_a_process_that_trains_alone_has_whole_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_text_model(tmp_path / "model")
+    target = load_target(tiny_text_csv(tmp_path / "rows.csv", 60))
+    found = []
+    for here in (Place(), Place(world=2, apart=True), Place(world=2)):
+        monkeypatch.setattr(module, "place", lambda here=here: here)
+        found.append(footprint(model, target, RECIPE).activations)
+    alone, apart, together = found
+    assert apart == alone
+    assert together == pytest.approx(alone / 2, abs=2)
 
 
 def test_images_and_regressions(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from hf_select.errors import InputError
+from hf_select.foreign_metrics import is_absolute, public_metric
 from hf_select.records import DatasetEntry, ModelEntry, ProxyRow, Recipe, RunRecord
 from hf_select.redaction import redact
 from hf_select.results.repo import ResultsRepo
@@ -65,6 +67,8 @@ def prepare(
     the names that are there. No text goes out with a token in it. A row that the record can't
     take (see `results.validation`) is left out and named, and so are models and data sets that
     are `absent` from the Hub, with their rows. What only such rows use stays behind with them.
+    Raises `InputError` for rows whose metric says where on this machine it lies: the name is what
+    scores are compared by, so it can't be made another one on the way.
     """
     mine, theirs = local.state(), record.state()
     outward = State()
@@ -72,7 +76,9 @@ def prepare(
         outward.add(row)
     offer = outward.missing_from(theirs)  # without its token a name may be known
     gone = frozenset(absent({_place(e) for e in _entries(offer)}))
-    offered = _without(offer, gone).rows()
+    kept = _without(offer, gone)
+    _check_metrics(kept)
+    offered = kept.rows()
     moment = _newest(mine)
     files = shards(offered, submitter=user, created=moment)
     good, refused = _judged(
@@ -82,6 +88,17 @@ def prepare(
         offered = _useful(good, offer).rows()
         files = shards(offered, submitter=user, created=moment)
     return Outgoing(files, offered, tuple(refused), _counted(gone, offer))
+
+
+def _check_metrics(state: State) -> None:
+    for row in _all(state):
+        if isinstance(row, DatasetEntry | RunRecord) and is_absolute(row.metric):
+            named = row.repo_id if isinstance(row, DatasetEntry) else row.key.dataset
+            raise InputError(
+                f"{named} is scored by {row.metric}, which says where it lies on this machine",
+                hint=f"measure it by a relative path, {public_metric(row.metric)}, and publish that"
+                " record",
+            )
 
 
 def _entries(state: State) -> list[ModelEntry | DatasetEntry]:

@@ -244,12 +244,16 @@ def _results(document: Mapping[str, Any]) -> str:
 
 def _tested(document: Mapping[str, Any]) -> str:
     """Who has looked at the test split."""
-    chosen = document.get("chosen")
-    if not chosen:
+    won = (document.get("chosen") or {}).get("instead_of")
+    others = [*document.get("tested", ())][:-1] or [won] * bool(won)  # older ones name no others
+    if not others:
         return "The test split was looked at once, by this model alone."
+    named = ["this model", *(escape(one) for one in others if one != won)]
+    if won in others:
+        named.append(f"{escape(won)}, which had won the selection")
     return (
-        f"The test split was looked at by this model and by {escape(chosen['instead_of'])}, which "
-        "had won the selection; nothing was decided by it."
+        f"The test split was looked at by {', by '.join(named[:-1])} and by {named[-1]}; the "
+        "selection decided nothing by it."
     )
 
 

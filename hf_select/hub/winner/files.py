@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_select.errors import InputError, ModelError
+from hf_select.foreign_metrics import public_metric
 from hf_select.hub.client import Hub
 from hf_select.hub.models import BESIDE, ENDINGS, SETTINGS
+from hf_select.hub.winner.cards import command
 from hf_select.redaction import VARIABLES
 
 CARD, DOCUMENT, PAGE = "README.md", "selection.json", "report.html"
@@ -30,7 +32,8 @@ _PATH = re.compile(
     r"(?:file://|(?<![\w:/.<+~]))(?:[A-Za-z]:\\|~?/)(?:[^\s'\"<>|:*?]+[/\\])+([^\s'\"<>|:*?/\\]+)"
 )
 """An absolute path with a folder in it, in a sentence; its last name is the group."""
-_PROSE = frozenset(["reason", "notes"])
+_METRIC = re.compile(r"evaluate:[^\s'\":]+")
+_PROSE = frozenset(["reason", "notes", "text"])
 
 
 def model_files(folder: Path) -> dict[str, bytes | Path]:
@@ -65,23 +68,34 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 
 def public_document(document: Mapping[str, Any], repo_id: str, folder: Path) -> dict[str, Any]:
-    """The document without a path of this machine; its checkpoint is the repository."""
+    """The document without a path of this machine, and without rows of the data.
+
+    Its checkpoint is the repository, its command that of the card.
+    """
     places = {str(folder.absolute().parent), str(Path.cwd()), *_places()} - {"/"}
     roots = [f"{place}/" for place in sorted(places, key=len, reverse=True)]
 
     def clean(value: Any, *, prose: bool = False) -> Any:
         if isinstance(value, Mapping):
-            return {key: clean(item, prose=prose or key in _PROSE) for key, item in value.items()}
+            return {
+                public_metric(str(key)): clean(item, prose=prose or key in _PROSE)
+                for key, item in value.items()
+            }
         if isinstance(value, list | tuple):
             return [clean(item, prose=prose) for item in value]
         if not isinstance(value, str):
             return value
+        value = _METRIC.sub(lambda found: public_metric(found[0]), public_metric(value))
         for root in roots:
             value = value.replace(root, "")
         return _PATH.sub(r"\1", value) if prose else value
 
     shown: dict[str, Any] = clean(document)
     shown["winner"] = {**shown["winner"], "checkpoint": repo_id}
+    for check in (shown.get("data") or {}).get("checks") or []:
+        check.pop("example", None)
+    if shown.get("command"):
+        shown["command"] = command(shown)
     return shown
 
 

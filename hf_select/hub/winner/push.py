@@ -118,7 +118,7 @@ def push_winner(
             f"{folder / DOCUMENT} is not the document of a finished selection: {error!r}",
             hint="select again into a new folder",
         ) from error
-    content |= eval_results_file(hub, document)
+    content |= eval_results_file(hub, shown)
     check_nothing_private(hub, content)
     push = _Push(
         hub,

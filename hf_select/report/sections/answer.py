@@ -22,11 +22,13 @@ def answer(document: Mapping[str, Any], sheet: Sheet) -> str:
     model, target = winner.get("model", "–"), document.get("target", "")
     task = str(document.get("task", "")).replace("-", " ")
     long = ' class="long"' if len(f"{target}{model}") > 48 else ""
+    verb = "you took" if document.get("chosen") else "choose"
     return (
         f'<header>\n<p class="kicker">Model selection <span>·</span> {esc(task)}</p>\n'
-        f"<h1{long}>For {name(target)}, choose <em>{name(model)}</em></h1>\n"
+        f"<h1{long}>For {name(target)}, {verb} <em>{name(model)}</em></h1>\n"
         f'<p class="standfirst">{_standfirst(document, metric)}</p>\n'
-        f"{_ended(document)}{_warnings(document)}{_numbers(document, metric)}{funnel(document)}"
+        f"{_by_hand(document, metric)}{_ended(document)}{_warnings(document)}"
+        f"{_numbers(document, metric)}{funnel(document)}"
         "</header>\n"
     )
 
@@ -69,6 +71,18 @@ def _standfirst(document: Mapping[str, Any], metric: str) -> str:
 
 def _rate(rate: float | None) -> str:
     return "–" if rate is None else f"{rate:g}"
+
+
+def _by_hand(document: Mapping[str, Any], metric: str) -> str:
+    """Who had won, where another one was taken."""
+    before = document.get("chosen")
+    if not before:
+        return ""
+    return (
+        '<p class="ended"><b>Taken by hand.</b> The selection had found '
+        f"{name(before['instead_of'])}, with {score_text(before['test'], metric)} on the test rows."
+        "</p>\n"
+    )
 
 
 def _ended(document: Mapping[str, Any]) -> str:

@@ -51,8 +51,13 @@ def _checks(checks: list[Mapping[str, Any]]) -> str:
     lines = "".join(
         f'<li class="{level}"><b>{esc(LEVELS[level])}</b> '
         f'<span class="what">{esc(str(check.get("check", "")).replace("-", " "))}</span> '
-        f"<span>{name(check.get('text', ''))}</span></li>"
+        f"<span>{name(check.get('text', ''))}{_example(check)}</span></li>"
         for check in worst_first
         for level in [check["level"] if check.get("level") in LEVELS else "note"]
     )
     return f'<ul class="checks">{lines}</ul>\n'
+
+
+def _example(check: Mapping[str, Any]) -> str:
+    """What a check quotes of the rows; a document that is for others has none."""
+    return f"; for example {name(check['example'])}" if check.get("example") else ""

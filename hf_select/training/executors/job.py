@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_select.errors import InputError, StoppedError
+from hf_select.foreign_metrics import ALLOW, FROM
 from hf_select.training.executors.base import Job, JobFunction
 from hf_select.training.executors.board import Board, BoardStop
 
@@ -24,6 +25,7 @@ PASSED = (
     "HF_DATASETS_OFFLINE",
     "HF_ENDPOINT",
     "HF_HUB_OFFLINE",
+    ALLOW,
     "TRANSFORMERS_OFFLINE",
 )
 """The driver's variables that decide what a job does; tokens and folders are each machine's own."""
@@ -81,6 +83,7 @@ def remote_job(
         raise InputError(f"a job can't be sent to another machine: {error}") from error
     environment = {name: os.environ[name] for name in PASSED if name in os.environ}
     environment |= variables(threads)
+    environment[FROM] = os.environ.get(FROM) or str(Path.cwd())
     if not gpu:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     board.add(job.id)

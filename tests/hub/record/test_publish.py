@@ -23,7 +23,7 @@ from hub.record.records import (
     stored_cells,
     stored_rows,
 )
-from results.made import dataset, model, run
+from results.made import RECIPE, dataset, model, run
 
 from hf_select.clustering.algorithms import cluster_models
 from hf_select.errors import AccessError, HubError, InputError, MissingError, RecordError
@@ -793,3 +793,15 @@ def test_29_offline_nothing_is_asked(hub, client, tmp_path, monkeypatch):
     local, alice = grow(tmp_path / "one"), client(hub)
     _nothing_happens(hub, local.path, AccessError, "offline", lambda: publish(alice, local, REPO))
     assert hub.log == []
+
+
+def test_a_metric_that_says_where_it_lies_is_not_published(hub, client, tmp_path):
+    local = ResultsRepo.open_or_create(tmp_path / "one")
+    metric = "evaluate:/srv/secret/misses:better=lower"
+    entry = replace(dataset("x"), metric=metric)
+    rows = [run("a", "x", 0.5, metric=metric)]
+    local.append(rows, models=[model("a")], datasets=[entry], recipes=[RECIPE])
+    with pytest.raises(InputError, match="where it lies on this machine") as raised:
+        publish(client(hub), local, REPO, cluster=cluster_models)
+    assert "evaluate:./misses:better=lower" in raised.value.hint
+    assert commits_sent(hub) == 0

@@ -101,6 +101,41 @@ def test_a_private_repository_is_made_private(hub: Any, client: Any, out: Path) 
     assert any("stays so" in note for note in push(client(hub), out, private=True).notes)
 
 
+# ----------------------------------------------------------------------------- nothing private
+
+
+def test_rows_of_the_data_and_places_stay_here(hub: Any, client: Any, tmp_path: Path) -> None:
+    metric = "evaluate:/srv/secret/metrics/mine:better=higher"
+    document = finished(
+        metric=metric, command=f"hf-select select /srv/secret/a.csv --out o --metric {metric}"
+    )
+    document["settings"]["metric"] = metric
+    document["data"]["checks"] = [
+        {
+            "check": "duplicates",
+            "level": "warning",
+            "text": "2 of 60 train rows repeat another one (row 3 and row 9)",
+            "example": "'patient John Doe has a cold'",
+        },
+        {
+            "check": "leakage",
+            "level": "note",
+            "text": "1 of 9 test rows is in train",
+            "example": "/srv/secret/images/doe.png",
+        },
+    ]
+    out = write_winner(tmp_path / "chosen", document)
+    assert "John Doe" in (out / "report.html").read_text()  # whoever has the folder sees it
+    push(client(hub), out)
+    sent = hub.files("model", REPO)
+    for name, data in sent.items():
+        for word in (b"John Doe", b"doe.png", b"/srv", b"secret"):
+            assert word not in data, (name, word)
+    assert b"row 3 and row 9" in sent["report.html"]
+    assert b"evaluate:./mine:better=higher" in sent["README.md"]
+    assert b"row 3 and row 9" in sent["selection.json"]
+
+
 # ------------------------------------------------------------------------- what others have put
 
 

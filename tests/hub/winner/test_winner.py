@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,11 @@ def test_sentences_lose_their_paths_and_nothing_else(tmp_path: Path, said: str, 
     document = finished()
     document["ranking"][0]["reason"] = said
     document["data"]["notes"] = [said]
+    document["data"]["checks"] = [{"check": "leakage", "level": "note", "text": said}]
     public = public_document(document, "lab/winner", tmp_path)
     assert public["ranking"][0]["reason"] == shown
     assert public["data"]["notes"] == [shown]
+    assert public["data"]["checks"][0]["text"] == shown
 
 
 def test_names_are_no_sentences(tmp_path: Path) -> None:
@@ -66,3 +69,23 @@ def test_class_names_stand_in_the_order_of_their_ids(tmp_path: Path) -> None:
     assert class_names(write_winner(tmp_path / "chosen", labels=names)) == names
     (tmp_path / "chosen" / "config.json").write_text('{"problem_type": "regression"}')
     assert class_names(tmp_path / "chosen") == ()
+
+
+def test_a_metric_in_a_folder_is_named_without_its_place(tmp_path: Path) -> None:
+    metric = "evaluate:/srv/secret/metrics/mine:better=lower"
+    document = finished(metric=metric)
+    document["settings"]["metric"] = metric
+    document["winner"]["test_metrics"] = {metric: 0.1, "mae": 0.1}
+    document["data"]["notes"] = [f"by {metric}, as asked for"]
+    document["command"] = (
+        f"hf-select select /srv/secret/rows.csv --results ../secret/r --out /srv/secret/o "
+        f"--metric {metric}"
+    )
+    public = public_document(document, "lab/winner", tmp_path)
+    shown = "evaluate:./mine:better=lower"
+    assert (public["metric"], public["settings"]["metric"]) == (shown, shown)
+    assert public["winner"]["test_metrics"] == {shown: 0.1, "mae": 0.1}
+    assert public["data"]["notes"] == [f"by {shown}, as asked for"]
+    assert public["command"].startswith("hf-select select lab/digits --results lab/record@bbbb")
+    assert f"--metric {shown}" in public["command"]
+    assert "secret" not in json.dumps(public)

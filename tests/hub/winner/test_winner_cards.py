@@ -227,3 +227,15 @@ def test_36_links_go_to_repositories_only() -> None:
     links = [t.attrs["href"] for t in tokens_of(card_of(document, facts)) if t.type == "link_open"]
     assert len(links) == 1
     assert links[0].startswith("https://huggingface.co/datasets/lab/record/tree/")
+
+
+def test_who_looked_at_the_test_split_is_told() -> None:
+    winner = finished()["winner"]["candidate"]
+    assert "looked at once, by this model alone" in card_of()
+    won = {"instead_of": "lab/won", "val": 0.5, "test": 0.5, "epochs": 2.0, "seconds": 1.0}
+    older = card_of(finished(chosen=won))
+    assert "looked at by this model and by lab/won, which had won the selection;" in older
+    twice = card_of(finished(chosen=won, tested=["lab/won", "lab/a", winner]))
+    assert "looked at by this model, by lab/a and by lab/won, which had won" in twice
+    back = card_of(finished(tested=["lab/a", "lab/b", winner]))
+    assert "looked at by this model, by lab/a and by lab/b;" in back
