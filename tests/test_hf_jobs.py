@@ -165,7 +165,8 @@ def _lose(job) -> None:
     job.signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("end", [_time_out, pytest.param(_lose, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [_time_out, _lose])
 def test_of_a_job_that_ends_early_what_was_published_stays_and_the_rest_is_run(world, end):
     hub, _, results = world
     hang(hub, "lab/m1")

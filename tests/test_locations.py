@@ -244,6 +244,7 @@ def runs(record: Path):
     }
 
 
+@pytest.mark.slow
 def test_jobs_in_their_own_processes_fetch_what_they_train(hub, hub_env, made, tmp_path):
     catalog_of(made, upload(hub, made)).save(tmp_path / "catalog.json")
     (tmp_path / "recipe.json").write_text(json.dumps(RECIPE.to_dict()))

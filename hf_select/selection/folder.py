@@ -121,7 +121,8 @@ class SelectionFolder:
             if file.is_file():
                 file.chmod(0o644)  # safetensors writes 0600, and a winner is there to be shared
         write_atomic(self.path / "report.html", report.encode())
-        document = {**document, "asked": self.settings, "settings_digest": self.digest}
+        asked = json.loads(json.dumps(self.settings))  # as it will be read
+        document = {**document, "asked": asked, "settings_digest": self.digest}
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(self.path / DOCUMENT, text.encode())
         shutil.rmtree(self.state, ignore_errors=True)

@@ -94,7 +94,14 @@ def test_there_is_a_line_for_every_command() -> None:
     assert {path.split()[0] for path in PATHS} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", [name for name in LINES if name not in LONG])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "benchmark" else ())
+        for name in LINES
+        if name not in LONG
+    ],
+)
 def test_json_is_one_document_and_quiet_is_quiet(
     name: str,
     world: Callable[[str], int],

@@ -52,9 +52,8 @@ def outcome(document: dict) -> dict:
     return {"winner": winner, "curves": curves, "rungs": document["rungs"]}
 
 
-@pytest.mark.parametrize(
-    "kind", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_selection_goes_on_where_it_was(zoo: Path, tmp_path: Path, kind: signal.Signals) -> None:
     whole = start(zoo, tmp_path / "whole")
     out = tmp_path / "killed"

@@ -106,6 +106,7 @@ def test_processes_that_train_together_come_to_the_same(catalog, alone, tmp_path
         assert not list((work / name).iterdir())
 
 
+@pytest.mark.slow
 def test_where_one_dies_all_end_and_it_is_noted(catalog, tmp_path):
     trouble = {"kill": [1, "m0", 0.2, 1]}
     options = {"parallel": "data", "max_cells": 1}

@@ -12,7 +12,7 @@ import pytest
 SCRIPT = Path(launched_memory.__file__)
 
 
-@pytest.mark.parametrize("way", ["jobs", "data"])
+@pytest.mark.parametrize("way", ["jobs", pytest.param("data", marks=pytest.mark.slow)])
 def test_two_processes_keep_the_same_models(tmp_path: Path, way: str) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node", "2", str(SCRIPT), str(tmp_path), way]

@@ -355,7 +355,8 @@ def several(tmp_path, catalog):
 
 @pytest.mark.timeout(3 * WAIT)
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("how", ["kill", pytest.param("terminate", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["kill", "terminate"])
 def test_cut_off_in_the_middle_the_same_call_goes_on(several, tmp_path, how):
     catalog, expected = several
     results = tmp_path / "results"
