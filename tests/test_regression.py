@@ -119,7 +119,13 @@ def test_the_hybrid_forecasts_errors_too(zoo: Path) -> None:
     assert found.candidates[0].predicted == max(predicted)
 
 
-@pytest.mark.parametrize("policy", ["brute-force", "fractional-halving", "paper"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "paper",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("brute-force", "fractional-halving")),
+    ],
+)
 def test_select_hands_over_a_model_with_the_reported_error(
     zoo: Path, tmp_path: Path, policy: str
 ) -> None:

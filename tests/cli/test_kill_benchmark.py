@@ -90,6 +90,7 @@ def steps_saved(results: Path) -> list[int]:
     return [meta["step"] for cell in cells for meta, _ in checkpoint.complete(cell)]
 
 
+@pytest.mark.slow
 def test_terminated_it_saves_and_says_that_it_can_go_on(catalog: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     process = in_the_middle(catalog, results, "--checkpoint-every", "1000", "--json")

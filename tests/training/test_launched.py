@@ -92,6 +92,7 @@ def test_processes_with_jobs_of_their_own_train_each_cell_once(catalog, alone, t
         assert (summary["done"], summary["failed"], summary["skipped"]) == (4, 0, 0)
 
 
+@pytest.mark.slow
 def test_processes_that_train_together_come_to_the_same(catalog, alone, tmp_path):
     """The same order of rows, the same effective batch; sums of floats in another order."""
     launch(catalog, tmp_path, parallel="data")
