@@ -413,7 +413,7 @@ class AccelerateTrial:
         if self._accelerator.is_main_process:
             module: Any = self.module
             units = self._own_units() if self.task.kind == "regression" else nullcontext()
-            with quiet(), units:
+            with quiet(), units, _saving_here(module):
                 module.save_pretrained(folder)
                 self.processor.save_pretrained(folder)
         self._accelerator.wait_for_everyone()
@@ -735,6 +735,17 @@ def _unit_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
         hint="leave it out, or choose a model whose head is one layer with a bias (that of BERT, "
         "ViT, ResNet and most others)",
     )
+
+
+@contextmanager
+def _saving_here(module: Any) -> Iterator[None]:
+    """transformers (5.24) writes nothing in a process of another rank than 0, which one that trains
+    a candidate of its own may be."""
+    module.should_save_on_this_rank = lambda is_main_process: is_main_process
+    try:
+        yield
+    finally:
+        del module.should_save_on_this_rank
 
 
 @contextmanager
